@@ -1,0 +1,135 @@
+"""The values that cross from the camera side to the viewer side. No logic lives here.
+
+Media time is integer ticks of a track's clock rate. Both sides, and code that uses the package, speak
+in two sizes: one `AccessUnit` at a time, for people; a `Fragment` of packed samples, for speed (Python
+is called once a fragment, not once a packet).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = [
+    "SAMPLE_SIZE",
+    "AACParameters",
+    "AccessUnit",
+    "CodecParameters",
+    "Fragment",
+    "H264Parameters",
+    "Run",
+    "Track",
+]
+
+#: Bytes of one packed sample record in `Run.samples`; the layout stands in `_wire.pxd`.
+#: As `struct`: ``=qqII``: pts (ticks), arrival (monotonic ns), size (bytes), flags (bit 0: is_sync,
+#: bit 1: packets were lost before or within it).
+SAMPLE_SIZE = 24
+
+
+@dataclass(frozen=True, slots=True)
+class H264Parameters:
+    """Parameter sets of an H.264 track: NAL units with their header byte, without start codes."""
+
+    sps: bytes
+    #: At least one; in the order of their first appearance.
+    pps: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AACParameters:
+    """An AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1)."""
+
+    config: bytes
+
+
+CodecParameters = H264Parameters | AACParameters
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One elementary stream that is being received.
+
+    Attributes:
+        index: its place among the tracks of its camera, from 0; `Run.track` refers to it.
+        kind: "video" or "audio".
+        codec: "h264" or "aac".
+        clock_rate: ticks a second of every timestamp of this track.
+        parameters: what a decoder needs first; None until the camera has sent it (in band).
+    """
+
+    index: int
+    kind: Literal["video", "audio"]
+    codec: Literal["h264", "aac"]
+    clock_rate: int
+    parameters: CodecParameters | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessUnit:
+    """One picture, or one audio frame.
+
+    Attributes:
+        track: the track it belongs to, with the parameters in force for this unit.
+        pts: presentation time in ticks of `track.clock_rate`; 0 is where the session began, the same
+            instant for every track.
+        is_sync: decoding can start here (IDR picture; every audio unit).
+        data: H.264: NAL units, each after its length in 4 bytes big-endian (AVCC), without parameter
+            sets and access unit delimiters; AAC: one raw access unit.
+        arrival: when its last packet arrived, in seconds of the monotonic clock.
+        damaged: packets were lost before it or within it.
+        discontinuity: its time does not continue the unit before (first after a reconnect).
+        wall_clock: Unix seconds by the camera's own clock (RTCP sender reports); None before the first.
+    """
+
+    track: Track
+    pts: int
+    is_sync: bool
+    data: bytes
+    arrival: float = 0.0
+    damaged: bool = False
+    discontinuity: bool = False
+    wall_clock: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive access units of one track.
+
+    Attributes:
+        track: index of the track.
+        samples: packed sample records (`SAMPLE_SIZE` bytes each), in arrival (decoding) order.
+        data: their media, one behind the other without gaps; as long as the samples' sizes together.
+    """
+
+    track: int
+    samples: Buffer
+    data: Buffer
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A stretch of all tracks that ends at a sync sample or after a set time, whichever is first.
+
+    Attributes:
+        tracks: all tracks of the camera, by index, with the parameters in force for this fragment. The
+            same tuple object as the previous fragment's unless a parameter has changed.
+        runs: what arrived, at most one run a track, ordered by track; a track without media has none.
+        is_sync: the first video unit is a sync sample (without video: always).
+        discontinuity: time starts anew here; nothing relates it to the fragment before.
+        next_pts: pts of the video unit that follows (it is known, for its arrival has closed this
+            fragment); None where the fragment was closed by the clock or the end of the stream, and
+            without video.
+        wall_clock: Unix seconds, by the camera's clock, of the first unit of the first run; None where
+            no sender report has come.
+    """
+
+    tracks: tuple[Track, ...]
+    runs: tuple[Run, ...]
+    is_sync: bool
+    discontinuity: bool = False
+    next_pts: int | None = None
+    wall_clock: float | None = None

@@ -1,0 +1,1 @@
+"""The gateway: a MediaMTX-style YAML file in, HLS for browsers out."""

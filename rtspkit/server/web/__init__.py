@@ -1,0 +1,1 @@
+"""The player page and what it needs, served as static files."""
