@@ -1,0 +1,22 @@
+"""Fixtures shared by the tests: the foreign parts, each made on demand and ended with its test."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from real.gstcamera import GstCamera
+from real.parts import require_ffmpeg, require_gstreamer
+
+
+@pytest.fixture
+def gst_camera() -> Iterator[Callable[..., GstCamera]]:
+    """`gst_camera(variant, auth=…)` gives a running `GstCamera`."""
+    require_gstreamer()
+    with ExitStack() as stack:
+        yield lambda variant="h264", **options: stack.enter_context(GstCamera(variant, **options))
+
+
+@pytest.fixture
+def ffmpeg() -> None:
+    """Skips where ffmpeg is absent."""
+    require_ffmpeg()

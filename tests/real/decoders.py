@@ -1,0 +1,106 @@
+"""ffprobe and ffmpeg as readers: what they see in a stream, and whether they decode it without one error."""
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+
+def input_options(url: str) -> list[str]:
+    """What ffmpeg needs before `-i` for this kind of address."""
+    return ["-rtsp_transport", "tcp"] if url.startswith("rtsp:") else []
+
+
+def streams(url: str, timeout: float = 60.0) -> list[dict[str, Any]]:
+    """What ffprobe finds, a dict a stream ("codec_name", "width", "sample_rate", …); fails on any complaint of it."""
+    command = ["ffprobe", "-v", "warning", *input_options(url), "-show_streams", "-of", "json", url]
+    probe = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    assert probe.returncode == 0, f"ffprobe {url}: {probe.stderr}"
+    assert not complaints(probe.stderr, url), f"ffprobe {url}: {probe.stderr}"
+    return list(json.loads(probe.stdout)["streams"])
+
+
+@dataclass
+class Decoded:
+    """What came of decoding for a while.
+
+    Attributes:
+        frames: packets decoded, by ffmpeg's stream type ("video", "audio").
+        errors: every line ffmpeg wrote at level warning or worse.
+    """
+
+    frames: dict[str, int]
+    errors: list[str]
+
+
+#: Said by ffmpeg of itself or of a live source, not of the media.
+_HARMLESS = re.compile(
+    r"skipping .* segments ahead, expired from playlists"
+    r"|deprecated pixel format"
+    r"|Estimating duration from bitrate",
+)
+#: Who joins a camera late may be sent pictures before the first IDR picture. A segment has none such.
+_HARMLESS_AT_CAMERA = re.compile(
+    r"rtsp:.* corrupt decoded frame in stream|Last message repeated|Non-monotonous DTS in output"
+)
+
+
+def complaints(text: str, url: str = "") -> list[str]:
+    """The lines of what ffmpeg wrote about `url` that tell of a fault in the media."""
+    lines = [line for line in text.splitlines() if line.strip() and not _HARMLESS.search(line)]
+    return [line for line in lines if not (url.startswith("rtsp:") and _HARMLESS_AT_CAMERA.search(line))]
+
+
+class Decoder:
+    """An ffmpeg that decodes every packet of a live address for some seconds of media and throws the pictures away.
+
+    Over HTTP it ends at the first error (`-xerror`, `-err_detect explode`). `result` gives what it counted.
+    """
+
+    def __init__(self, url: str, seconds: float) -> None:
+        self.url, self.seconds = url, seconds
+        self._process = subprocess.Popen(
+            [
+                *("ffmpeg", "-hide_banner", "-nostdin", "-v", "warning", "-err_detect", "explode"),
+                *([] if url.startswith("rtsp:") else ["-xerror"]),
+                *(*input_options(url), "-i", url, "-t", str(seconds)),
+                # one copy of the input's clock: frames are neither made up nor dropped to keep a rate
+                *("-fps_mode", "passthrough", "-f", "framecrc", "-"),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def result(self, timeout: float | None = None) -> Decoded:
+        """Waits for the end; AssertionError where ffmpeg failed or complained."""
+        try:
+            out, err = self._process.communicate(timeout=timeout or 3 * self.seconds + 30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            _, err = self._process.communicate()
+            raise AssertionError(f"ffmpeg did not get {self.seconds} s of {self.url}: {err}") from None
+        kinds = dict(re.findall(r"^#media_type (\d+): (\w+)", out, re.M))
+        frames = dict.fromkeys(kinds.values(), 0)
+        for line in out.splitlines():
+            if not line.startswith("#"):
+                frames[kinds[line.split(",")[0].strip()]] += 1
+        errors = complaints(err, self.url)
+        assert self._process.returncode == 0, f"ffmpeg {self.url}: status {self._process.returncode}: {err}"
+        assert not errors, f"ffmpeg {self.url}: {errors}"
+        return Decoded(frames, errors)
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait(10)
+
+
+def decode(url: str, seconds: float) -> Decoded:
+    """Decodes `seconds` of media of a live address."""
+    decoder = Decoder(url, seconds)
+    try:
+        return decoder.result()
+    finally:
+        decoder.kill()

@@ -1,0 +1,101 @@
+"""An RTSP camera made of GStreamer's RTSP server (RFC 2326). Run by the system's Python: gi is not in a venv.
+
+Usage: ``/usr/bin/python3 gst_server.py '{"port": 0, "video": "...", "audio": null, ...}'``.
+It listens on 127.0.0.1 only. Each line on standard output is one JSON object: first ``{"event": "listening",
+"port": n}``, then one for each connection and request that arrives, so that a test can see what the client really
+sent. It ends when its standard input is closed: a killed test leaves no camera behind.
+"""
+
+import json
+import sys
+import threading
+import time
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
+
+REQUESTS = (
+    "options", "describe", "setup", "play", "pause", "teardown", "get-parameter", "set-parameter",
+)  # fmt: skip
+USER_ROLE = "viewer"
+
+
+def say(event, **values):
+    """One line for the test: what happened and when (monotonic seconds of this process)."""
+    print(json.dumps({"event": event, "at": time.monotonic(), **values}), flush=True)
+
+
+def launch_line(settings):
+    """The pipeline of one camera, its payloaders named as the server wants them."""
+    branches = [settings["video"] + " name=pay0 pt=96"]
+    if settings.get("audio"):
+        branches.append(settings["audio"] + " name=pay1 pt=97")
+    return "( " + " ".join(branches) + " )"
+
+
+def protect(server, factory, settings):
+    """Asks for credentials as `auth` says: "basic" or "digest"."""
+    scheme, user, password = settings["auth"], settings["user"], settings["password"]
+    auth = GstRtspServer.RTSPAuth.new()
+    token = GstRtspServer.RTSPToken.new()
+    token.set_string("media.factory.role", USER_ROLE)
+    if scheme == "basic":
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.BASIC)
+    else:
+        auth.add_digest(user, password, token)
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+    auth.set_realm(settings.get("realm") or "GStreamer camera")
+    structure = Gst.Structure.new_empty(USER_ROLE)
+    structure.set_value("media.factory.access", True)
+    structure.set_value("media.factory.construct", True)
+    factory.add_role_from_structure(structure)
+    server.set_auth(auth)
+
+
+def watch(client):
+    """Tells the test about one connection: its requests and its end."""
+    address = client.get_connection().get_ip()
+    say("connected", address=address)
+    for name in REQUESTS:
+        client.connect(f"{name}-request", lambda _client, context, name=name: say(name, uri=uri_of(context)))
+    client.connect("closed", lambda _client: say("closed"))
+
+
+def uri_of(context):
+    """What the request asked for, as far as the binding tells."""
+    return context.uri.get_request_uri() if context.uri is not None else None
+
+
+def main():
+    settings = json.loads(sys.argv[1])
+    Gst.init(None)
+    server = GstRtspServer.RTSPServer.new()
+    server.set_address("127.0.0.1")
+    server.set_service(str(settings["port"]))
+    factory = GstRtspServer.RTSPMediaFactory.new()
+    line = launch_line(settings)
+    Gst.parse_launch(line).set_state(Gst.State.NULL)  # a mistake shows here, not as a 503 later
+    factory.set_launch(line)
+    factory.set_shared(True)  # one encoder for all readers
+    if settings.get("auth") not in (None, "none"):
+        protect(server, factory, settings)
+    server.get_mount_points().add_factory(settings["path"], factory)
+    server.connect("client-connected", lambda _server, client: watch(client))
+    if not server.attach(None):
+        say("failed", reason=f"port {settings['port']} cannot be opened")
+        return 1
+    loop = GLib.MainLoop()
+    # sessions of readers who went without TEARDOWN
+    GLib.timeout_add_seconds(2, lambda: server.get_session_pool().cleanup() >= 0)
+    threading.Thread(target=lambda: (sys.stdin.read(), loop.quit()), daemon=True).start()
+    say("listening", port=server.get_bound_port())
+    loop.run()
+    return 0
+
+
+sys.exit(main())

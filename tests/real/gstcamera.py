@@ -1,0 +1,199 @@
+"""`GstCamera`: GStreamer's RTSP server as a camera that can be unplugged, frozen and plugged in again.
+
+The server runs in a process of its own under the system's Python (`gst_server.py`); here is what starts it, reads
+what it says and builds its pipelines.
+"""
+
+import json
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from .parts import SYSTEM_PYTHON, require_gstreamer
+
+SERVER = Path(__file__).with_name("gst_server.py")
+
+#: A user and a password with every character that is special in a URL, a header or YAML.
+USER = "view er"
+PASSWORD = "p@s:s/w?o#r%d&"
+
+
+def video(
+    *,
+    gop: int = 25,
+    size: tuple[int, int] = (640, 360),
+    slices: int = 0,
+    bframes: int = 0,
+    aggregate: str = "zero-latency",
+) -> str:
+    """A pipeline to an H.264 payloader: `gop` pictures at 25 a second from one IDR picture to the next.
+
+    Without `bframes` it encodes with `tune=zerolatency`; `slices` cuts each picture into as many slices;
+    `aggregate` says how parameter sets and slices share packets (STAP-A).
+    """
+    options = f"scenecut=0:slices={slices}" if slices else "scenecut=0"
+    tune = f"bframes={bframes} rc-lookahead=4 threads=1" if bframes else "tune=zerolatency threads=2"
+    profile = "high" if bframes else "main" if slices else "constrained-baseline"
+    preset = "veryfast" if bframes else "ultrafast"
+    return (
+        # colour bars that move: a picture that stands still would show; 4:2:0, else x264 would make a profile that no
+        # browser plays
+        "videotestsrc is-live=true pattern=smpte horizontal-speed=4"
+        f" ! video/x-raw,format=I420,width={size[0]},height={size[1]},framerate=25/1"
+        f' ! x264enc {tune} speed-preset={preset} key-int-max={gop} bitrate=1000 option-string="{options}"'
+        f" ! video/x-h264,profile={profile} ! h264parse"
+        f" ! rtph264pay config-interval=-1 aggregate-mode={aggregate} mtu=1400"
+    )
+
+
+def audio(*, rate: int = 48000, channels: int = 2, mtu: int = 1400) -> str:
+    """A pipeline to an AAC-hbr payloader (RFC 3640); a small `mtu` spreads an access unit over several packets."""
+    return (
+        f"audiotestsrc is-live=true wave=ticks ! audioconvert ! audio/x-raw,rate={rate},channels={channels}"
+        f" ! avenc_aac bitrate={32000 * channels} ! aacparse ! rtpmp4gpay mtu={mtu}"
+    )
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What one kind of camera sends, and what must come out at the other end."""
+
+    video: str
+    audio: str | None = None
+    sample_rate: int = 0
+    channels: int = 0
+    gop: int = 25
+    size: tuple[int, int] = (640, 360)
+
+
+VARIANTS = {
+    "h264": Variant(video()),
+    "h264-gop2": Variant(video(gop=50), gop=50),
+    "h264-sliced": Variant(video(slices=4, aggregate="max-stap"), gop=25),
+    "h264-single": Variant(video(aggregate="none")),
+    "h264-bframes": Variant(video(bframes=2)),
+    "h264-small": Variant(video(size=(320, 180)), size=(320, 180)),
+    "h264+aac": Variant(video(), audio(), 48000, 2),
+    "h264+aac44": Variant(video(), audio(rate=44100), 44100, 2),
+    "h264+aac16": Variant(video(), audio(rate=16000, channels=1), 16000, 1),
+    "h264+aac-split": Variant(video(slices=4), audio(mtu=100), 48000, 2),
+}
+
+
+class GstCamera:
+    """One camera on 127.0.0.1; the same port every time it is started.
+
+    Attributes:
+        events: what the server has said, oldest first: dicts with `event` ("connected", "options", "describe", "setup",
+            "play", "get-parameter", "teardown", "closed" …), `at` (its monotonic seconds) and, of a request, `uri`.
+    """
+
+    def __init__(
+        self,
+        variant: str = "h264",
+        *,
+        auth: str = "none",
+        user: str = USER,
+        password: str = PASSWORD,
+        path: str = "/stream1",
+    ) -> None:
+        self.variant = VARIANTS[variant]
+        self.auth, self.user, self.password, self.path = auth, user, password, path
+        self.port = 0
+        self.events: list[dict[str, Any]] = []
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """The camera's address, with its credentials where it wants some."""
+        login = "" if self.auth == "none" else f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@"
+        return f"rtsp://{login}127.0.0.1:{self.port}{self.path}"
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, variant: str | None = None) -> "GstCamera":
+        """Plugs the camera in, as another `variant` where one is given; returns once it listens."""
+        require_gstreamer()
+        assert not self.is_running
+        if variant is not None:
+            self.variant = VARIANTS[variant]
+        settings = {
+            "port": self.port,
+            "path": self.path,
+            "video": self.variant.video,
+            "audio": self.variant.audio,
+            "auth": self.auth,
+            "user": self.user,
+            "password": self.password,
+        }
+        self._process = subprocess.Popen(
+            [SYSTEM_PYTHON, str(SERVER), json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        before = len(self.events)
+        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
+        self.wait_for("listening", since=before, timeout=20)
+        self.port = int(self.named("listening")[-1]["port"])
+        return self
+
+    def _read(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.events.append(json.loads(line))
+
+    def named(self, event: str, since: int = 0) -> list[dict[str, Any]]:
+        """The events of one name, from the `since`th of all on."""
+        return [e for e in self.events[since:] if e["event"] == event]
+
+    def wait_for(self, event: str, *, since: int = 0, timeout: float = 10.0) -> dict[str, Any]:
+        """The first event of that name; AssertionError if it does not come within `timeout` seconds."""
+        end = time.monotonic() + timeout
+        while not (found := self.named(event, since)):
+            assert time.monotonic() < end, f"no {event} at the camera within {timeout} s; it saw {self.requests}"
+            assert self.is_running, f"the camera has ended by itself; it saw {self.requests}"
+            time.sleep(0.02)
+        return found[0]
+
+    @property
+    def requests(self) -> list[str]:
+        """The names of all events so far."""
+        return [e["event"] for e in self.events]
+
+    def freeze(self) -> None:
+        """Stops sending without closing the connection, as a cut network does."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Pulls the plug: the process is killed where it stands, the connections end without a word."""
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait(10)
+        if self._reader is not None:
+            self._reader.join(10)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._process = None
+
+    def __enter__(self) -> "GstCamera":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
