@@ -1,0 +1,8 @@
+from collections.abc import Sequence
+
+from typing_extensions import Buffer
+
+# rtspkit.fmp4.FragmentRun is its public name
+_FragmentRun = tuple[int, int, int, int, int, Buffer, Buffer]
+
+def write_fragment(sequence_number: int, runs: Sequence[_FragmentRun]) -> tuple[bytes, tuple[int, ...]]: ...
