@@ -1,0 +1,1 @@
+"""RTSP cameras in, HLS out, without transcoding."""

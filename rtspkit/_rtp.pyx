@@ -1,0 +1,913 @@
+"""Interleaved RTP in, fragments of AVCC access units out: the hot half of the camera side.
+
+Strategy. A `Receiver` owns what one RTSP connection carries after PLAY. It takes the connection's bytes
+however they were cut, splits them into interleaved frames (RFC 2326, 10.12) and RTSP messages, and puts
+each RTP payload (RFC 3550) through its track's depacketizer straight into that track's media buffer: the
+only copy made here. Whole access units stand behind one another in the buffer, described by packed
+`Sample` records (`_wire.pxd`). When a sync sample or the fragment's duration says so, the buffers are
+closed as one `rtspkit.media.Fragment` and handed over without a further copy. Python is called once a
+fragment, not once a packet; RTSP messages and RTCP are collected for it.
+
+A fragment is always cut where an access unit of the leading track (the first video track) begins, before
+its media have arrived, so that nothing has to be moved.
+
+Depacketizers: H.264 (RFC 6184: single NAL unit, STAP-A, FU-A) and AAC-hbr (RFC 3640). What is broken is
+dropped and counted, never raised; only what makes the connection unusable ends in `Receiver.error`.
+Nothing is allocated from a length that has not arrived, and every buffer has a bound from `Limits`.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memchr, memcmp, memcpy, memmove
+
+from rtspkit._wire cimport SAMPLE_DAMAGED, SAMPLE_SYNC, Sample, get_u16, get_u32, put_u32
+
+from dataclasses import replace as _replace
+
+from rtspkit.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
+from rtspkit.limits import DEFAULT_LIMITS
+from rtspkit.media import AACParameters, Fragment, H264Parameters, Run, Track
+
+cdef extern from "<sys/socket.h>" nogil:
+    enum:
+        MSG_DONTWAIT
+    ssize_t recv(int fd, void* data, size_t size, int flags)
+
+
+cdef enum:
+    CODEC_H264 = 1
+    CODEC_AAC = 2
+
+    FRAME_HEADER = 4            # '$', channel, 16-bit length (RFC 2326, 10.12)
+    FRAME_MAX = 65535 + 4
+    RTP_HEADER = 12
+    DOLLAR = 0x24
+
+    # RFC 3550, appendix A.1: how far a sequence number may jump and still be loss, or late arrival.
+    MAX_DROPOUT = 3000
+    MAX_MISORDER = 100
+
+    NAL_SLICE = 1
+    NAL_IDR = 5
+    NAL_SEI = 6
+    NAL_SPS = 7
+    NAL_PPS = 8
+    NAL_AUD = 9
+    NAL_END_OF_SEQUENCE = 10
+    NAL_END_OF_STREAM = 11
+    NAL_FILLER = 12
+    NAL_STAP_A = 24
+    NAL_FU_A = 28
+
+    DRAIN_ROUNDS = 8            # reads of one socket in one drain: a flood does not starve the others
+
+cdef int64_t SECOND = 1000000000
+
+
+# -- memory ---------------------------------------------------------------------------------------------
+
+cdef struct Growing:
+    uint8_t* data
+    size_t size
+    size_t capacity
+
+
+cdef inline int reserve(Growing* buffer, size_t more) except -1 nogil:
+    """Makes room for `more` bytes that are at hand; grows by half, so the whole costs O(size)."""
+    cdef size_t capacity
+    cdef uint8_t* data
+    if buffer.capacity - buffer.size >= more:
+        return 0
+    capacity = buffer.capacity + (buffer.capacity >> 1)
+    if capacity < buffer.size + more:
+        capacity = buffer.size + more
+    if capacity < 1024:
+        capacity = 1024
+    data = <uint8_t*>realloc(buffer.data, capacity)
+    if data == NULL:
+        with gil:
+            raise MemoryError
+    buffer.data = data
+    buffer.capacity = capacity
+    return 0
+
+
+cdef inline int append(Growing* buffer, const uint8_t* data, size_t size) except -1 nogil:
+    if size:
+        reserve(buffer, size)
+        memcpy(buffer.data + buffer.size, data, size)
+        buffer.size += size
+    return 0
+
+
+@cython.final
+cdef class Media:
+    """Read-only media bytes of one run; the memory goes back when the last user of it is gone."""
+
+    cdef uint8_t* data
+    cdef Py_ssize_t size
+
+    def __cinit__(self):
+        self.data = NULL
+        self.size = 0
+
+    def __dealloc__(self):
+        free(self.data)
+
+    def __len__(self):
+        return self.size
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        PyBuffer_FillInfo(view, self, self.data if self.data != NULL else <uint8_t*>b"", self.size, 1, flags)
+
+    @staticmethod
+    cdef Media take(Growing* buffer):
+        """Takes over the buffer's memory and leaves it empty."""
+        cdef Media media = Media.__new__(Media)
+        media.data = buffer.data
+        media.size = <Py_ssize_t>buffer.size
+        buffer.data = NULL
+        buffer.size = 0
+        buffer.capacity = 0
+        return media
+
+
+# -- RTP header (RFC 3550, 5.1) -------------------------------------------------------------------------
+
+cdef struct Packet:
+    bint marker
+    uint8_t payload_type
+    uint16_t sequence
+    uint32_t timestamp
+    uint32_t ssrc
+    uint32_t csrc_count
+    uint32_t padding
+    const uint8_t* extension    # profile, length, data; NULL without one
+    const uint8_t* payload
+    size_t payload_size
+
+
+cdef bint parse_packet_header(Packet* packet, const uint8_t* p, size_t size) noexcept nogil:
+    """False where the packet contradicts itself: a header, extension or padding past its end."""
+    cdef size_t header, words
+    if size < RTP_HEADER or p[0] >> 6 != 2:
+        return False
+    packet.csrc_count = p[0] & 0x0F
+    packet.marker = p[1] >> 7
+    packet.payload_type = p[1] & 0x7F
+    packet.sequence = <uint16_t>get_u16(p + 2)
+    packet.timestamp = get_u32(p + 4)
+    packet.ssrc = get_u32(p + 8)
+    packet.extension = NULL
+    packet.padding = 0
+    header = RTP_HEADER + 4 * packet.csrc_count
+    if header > size:
+        return False
+    if p[0] & 0x10:
+        if header + 4 > size:
+            return False
+        words = get_u16(p + header + 2)
+        packet.extension = p + header
+        header += 4 + 4 * words
+        if header > size:
+            return False
+    if p[0] & 0x20:
+        if header >= size:
+            return False
+        packet.padding = p[size - 1]
+        if packet.padding == 0 or packet.padding > size - header:
+            return False
+    packet.payload = p + header
+    packet.payload_size = size - header - packet.padding
+    return True
+
+
+def parse_packet(data):
+    """One RTP packet as a tuple; see `rtspkit.rtp.RTPPacket`, which gives the fields their names."""
+    cdef Py_buffer view
+    cdef Packet packet
+    cdef const uint8_t* p
+    cdef uint32_t i
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        p = <const uint8_t*>view.buf
+        if not parse_packet_header(&packet, p, <size_t>view.len):
+            head = PyBytes_FromStringAndSize(<char*>view.buf, min(view.len, 32))
+            raise RemoteProtocolError("not an RTP packet: its header contradicts its size", head=head)
+        extension = None
+        if packet.extension != NULL:
+            extension = (
+                get_u16(packet.extension),
+                PyBytes_FromStringAndSize(<char*>packet.extension + 4, 4 * get_u16(packet.extension + 2)),
+            )
+        return (
+            bool(packet.marker), packet.payload_type, packet.sequence, packet.timestamp, packet.ssrc,
+            tuple([get_u32(p + RTP_HEADER + 4 * i) for i in range(packet.csrc_count)]),
+            extension, packet.padding,
+            PyBytes_FromStringAndSize(<char*>packet.payload, <Py_ssize_t>packet.payload_size),
+        )
+    finally:
+        PyBuffer_Release(&view)
+
+
+# -- one track ------------------------------------------------------------------------------------------
+
+@cython.final
+cdef class TrackState:
+    """One track of a Receiver: its sequence, its clock, its open run and the unit that is arriving."""
+
+    cdef object track               # rtspkit.media.Track with the parameters in force
+    cdef int codec
+    cdef uint8_t payload_type
+    cdef int64_t clock_rate
+
+    # sequence (RFC 3550, A.1)
+    cdef bint have_sequence
+    cdef uint32_t first_sequence
+    cdef uint64_t next_sequence     # extended: the low 16 bits are the wire's
+    cdef int32_t suspect            # the number that would prove a restart; -1: none is suspected
+    cdef uint32_t ssrc
+    cdef uint64_t received, lost, late, broken, discarded, restarts, units, damaged_units
+    cdef int64_t jitter             # RFC 3550, A.8, in sixteenths of a tick
+    cdef int64_t transit
+
+    # clock
+    cdef bint have_time, have_origin
+    cdef uint32_t origin            # the timestamp of pts 0, as the camera's RTP-Info says
+    cdef uint32_t timestamp         # of the last packet
+    cdef int64_t ticks              # the same, unwrapped, counted from pts 0
+    cdef int64_t arrival            # when it came
+    cdef bint have_wall
+    cdef int64_t wall_ticks         # a sender report's instant on this track ...
+    cdef double wall_clock          # ... and by the camera's clock
+
+    # the open run: whole units, one behind the other
+    cdef Growing media
+    cdef Growing table              # of Sample
+    cdef size_t hint                # bytes the last run had
+
+    # the unit that is arriving; its media lie behind those of the whole ones
+    cdef bint unit_open, unit_skipped, unit_damaged, unit_vcl, unit_sync
+    cdef bint after_loss            # packets were lost since the last whole unit
+    cdef bint may_go_on             # the last unit ended with a marker, which may have lied
+    cdef uint32_t unit_timestamp
+    cdef int64_t unit_pts, unit_arrival
+    cdef size_t unit_start
+    cdef int unit_nals
+    # the NAL unit, or AAC unit, that comes in fragments; its length field stands at fragment_start
+    cdef bint fragment_open
+    cdef size_t fragment_start, fragment_size
+
+    # AAC-hbr (RFC 3640, 3.2.1)
+    cdef uint32_t size_length, index_length, index_delta_length
+    cdef int64_t unit_ticks
+
+    # H.264 parameter sets in force
+    cdef bytes sps
+    cdef dict pps
+
+    def __dealloc__(self):
+        free(self.media.data)
+        free(self.table.data)
+
+    cdef inline Py_ssize_t sample_count(self) noexcept nogil:
+        return <Py_ssize_t>(self.table.size // sizeof(Sample))
+
+    cdef inline Sample* samples(self) noexcept nogil:
+        return <Sample*>self.table.data
+
+    cdef bint accept(self, Packet* packet) noexcept nogil:
+        """Follows SSRC and sequence number; False for a packet that is late, doubled or not yet trusted."""
+        cdef uint16_t gap
+        if not self.have_sequence:
+            self.start_sequence(packet)
+        elif packet.ssrc != self.ssrc:
+            # Cameras change it with every GOP or when their encoder restarts: the timeline is joined.
+            self.restarts += 1
+            self.lose()
+            self.have_time = False
+            self.start_sequence(packet)
+        else:
+            gap = <uint16_t>(packet.sequence - <uint16_t>self.next_sequence)
+            if gap < MAX_DROPOUT:
+                if gap:
+                    self.lost += gap
+                    self.lose()
+                self.next_sequence += <uint64_t>gap + 1
+                self.suspect = -1
+            elif gap >= 65536 - MAX_MISORDER:
+                self.late += 1
+                return False
+            elif packet.sequence != self.suspect:
+                self.suspect = <uint16_t>(packet.sequence + 1)
+                self.late += 1
+                return False
+            else:
+                self.restarts += 1
+                self.lose()
+                self.start_sequence(packet)
+        self.received += 1
+        return True
+
+    cdef void start_sequence(self, Packet* packet) noexcept nogil:
+        self.have_sequence = True
+        self.ssrc = packet.ssrc
+        self.first_sequence = packet.sequence
+        self.next_sequence = <uint64_t>packet.sequence + 1
+        self.suspect = -1
+
+    cdef void lose(self) noexcept nogil:
+        """Packets are missing here: what was arriving is not whole."""
+        self.drop_fragment()
+        self.after_loss = True
+        self.may_go_on = False
+        if self.unit_open:
+            self.unit_damaged = True
+
+    cdef inline void drop_fragment(self) noexcept nogil:
+        if self.fragment_open:
+            self.fragment_open = False
+            self.media.size = self.fragment_start
+            self.unit_damaged = True
+
+    cdef void skip_unit(self) noexcept nogil:
+        """Gives up the unit that is arriving; what is left of it is passed over."""
+        self.fragment_open = False
+        self.media.size = self.unit_start
+        self.unit_skipped = True
+        self.unit_damaged = True
+
+
+# -- the receiver ---------------------------------------------------------------------------------------
+
+cdef class Receiver:
+    """What one RTSP connection carries over TCP after PLAY, taken apart.
+
+    Feed it with `feed` (bytes) or through `Drain` (sockets); then take what has become ready:
+    `take_fragments`, `take_messages`, `take_rtcp`. Belongs to one thread at a time.
+
+    Args:
+        fragment_duration: seconds of media after which a fragment is closed where no sync sample does it.
+        limits: bounds; see `rtspkit.limits.Limits`.
+
+    Attributes:
+        fd: the socket `Drain` reads; -1 for none.
+        error: why nothing more can be read (`RtspkitError`), or None.
+        eof: the peer has closed the connection.
+        os_error: the error number of the socket's last read; 0 for none.
+        bytes_received: all bytes of the connection since the receiver was made.
+        media_arrival: monotonic ns of the last RTP packet of a known track; 0 before the first.
+        unknown_bytes: bytes on channels nobody set up.
+        resyncs: how often garbage was skipped between messages.
+    """
+
+    cdef public int fd
+    cdef readonly object error
+    cdef readonly bint eof
+    cdef readonly int os_error
+    cdef readonly uint64_t bytes_received, unknown_bytes, resyncs
+    cdef readonly int64_t media_arrival
+
+    cdef list states                # of TrackState, by index
+    cdef tuple tracks
+    cdef TrackState leading         # cuts the fragments: the first video track, else the first
+    cdef int channels[256]          # 2 * track, + 1 for RTCP; -1: not set up
+
+    cdef list fragments, messages, rtcp
+    cdef int64_t duration           # ns
+    cdef bint discontinuity
+    cdef bint started
+    cdef int64_t start_arrival      # of the first RTP packet ...
+    cdef int64_t start_time         # ... and its pts, in ns
+
+    cdef Growing partial            # an interleaved frame or an RTSP message that is not whole yet
+    cdef size_t message_size        # of that message, once its header section is whole; else 0
+    cdef size_t unknown_left        # bytes of a frame on an unknown channel still to pass over
+    cdef size_t garbage             # bytes passed over in search of the next message
+    cdef size_t header_scan         # header bytes already searched for the empty line
+
+    cdef size_t limit_unit, limit_parameter_set, limit_fragment, limit_line, limit_headers, limit_body
+    cdef size_t limit_garbage, limit_unknown
+    cdef int limit_nals
+
+    def __init__(self, *, fragment_duration=1.0, limits=DEFAULT_LIMITS):
+        cdef int channel
+        self.fd = -1
+        self.error = None
+        self.states = []
+        self.tracks = ()
+        self.leading = None
+        self.fragments = []
+        self.messages = []
+        self.rtcp = []
+        self.duration = <int64_t>(fragment_duration * 1e9)
+        for channel in range(256):
+            self.channels[channel] = -1
+        self.limit_unit = limits.access_unit_size
+        self.limit_nals = limits.nal_unit_count
+        self.limit_parameter_set = limits.parameter_set_size
+        self.limit_fragment = limits.fragment_size
+        self.limit_line = limits.line_size
+        self.limit_headers = limits.headers_size
+        self.limit_body = limits.body_size
+        self.limit_garbage = limits.resync_size
+        self.limit_unknown = limits.unknown_channel_size
+
+    def __dealloc__(self):
+        free(self.partial.data)
+
+    def add_track(
+        self, track, *, payload_type, channels, origin=None, size_length=13, index_length=3, index_delta_length=3,
+        unit_ticks=1024,
+    ):
+        """Adds the next track; its `index` must be the number of tracks added before.
+
+        Args:
+            track: `rtspkit.media.Track`.
+            payload_type: the RTP payload type; packets of another are discarded.
+            channels: the interleaved channels of its RTP and RTCP.
+            origin: RTP timestamp of pts 0 where the camera has told it (RTP-Info); None: by arrival.
+            size_length: AAC-hbr's sizeLength, index_length, index_delta_length: bits in an AU header.
+            unit_ticks: duration of one AAC access unit in ticks.
+        """
+        cdef TrackState state = TrackState.__new__(TrackState)
+        cdef int index = len(self.states)
+        rtp_channel, rtcp_channel = channels
+        if track.index != index:
+            raise LocalProtocolError(f"track {track.index} was added as number {index}")
+        if not (0 <= rtp_channel <= 255 and 0 <= rtcp_channel <= 255):
+            raise LocalProtocolError(f"channels {channels} are not two numbers from 0 to 255")
+        if max(size_length, index_length, index_delta_length) > 32:
+            raise LocalProtocolError("an AU header field has at most 32 bits")
+        state.track = track
+        state.codec = {"h264": CODEC_H264, "aac": CODEC_AAC}[track.codec]
+        state.payload_type = payload_type
+        state.clock_rate = track.clock_rate
+        state.suspect = -1
+        if origin is not None:
+            state.have_origin = True
+            state.origin = origin
+        state.size_length = size_length
+        state.index_length = index_length
+        state.index_delta_length = index_delta_length
+        state.unit_ticks = unit_ticks
+        state.sps = None
+        state.pps = {}
+        if isinstance(track.parameters, H264Parameters):
+            state.sps = track.parameters.sps
+            for pps in track.parameters.pps:
+                state.pps[parameter_set_id(<const uint8_t*>PyBytes_AsString(pps), len(pps))] = pps
+        self.states.append(state)
+        self.tracks += (track,)
+        self.channels[<int>rtp_channel] = 2 * index
+        if self.channels[<int>rtcp_channel] < 0:
+            self.channels[<int>rtcp_channel] = 2 * index + 1
+        if self.leading is None or (self.leading.codec == CODEC_AAC and state.codec == CODEC_H264):
+            self.leading = state
+
+    # what has become ready ----------------------------------------------------
+
+    @property
+    def ready(self):
+        """Whether there is anything to take, or the connection has ended."""
+        return bool(self.fragments or self.messages or self.rtcp or self.eof or self.os_error or self.error is not None)
+
+    def take_fragments(self):
+        """The fragments closed since the last call, oldest first (list of `rtspkit.media.Fragment`)."""
+        taken, self.fragments = self.fragments, []
+        return taken
+
+    def take_messages(self):
+        """Whole RTSP messages that came among the interleaved frames (list of bytes)."""
+        taken, self.messages = self.messages, []
+        return taken
+
+    def take_rtcp(self):
+        """RTCP compound packets (list of (track index, bytes))."""
+        taken, self.rtcp = self.rtcp, []
+        return taken
+
+    def statistics(self, int index):
+        """Counters of a track as a tuple; `rtspkit.rtp.TrackStatistics` names the fields."""
+        cdef TrackState t = self.states[index]
+        return (
+            t.received, t.lost, t.late, t.broken, t.discarded, t.restarts, t.units, t.damaged_units,
+            t.ssrc, t.first_sequence, t.next_sequence - 1 if t.have_sequence else 0, t.jitter >> 4,
+        )
+
+    def set_wall_clock(self, int index, uint32_t timestamp, double wall_clock):
+        """Ties an RTP timestamp to Unix seconds of the camera's clock, as a sender report does."""
+        cdef TrackState t = self.states[index]
+        if t.have_time:
+            t.have_wall = True
+            t.wall_ticks = t.ticks + <int32_t>(timestamp - t.timestamp)
+            t.wall_clock = wall_clock
+
+    def wall_clock(self, int index, int64_t pts):
+        """Unix seconds, by the camera's clock, of an instant on a track; None before a sender report."""
+        cdef TrackState t = self.states[index]
+        if not t.have_wall:
+            return None
+        return t.wall_clock + <double>(pts - t.wall_ticks) / <double>t.clock_rate
+
+    def flush(self):
+        """Closes the open fragment with the units that are whole; nothing happens where there are none."""
+        self.cut(False, 0)
+
+    def finish(self):
+        """The stream has ended: what is arriving counts as whole, and the open fragment is closed."""
+        cdef TrackState t
+        for t in self.states:
+            if t.codec == CODEC_H264:
+                end_unit(self, t)
+            else:
+                drop_audio_fragment(self, t)
+        self.cut(False, 0)
+
+    # bytes ----------------------------------------------------------------------
+
+    def feed(self, data, int64_t now):
+        """Takes bytes of the connection, cut anywhere.
+
+        Args:
+            data: any buffer of bytes.
+            now: monotonic time in ns.
+        """
+        cdef Py_buffer view
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            self.consume(<const uint8_t*>view.buf, <size_t>view.len, now)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef int consume(self, const uint8_t* p, size_t size, int64_t now) except -1:
+        cdef size_t taken
+        self.bytes_received += size
+        while size and self.error is None:
+            if self.unknown_left:
+                taken = min(size, self.unknown_left)
+                self.unknown_left -= taken
+            elif self.partial.size == 0 and p[0] == DOLLAR:
+                taken = self.take_frame(p, size, now)
+            elif self.partial.size and self.partial.data[0] == DOLLAR:
+                taken = self.complete_frame(p, size, now)
+            else:
+                taken = self.take_text(p, size)
+            p += taken
+            size -= taken
+        return 0
+
+    cdef size_t take_frame(self, const uint8_t* p, size_t size, int64_t now) except 0:
+        """One interleaved frame that begins at `p`; a piece of one is kept until the rest comes."""
+        cdef size_t whole
+        if size < FRAME_HEADER:
+            append(&self.partial, p, size)
+            return size
+        if self.channels[p[1]] < 0:
+            return self.pass_over_frame(p, FRAME_HEADER + get_u16(p + 2))
+        whole = FRAME_HEADER + get_u16(p + 2)
+        if size < whole:
+            append(&self.partial, p, size)
+            return size
+        self.frame(p, whole, now)
+        return whole
+
+    cdef size_t complete_frame(self, const uint8_t* p, size_t size, int64_t now) except 0:
+        cdef size_t whole, taken
+        if self.partial.size < FRAME_HEADER:
+            taken = min(size, FRAME_HEADER - self.partial.size)
+            append(&self.partial, p, taken)
+            if self.partial.size == FRAME_HEADER and self.channels[self.partial.data[1]] < 0:
+                whole = FRAME_HEADER + get_u16(self.partial.data + 2)
+                self.partial.size = 0
+                self.pass_over_frame(p, whole)
+                self.unknown_left = whole - FRAME_HEADER
+                return taken
+        else:
+            whole = FRAME_HEADER + get_u16(self.partial.data + 2)
+            taken = min(size, whole - self.partial.size)
+            append(&self.partial, p, taken)
+        if self.partial.size >= FRAME_HEADER:
+            whole = FRAME_HEADER + get_u16(self.partial.data + 2)
+            if self.partial.size == whole:
+                self.partial.size = 0
+                self.frame(self.partial.data, whole, now)
+        return taken
+
+    cdef size_t pass_over_frame(self, const uint8_t* p, size_t whole) except 0:
+        """A frame on a channel nobody set up is never buffered; too many bytes of it end the connection."""
+        self.unknown_bytes += whole
+        self.unknown_left = whole - FRAME_HEADER
+        if self.unknown_bytes > self.limit_unknown:
+            self.error = LimitExceeded(
+                f"more than {self.limit_unknown} bytes on interleaved channels that were never set up",
+                offset=self.bytes_received,
+            )
+        return FRAME_HEADER
+
+    cdef size_t take_text(self, const uint8_t* p, size_t size) except 0:
+        """An RTSP message among the frames, or garbage that has to be passed over."""
+        cdef size_t i
+        cdef const uint8_t* end
+        cdef size_t taken, left
+        if self.partial.size == 0:
+            # Some cameras send an empty line before "$"; it is not worth counting.
+            if p[0] == 0x0D or p[0] == 0x0A:
+                return 1
+            if not 0x41 <= p[0] <= 0x5A:
+                return self.pass_over_garbage(p, size)
+        if self.message_size:
+            taken = min(size, self.message_size - self.partial.size)
+            append(&self.partial, p, taken)
+        else:
+            # The header section, line by line: at most to the end of this line.
+            end = <const uint8_t*>memchr(p, 0x0A, size)
+            taken = size if end == NULL else <size_t>(end - p) + 1
+            for i in range(taken):
+                if p[i] >= 0x80 or (p[i] < 0x20 and p[i] != 0x0D and p[i] != 0x0A and p[i] != 0x09):
+                    # Not text: what looked like a message was garbage.
+                    self.partial.size = 0
+                    self.header_scan = 0
+                    self.pass_over(i + 1)
+                    return i + 1 if p[i] != DOLLAR else max(<size_t>1, i)
+            append(&self.partial, p, taken)
+            left = self.partial.size - self.header_scan
+            if left > self.limit_line:
+                self.fail("a header line is longer", self.limit_line)
+                return taken
+            if self.partial.size > self.limit_headers:
+                self.fail("the header lines of a message are longer", self.limit_headers)
+                return taken
+            if end == NULL:
+                return taken
+            if left == 1 or (left == 2 and self.partial.data[self.header_scan] == 0x0D):
+                self.message_size = self.partial.size + self.content_length()
+                if self.error is not None:
+                    return taken
+            self.header_scan = self.partial.size
+        if self.message_size and self.partial.size == self.message_size:
+            if len(self.messages) < 64:
+                self.messages.append(PyBytes_FromStringAndSize(<char*>self.partial.data, <Py_ssize_t>self.partial.size))
+            self.partial.size = 0
+            self.message_size = 0
+            self.header_scan = 0
+            self.garbage = 0
+        return taken
+
+    cdef size_t content_length(self) except? 0:
+        """The Content-Length among the header lines that are in `partial`; 0 without one."""
+        header = PyBytes_FromStringAndSize(<char*>self.partial.data, <Py_ssize_t>self.partial.size)
+        for line in header.split(b"\n"):
+            name, colon, value = line.partition(b":")
+            if colon and name.strip().lower() == b"content-length":
+                value = value.strip()
+                if not value.isdigit() or len(value) > 10 or int(value) > self.limit_body:
+                    self.error = LimitExceeded(
+                        f"Content-Length is not a number up to {self.limit_body}", offset=self.bytes_received, head=value
+                    )
+                    return 0
+                return int(value)
+        return 0
+
+    cdef int fail(self, what, size_t limit) except -1:
+        head = PyBytes_FromStringAndSize(<char*>self.partial.data, min(<Py_ssize_t>self.partial.size, 32))
+        self.error = LimitExceeded(f"{what} than {limit} bytes", offset=self.bytes_received, head=head)
+        return 0
+
+    cdef size_t pass_over_garbage(self, const uint8_t* p, size_t size) except 0:
+        """To the next byte that can begin a frame or a message."""
+        cdef size_t i = 1
+        while i < size and p[i] != DOLLAR and not 0x41 <= p[i] <= 0x5A:
+            i += 1
+        self.pass_over(i)
+        return i
+
+    cdef int pass_over(self, size_t size) except -1:
+        if self.garbage == 0:
+            self.resyncs += 1
+        self.garbage += size
+        if self.garbage > self.limit_garbage:
+            self.error = LimitExceeded(
+                f"no RTSP message or interleaved frame within {self.limit_garbage} bytes", offset=self.bytes_received
+            )
+        return 0
+
+    # one interleaved frame --------------------------------------------------------
+
+    cdef int frame(self, const uint8_t* p, size_t size, int64_t now) except -1:
+        cdef int channel = self.channels[p[1]]
+        cdef TrackState t = <TrackState>self.states[channel >> 1]
+        cdef Packet packet
+        # A camera that multiplexes RTCP into the RTP channel is told by its packet types (RFC 5761, 4).
+        if channel & 1 or (size >= FRAME_HEADER + 8 and 200 <= p[FRAME_HEADER + 1] <= 207):
+            self.garbage = 0
+            if len(self.rtcp) < 64:
+                self.rtcp.append((channel >> 1, PyBytes_FromStringAndSize(<char*>p + FRAME_HEADER, size - FRAME_HEADER)))
+            return 0
+        if not parse_packet_header(&packet, p + FRAME_HEADER, size - FRAME_HEADER):
+            t.broken += 1
+            return 0
+        self.garbage = 0
+        if packet.payload_type != t.payload_type:
+            t.discarded += 1
+            return 0
+        if not t.accept(&packet):
+            return 0
+        self.media_arrival = now
+        if not self.started:
+            self.started = True
+            self.start_arrival = now
+            self.start_time = self.first_ticks(t, &packet, now) * SECOND // t.clock_rate
+        if t.codec == CODEC_H264:
+            h264(self, t, &packet, now)
+        else:
+            aac(self, t, &packet, now)
+        return 0
+
+    # time ---------------------------------------------------------------------------
+
+    cdef int64_t first_ticks(self, TrackState t, Packet* packet, int64_t now) noexcept nogil:
+        """The pts of a track's first packet, or of the first after its clock began anew.
+
+        RTP-Info says it exactly, where it is right: many cameras send 0, or another session's value. It
+        is believed where it agrees with the arrival times within two seconds (ten for the first track,
+        for a recorder may send what it has kept). Otherwise the arrival decides.
+        """
+        cdef int64_t by_arrival, by_origin, slack
+        if t.ticks or t.arrival:  # a new SSRC: the timeline goes on by the wall
+            return t.ticks + max(<int64_t>1, (now - t.arrival) * t.clock_rate // SECOND)
+        by_arrival = (self.start_time + now - self.start_arrival) * t.clock_rate // SECOND
+        if t.have_origin:
+            by_origin = <int32_t>(packet.timestamp - t.origin)
+            slack = t.clock_rate * (10 if now == self.start_arrival else 2)
+            if -slack <= by_origin - by_arrival <= slack:
+                return by_origin
+        return by_arrival
+
+    cdef int64_t tick(self, TrackState t, Packet* packet, int64_t now) noexcept nogil:
+        """The packet's pts: its timestamp, 32 bits unwrapped to 64."""
+        cdef int64_t transit, change
+        if t.have_time:
+            t.ticks += <int32_t>(packet.timestamp - t.timestamp)
+        else:
+            t.ticks = self.first_ticks(t, packet, now)
+            t.have_time = True
+        t.timestamp = packet.timestamp
+        t.arrival = now
+        transit = now // 1000 * t.clock_rate // 1000000 - t.ticks
+        if t.transit:
+            change = transit - t.transit
+            t.jitter += (change if change >= 0 else -change) - ((t.jitter + 8) >> 4)
+        t.transit = transit
+        return t.ticks
+
+    # fragments ------------------------------------------------------------------------
+
+    cdef int cut_before(self, TrackState t, int64_t pts, int64_t now) except -1:
+        """Closes the open fragment where a unit of `t` begins and the fragment is long enough."""
+        cdef Sample* first
+        cdef int64_t span
+        if t.table.size == 0:
+            return 0
+        first = t.samples()
+        span = now - first.arrival
+        if t is self.leading:
+            # Timestamps that stand or go back do not keep it open for ever.
+            if (pts - first.pts) * SECOND >= self.duration * t.clock_rate or span >= 2 * self.duration:
+                self.cut(True, pts)
+        elif span >= 3 * self.duration:
+            self.cut(False, 0)
+        return 0
+
+    cdef int cut(self, bint have_next, int64_t next_pts) except -1:
+        """Hands over all whole units; the units that are arriving move to new buffers."""
+        cdef TrackState t
+        cdef Growing rest
+        cdef size_t whole, size
+        cdef bint is_sync = True
+        cdef Media media
+        runs = []
+        wall = None
+        for t in self.states:
+            if t.table.size == 0:
+                continue
+            if t is self.leading:
+                is_sync = t.samples().flags & SAMPLE_SYNC
+            elif self.leading.codec == CODEC_H264 and self.leading.table.size == 0:
+                is_sync = False
+            if t.have_wall and not runs:
+                wall = self.wall_clock(t.track.index, t.samples().pts)
+            whole = t.unit_start if t.unit_open else t.media.size
+            size = t.media.size - whole
+            rest.data = NULL
+            rest.size = rest.capacity = 0
+            t.hint = max(whole, t.hint - (t.hint >> 3))
+            if size:
+                reserve(&rest, max(t.hint + (t.hint >> 3), size))
+                memcpy(rest.data, t.media.data + whole, size)
+                rest.size = size
+                t.media.size = whole
+            media = Media.take(&t.media)
+            t.media = rest
+            t.fragment_start -= whole
+            t.unit_start = 0
+            samples = PyBytes_FromStringAndSize(<char*>t.table.data, <Py_ssize_t>t.table.size)
+            t.table.size = 0
+            runs.append(Run(t.track.index, samples, media))
+        if runs:
+            self.fragments.append(Fragment(
+                self.tracks, tuple(runs), bool(is_sync), bool(self.discontinuity),
+                next_pts if have_next else None, wall,
+            ))
+            self.discontinuity = False
+        return 0
+
+    cdef int add_sample(self, TrackState t, int64_t pts, int64_t arrival, size_t size, uint32_t flags) except -1:
+        cdef Sample* sample
+        reserve(&t.table, sizeof(Sample))
+        sample = <Sample*>(t.table.data + t.table.size)
+        sample.pts = pts
+        sample.arrival = arrival
+        sample.size = <uint32_t>size
+        sample.flags = flags | (SAMPLE_DAMAGED if t.after_loss else 0)
+        t.table.size += sizeof(Sample)
+        t.units += 1
+        t.damaged_units += sample.flags & SAMPLE_DAMAGED != 0
+        t.after_loss = False
+        return 0
+
+
+# -- depacketizers ----------------------------------------------------------------------------------------
+
+include "_rtp_h264.pxi"
+include "_rtp_aac.pxi"
+
+
+# -- sockets ----------------------------------------------------------------------------------------------
+
+@cython.final
+cdef class Drain:
+    """Reads many sockets in one call through one scratch buffer.
+
+    Args:
+        size: bytes of the scratch buffer, and so of one read.
+
+    Attributes:
+        fullest: the most bytes one socket had in the last call.
+    """
+
+    cdef uint8_t* scratch
+    cdef size_t size
+    cdef readonly size_t fullest
+
+    def __cinit__(self, Py_ssize_t size=256 * 1024):
+        self.scratch = <uint8_t*>malloc(<size_t>size)
+        if self.scratch == NULL:
+            raise MemoryError
+        self.size = <size_t>size
+
+    def __dealloc__(self):
+        free(self.scratch)
+
+    def drain(self, receivers, int64_t now):
+        """Reads what each receiver's socket holds; returns those that have something to take.
+
+        Args:
+            receivers: list of `Receiver`, each with a non-blocking `fd`.
+            now: monotonic time in ns.
+        """
+        cdef Receiver receiver
+        cdef ssize_t count
+        cdef size_t total
+        cdef int rounds
+        ready = []
+        self.fullest = 0
+        for receiver in receivers:
+            total = 0
+            for rounds in range(DRAIN_ROUNDS):
+                if receiver.fd < 0 or receiver.eof or receiver.os_error or receiver.error is not None:
+                    break
+                with nogil:
+                    count = recv(receiver.fd, self.scratch, self.size, MSG_DONTWAIT)
+                if count > 0:
+                    total += <size_t>count
+                    receiver.consume(self.scratch, <size_t>count, now)
+                    if <size_t>count < self.size:
+                        break
+                elif count == 0:
+                    receiver.eof = True
+                elif errno == EINTR:
+                    continue
+                else:
+                    if errno != EAGAIN:  # EWOULDBLOCK is the same number on every POSIX system built for
+                        receiver.os_error = errno
+                    break
+            if total > self.fullest:
+                self.fullest = total
+            if receiver.ready:
+                ready.append(receiver)
+        return ready

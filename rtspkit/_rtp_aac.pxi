@@ -1,0 +1,111 @@
+# AAC-hbr depacketizer (RFC 3640, 3.3.6): several access units in a packet, or one over several packets.
+# Included by _rtp.pyx.
+
+cdef int aac(Receiver receiver, TrackState t, Packet* packet, int64_t now) except -1:
+    cdef const uint8_t* p = packet.payload
+    cdef size_t size = packet.payload_size
+    cdef size_t header_bits, header_size, position, unit_size
+    cdef uint32_t bits, index
+    cdef int64_t pts = receiver.tick(t, packet, now)
+    if size < 2:
+        t.broken += 1
+        return 0
+    header_bits = get_u16(p)
+    header_size = (header_bits + 7) // 8
+    bits = t.size_length + t.index_length
+    if header_bits < bits or header_size > size - 2 or bits == 0:
+        t.broken += 1
+        return 0
+    receiver.cut_before(t, pts, now)
+    position = 0
+    p += 2
+    size -= 2
+    unit_size = read_bits(p, position, t.size_length)
+    if t.fragment_open or unit_size > size - header_size:
+        return aac_fragment(receiver, t, packet, p + header_size, size - header_size, unit_size, pts, now)
+    size -= header_size
+    while True:
+        # AU-Index and AU-Index-delta are 0 unless units are interleaved, which is never asked for.
+        index = read_bits(p, position + t.size_length, bits - t.size_length)
+        if index != 0 or unit_size > size:
+            t.broken += 1
+            t.after_loss = True
+            break
+        aac_unit(receiver, t, p + header_size, unit_size, pts, now)
+        position += bits
+        header_size += unit_size
+        size -= unit_size
+        pts += t.unit_ticks
+        bits = t.size_length + t.index_delta_length
+        if bits == 0 or header_bits - position < bits:
+            break
+        unit_size = read_bits(p, position, t.size_length)
+    return 0
+
+
+cdef int aac_unit(Receiver receiver, TrackState t, const uint8_t* p, size_t size, int64_t pts, int64_t now) except -1:
+    cdef size_t adts
+    # An ADTS header that some cameras leave on (MPEG-4 Part 3, 1.A.2): 7 bytes, 9 with a checksum.
+    if size > 7 and p[0] == 0xFF and p[1] & 0xF6 == 0xF0:
+        adts = 7 if p[1] & 1 else 9
+        if size > adts and (get_u32(p + 3) >> 13 & 0x1FFF) == size:
+            p += adts
+            size -= adts
+    if size == 0 or size > receiver.limit_unit:
+        t.broken += 1
+        return 0
+    append(&t.media, p, size)
+    receiver.add_sample(t, pts, now, size, SAMPLE_SYNC)
+    if t.media.size > receiver.limit_fragment:
+        receiver.cut(False, 0)
+    return 0
+
+
+cdef int aac_fragment(
+    Receiver receiver, TrackState t, Packet* packet, const uint8_t* p, size_t size, size_t unit_size, int64_t pts, int64_t now,
+) except -1:
+    """One access unit over several packets: each says the size of the whole (RFC 3640, 3.2.1)."""
+    cdef size_t start
+    if t.fragment_open and (packet.timestamp != t.unit_timestamp or unit_size != t.fragment_size):
+        drop_audio_fragment(receiver, t)
+    if not t.fragment_open:
+        if unit_size <= size:
+            return aac_unit(receiver, t, p, unit_size, pts, now)
+        if unit_size > receiver.limit_unit:
+            t.broken += 1
+            return 0
+        t.unit_open = t.fragment_open = True
+        t.unit_timestamp = packet.timestamp
+        t.unit_pts = pts
+        t.unit_start = t.fragment_start = t.media.size
+        t.fragment_size = unit_size
+    if t.media.size - t.unit_start + size > unit_size:
+        drop_audio_fragment(receiver, t)
+        t.broken += 1
+        return 0
+    append(&t.media, p, size)
+    if t.media.size - t.unit_start == unit_size:
+        t.fragment_open = t.unit_open = False
+        start = t.unit_start
+        receiver.add_sample(t, t.unit_pts, now, t.media.size - start, SAMPLE_SYNC)
+    elif packet.marker:
+        drop_audio_fragment(receiver, t)
+        t.broken += 1
+    return 0
+
+
+cdef int drop_audio_fragment(Receiver receiver, TrackState t) except -1:
+    if t.fragment_open:
+        t.media.size = t.unit_start
+        t.fragment_open = t.unit_open = False
+        t.after_loss = True
+    return 0
+
+
+cdef uint32_t read_bits(const uint8_t* p, size_t position, uint32_t count) noexcept nogil:
+    """`count` bits (0 to 32) from bit `position` on; the caller has checked that they are there."""
+    cdef uint32_t value = 0
+    cdef size_t bit
+    for bit in range(position, position + count):
+        value = (value << 1) | (p[bit >> 3] >> (7 - (bit & 7)) & 1)
+    return value
