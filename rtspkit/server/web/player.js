@@ -1,0 +1,273 @@
+/* The player of one camera.
+ *
+ * Strategy: ask for index.m3u8 first, because only an own request tells the status and the reason in words; once it answers,
+ * hand it to hls.js (or to the browser where it has HLS but no Media Source Extensions). Whatever ends playback comes back
+ * here: the reason goes over the picture, and index.m3u8 is asked again every two seconds until it answers.
+ *
+ * hls.js keeps its defaults for the distance to the live edge: with a smaller liveSyncDurationCount it does not come
+ * back after the playlist has jumped ahead. The query string sets controls, muted, autoplay, playsinline and
+ * disablepictureinpicture; all else in it is passed on to the playlist.
+ */
+"use strict";
+
+(() => {
+  const POLL = 2000; // ms between two questions for the playlist
+  const PROBE_LIMIT = 12000; // ms for one answer: the server holds a request for at most 8 s
+  const STALLED = 4000; // ms without a new picture before the viewer is told
+  const STUCK = 20000; // ms without a new picture, though there is new media, before everything is loaded anew
+  const IDLE = 3000; // ms without the pointer moving before the bar fades
+  const BACK_BUFFER = 60; // s of played media kept: a page that stays open for days must not grow
+
+  const element = (id) => document.getElementById(id);
+  const video = element("video");
+  const query = new URLSearchParams(location.search);
+
+  const option = (name, fallback) => {
+    const value = query.get(name);
+    query.delete(name);
+    return value === null ? fallback : /^(|1|t|true|y|yes|on)$/i.test(value);
+  };
+  const controls = option("controls", true);
+  video.controls = controls;
+  video.muted = video.defaultMuted = option("muted", true);
+  video.playsInline = option("playsinline", true);
+  video.disablePictureInPicture = option("disablepictureinpicture", false);
+  const autoplay = option("autoplay", true);
+  document.body.classList.toggle("bare", !controls);
+  const source = "index.m3u8" + (query.toString() ? "?" + query : "");
+
+  let hls = null;
+  let state = "connecting"; // connecting -> live <-> stalled; any -> away -> connecting
+  let turn = 0; // counts attempts, so that an answer that comes late is known as late
+  let timer = 0;
+  let reason = null; // what to say once the picture stops
+  let hasAudio = false;
+  let recoveries = [];
+  let wanted = autoplay; // the viewer wants it to play
+  let lastTime = -1;
+  let movedAt = performance.now();
+
+  window.rtspkitPlayer = {
+    video,
+    get hls() { return hls; },
+    get state() { return state; },
+    get message() { return element("message").hidden ? "" : element("title").textContent + "\n" + element("detail").textContent; },
+  };
+
+  // -- what the viewer reads ----------------------------------------------------
+
+  function say(title, detail = "") {
+    // unchanged text is not written again: a screen reader would read it out every two seconds
+    if (element("title").textContent !== title) element("title").textContent = title;
+    if (element("detail").textContent !== detail) element("detail").textContent = detail;
+    element("message").hidden = false;
+    element("play").hidden = true;
+    video.controls = false; // the browser's own spinner would show through
+    document.body.classList.remove("idle");
+  }
+
+  function uncover() {
+    element("message").hidden = true;
+    video.controls = controls;
+  }
+
+  function reasonIn(body, type) {
+    let text = body || "";
+    try {
+      const parsed = JSON.parse(text);
+      text = parsed.error || parsed.reason || parsed.detail || parsed.message || "";
+    } catch {
+      if (/html/i.test(type || "") || /^\s*</.test(text)) text = "";
+    }
+    return String(text).trim().split("\n")[0].slice(0, 300);
+  }
+
+  function explain(status, body, type) {
+    const reason = reasonIn(body, type);
+    if (status === 503) return ["Connecting to the camera…", reason];
+    if (status === 404) return ["The camera is not available", reason || "There is no such camera, or it cannot be reached."];
+    if (status === 401 || status === 403) return ["You may not watch this camera", reason];
+    return [`The server answered ${status}`, reason];
+  }
+
+  const unreachable = ["The server does not answer", "Playback goes on by itself when it is back."];
+
+  function showBar() {
+    document.body.classList.remove("idle");
+    clearTimeout(showBar.timer);
+    showBar.timer = setTimeout(() => document.body.classList.toggle("idle", state === "live" && !video.paused), IDLE);
+  }
+
+  function refresh() {
+    const playing = state === "live";
+    element("live").hidden = !playing;
+    const behind = playing && edge() - video.currentTime > 15;
+    element("live").classList.toggle("behind", behind);
+    const word = behind ? "Go to live" : "Live";
+    if (element("live-text").textContent !== word) element("live-text").textContent = word;
+    element("unmute").hidden = !(hasAudio && (video.muted || video.volume === 0) && playing);
+    const covered = !element("message").hidden;
+    element("play").hidden = covered || !video.paused || wanted || video.readyState < 2;
+  }
+
+  function edge() {
+    if (hls) return hls.liveSyncPosition ?? video.currentTime;
+    return video.seekable.length ? video.seekable.end(video.seekable.length - 1) - 10 : video.currentTime;
+  }
+
+  // -- asking, loading, losing ----------------------------------------------------
+
+  async function ask() {
+    const mine = ++turn;
+    const abort = new AbortController();
+    const limit = setTimeout(() => abort.abort(), PROBE_LIMIT);
+    let trouble = null;
+    try {
+      const reply = await fetch(source, { cache: "no-store", signal: abort.signal });
+      if (!reply.ok) trouble = explain(reply.status, await reply.text(), reply.headers.get("Content-Type"));
+    } catch {
+      trouble = unreachable;
+    }
+    clearTimeout(limit);
+    if (mine !== turn) return; // a newer attempt has taken over
+    if (trouble) lost(...trouble);
+    else load();
+  }
+
+  function lost(title, detail, pause = POLL) {
+    state = "away";
+    if (ahead() > 0.5) reason = [title, detail]; // what has been loaded plays to its end first
+    else say(title, detail);
+    if (hls) hls.stopLoad(); // the last picture stays under the message
+    clearTimeout(timer);
+    timer = setTimeout(ask, pause);
+    refresh();
+  }
+
+  function ahead() {
+    if (video.paused) return 0;
+    for (let i = 0; i < video.buffered.length; i++) {
+      if (video.buffered.start(i) <= video.currentTime && video.currentTime < video.buffered.end(i)) return video.buffered.end(i) - video.currentTime;
+    }
+    return 0;
+  }
+
+  function load() {
+    clearTimeout(timer);
+    state = "connecting";
+    lastTime = -1;
+    movedAt = performance.now();
+    if (hls) hls.destroy();
+    hls = null;
+    reason = null;
+    say("Loading…");
+    if (window.Hls && Hls.isSupported()) {
+      hls = new Hls({ backBufferLength: BACK_BUFFER });
+      hls.on(Hls.Events.ERROR, (_, data) => data.fatal && failed(data));
+      hls.on(Hls.Events.MANIFEST_PARSED, (_, data) => {
+        hasAudio = data.levels.some((level) => level.audioCodec);
+        play();
+      });
+      hls.loadSource(source);
+      hls.attachMedia(video);
+    } else if (video.canPlayType("application/vnd.apple.mpegurl")) {
+      hasAudio = true; // the browser does not tell
+      video.src = source;
+      play();
+    } else {
+      say("This browser cannot play HLS", "Open the address in a current Chrome, Edge, Firefox or Safari.");
+    }
+  }
+
+  function failed(data) {
+    const now = performance.now();
+    if (data.type === Hls.ErrorTypes.MEDIA_ERROR) {
+      if (data.details === Hls.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR || data.details === Hls.ErrorDetails.BUFFER_ADD_CODEC_ERROR) {
+        lost("This browser cannot play the camera's codec", "Another browser may; the camera can usually be set to H.264.", 15000);
+        return;
+      }
+      recoveries = recoveries.filter((at) => now - at < 30000);
+      if (recoveries.length < 2) {
+        recoveries.push(now);
+        hls.recoverMediaError();
+        play();
+        return;
+      }
+    }
+    if (data.type === Hls.ErrorTypes.NETWORK_ERROR) {
+      const code = data.response && data.response.code;
+      const words = code ? explain(code, typeof data.response.text === "string" ? data.response.text : "", "") : unreachable;
+      // a segment that has left the server says nothing about the camera
+      lost(...(data.frag && code === 404 ? ["Playback was interrupted", "Loading the live picture again…"] : words));
+      return;
+    }
+    lost("Playback was interrupted", "Loading the live picture again…");
+  }
+
+  function play() {
+    if (!wanted) {
+      uncover();
+      refresh();
+      return;
+    }
+    video.play().catch((error) => {
+      if (error.name === "NotAllowedError") {
+        // the browser wants a click first
+        wanted = false;
+        uncover();
+        refresh();
+      }
+    });
+  }
+
+  // -- is it moving? ----------------------------------------------------------------
+
+  function freshMedia() {
+    if (!hls) return true;
+    const level = hls.levels && hls.levels[Math.max(hls.currentLevel, 0)];
+    const fragments = level && level.details && level.details.fragments;
+    const newest = fragments && fragments[fragments.length - 1];
+    return Boolean(newest && !newest.gap && newest.end > video.currentTime + 1);
+  }
+
+  function watch() {
+    const now = performance.now();
+    if (video.currentTime !== lastTime) {
+      const moved = lastTime >= 0 && !video.paused && !video.seeking;
+      lastTime = video.currentTime;
+      movedAt = now;
+      if (moved && state !== "away") {
+        if (state !== "live") showBar();
+        state = "live";
+        uncover();
+      }
+    } else if (state === "away" && reason && now - movedAt > 800) {
+      say(...reason);
+      reason = null;
+    } else if (video.paused && !wanted) {
+      movedAt = now;
+    } else if (state === "live" && now - movedAt > STALLED) {
+      state = "stalled";
+      say("No picture from the camera", "It goes on by itself as soon as the camera sends again.");
+    }
+    if ((state === "stalled" || state === "connecting") && now - movedAt > STUCK && freshMedia()) {
+      movedAt = now;
+      ask();
+    }
+    refresh();
+  }
+
+  video.addEventListener("play", () => { wanted = true; showBar(); });
+  video.addEventListener("pause", () => { if (state === "live" && !video.ended) wanted = false; showBar(); });
+  video.addEventListener("ended", () => lost("The stream has ended", "Looking for it again…"));
+  video.addEventListener("error", () => { if (!hls && video.src) lost("Playback was interrupted", "Loading the live picture again…"); });
+  video.addEventListener("volumechange", refresh);
+  video.addEventListener("loadeddata", refresh);
+  element("unmute").addEventListener("click", () => { video.muted = false; if (video.volume === 0) video.volume = 1; });
+  element("live").addEventListener("click", () => { video.currentTime = edge(); video.play().catch(() => {}); });
+  element("play").addEventListener("click", () => { wanted = true; video.currentTime = edge(); play(); refresh(); });
+  for (const event of ["pointermove", "pointerdown", "keydown", "focusin"]) document.addEventListener(event, showBar, { passive: true });
+
+  setInterval(watch, 500);
+  ask();
+})();

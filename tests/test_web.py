@@ -1,0 +1,265 @@
+"""The pages: nothing foreign in them, nothing inline, any name safe; in Chromium, that it tells why and comes back."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from rtspkit.server import web
+
+MESSAGE = "rtspkitPlayer.message"
+FOLDER = Path(web.__file__).parent
+
+
+def test_page_shows_the_path() -> None:
+    page = web.player_page("cam_2").decode()
+    assert "<title>cam_2</title>" in page
+    assert 'aria-label="Live picture of cam_2"' in page
+    assert "{{" not in page
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"onload="x', "a'b", "&lt;", "\ud800"])
+def test_names_are_escaped(name: str) -> None:
+    markup = re.sub(r"<title>.*?</title>|<h1>.*?</h1>", "", web.player_page(name).decode())
+    assert markup.count("<script") == 2
+    assert "onload=" not in markup.replace("&quot;onload=", "")
+    listing = web.index_page([name]).decode()
+    assert "<script" not in listing
+    assert '"onload' not in listing
+
+
+def test_index_lists_the_paths_in_order() -> None:
+    listing = web.index_page(["yard/north", "door"]).decode()
+    assert re.findall(r'href="([^"]+/)"', listing) == ["./yard/north/", "./door/"]
+    assert "No camera is configured." in web.index_page([]).decode()
+
+
+@pytest.mark.parametrize("name", ["hls.min.js", "player.js", "player.css"])
+def test_assets(name: str) -> None:
+    found = web.asset(name)
+    assert found is not None
+    body, content_type = found
+    assert body == (FOLDER / name).read_bytes()
+    assert content_type.startswith("text/javascript" if name.endswith("js") else "text/css")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "__init__.py", "../__init__.py", "player.html", "hls.js-LICENSE", "PLAYER.JS", "player.js/"]
+)
+def test_other_files_are_not_served(name: str) -> None:
+    assert web.asset(name) is None
+
+
+def test_every_file_a_page_asks_for_is_there() -> None:
+    for page in (web.player_page("cam"), web.index_page(["cam"])):
+        for address in re.findall(r'(?:src|href)="([^"]+)"', page.decode()):
+            if not address.startswith(("data:", "./")) and address != "index.m3u8":
+                assert web.asset(address) is not None, address
+
+
+def test_nothing_inline_and_nothing_foreign() -> None:
+    """The pages must hold under the policy that is sent with them."""
+    for page in (web.player_page("cam").decode(), web.index_page(["cam"]).decode()):
+        assert not re.search(r"<script(?![^>]*\bsrc=)", page)
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", page)
+    for name in ("player.html", "index.html", "player.js", "player.css"):
+        text = (FOLDER / name).read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"(https?:)?//[a-z]", text.replace("// ", "")), name
+    assert "unsafe" not in web.CONTENT_SECURITY_POLICY
+
+
+def test_hls_js_is_the_one_named() -> None:
+    note = (FOLDER / "hls.js-VERSION").read_text(encoding="utf-8").splitlines()
+    body = (FOLDER / "hls.min.js").read_bytes()
+    assert note[0].split()[0] == "hls.js"
+    assert f'"{note[0].split()[1]}"'.encode() in body
+    assert note[1] == f"sha256 {hashlib.sha256(body).hexdigest()}"
+    assert "Apache License" in (FOLDER / "hls.js-LICENSE").read_text(encoding="utf-8")
+
+
+# -- in Chromium --------------------------------------------------------------------
+
+
+class Site:
+    """The player page over a live playlist; `mode` is "live", or the status every request gets instead."""
+
+    def __init__(self, media: Path) -> None:
+        self.media = media
+        self.mode: int | str = "live"
+        self.reason = "cam: connecting"
+        self.born = time.monotonic()
+        self.queries: list[str] = []
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                name, _, query = self.path.removeprefix("/cam/").partition("?")
+                site.answer(self, name, query)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/cam/"
+
+    def answer(self, request: BaseHTTPRequestHandler, name: str, query: str) -> None:
+        status, body, kind = 200, b"", "text/plain; charset=utf-8"
+        found = web.asset(name)
+        if name == "":
+            body, kind = web.player_page("cam"), "text/html; charset=utf-8"
+        elif found:
+            body, kind = found
+        elif self.mode != "live":
+            status, body = int(self.mode), self.reason.encode()
+        elif name == "index.m3u8":
+            self.queries.append(query)
+            kind = "application/vnd.apple.mpegurl"
+            body = b'#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=400000,CODECS="avc1.42c00d,mp4a.40.2"\nstream.m3u8\n'
+        elif name == "stream.m3u8":
+            body, kind = self.playlist(), "application/vnd.apple.mpegurl"
+        elif re.fullmatch(r"[a-z0-9_]+\.(mp4|m4s)", name) and (self.media / name).exists():
+            body, kind = (self.media / name).read_bytes(), "video/mp4"
+        else:
+            status = 404
+        request.send_response(status)
+        request.send_header("Content-Type", kind)
+        request.send_header("Content-Length", str(len(body)))
+        request.send_header("Cache-Control", "no-cache")
+        request.send_header("Content-Security-Policy", web.CONTENT_SECURITY_POLICY)
+        request.end_headers()
+        request.wfile.write(body)
+
+    def playlist(self) -> bytes:
+        """Segments of one second, the newest as old as the clock says."""
+        last = 6 + int(time.monotonic() - self.born)
+        first = last - 6
+        lines = [
+            "#EXTM3U",
+            "#EXT-X-VERSION:7",
+            "#EXT-X-TARGETDURATION:1",
+            f"#EXT-X-MEDIA-SEQUENCE:{first}",
+            '#EXT-X-MAP:URI="init.mp4"',
+        ]
+        for number in range(first, last):
+            lines += ["#EXTINF:1.0,", f"seg_{number:03d}.m4s"]
+        return "\n".join([*lines, ""]).encode()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ninety segments of one second, H.264 and AAC."""
+    if not shutil.which("ffmpeg"):
+        pytest.skip("ffmpeg is not installed")
+    folder = tmp_path_factory.mktemp("media")
+    command = "ffmpeg -v error -f lavfi -i testsrc2=s=320x180:r=10:d=90 -f lavfi -i sine=d=90"
+    command += " -c:v libx264 -preset ultrafast -profile:v baseline -pix_fmt yuv420p -g 10 -sc_threshold 0"
+    command += " -c:a aac -ac 1 -b:a 32k -f hls -hls_time 1 -hls_list_size 0 -hls_segment_type fmp4"
+    command += " -hls_fmp4_init_filename init.mp4 -hls_segment_filename seg_%03d.m4s all.m3u8"
+    subprocess.run(command.split(), cwd=folder, check=True, timeout=60)
+    return folder
+
+
+@pytest.fixture
+def site(media: Path) -> Iterator[Site]:
+    site = Site(media)
+    yield site
+    site.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if not executable:
+        pytest.skip("chromium is not installed")
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: object, site: Site) -> Iterator[object]:
+    """A page that has not been sent anywhere yet; whatever it logs as an error of the page itself ends the test."""
+    page = browser.new_page()  # type: ignore[attr-defined]
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    yield page
+    page.close()
+    assert faults == []
+    own = ("blob:", "data:", site.url)
+    assert [url for url in asked if not url.startswith(own)] == []
+
+
+def becomes(page: object, expression: str, wanted: object = True, seconds: float = 30) -> None:
+    """Waits until the page answers so. (Playwright's own wait would need `unsafe-eval` in the policy.)"""
+    limit = time.monotonic() + seconds
+    while (found := page.evaluate(expression)) != wanted:  # type: ignore[attr-defined]
+        assert time.monotonic() < limit, f"{expression} is {found!r}, not {wanted!r}"
+        page.wait_for_timeout(100)  # type: ignore[attr-defined]
+
+
+def runs_on(page: object, seconds: float = 1.5) -> None:
+    """Waits until the picture runs, and has run on by that much."""
+    becomes(page, "rtspkitPlayer.state", "live")
+    start = page.evaluate("rtspkitPlayer.video.currentTime")  # type: ignore[attr-defined]
+    becomes(page, f"rtspkitPlayer.video.currentTime > {start + seconds}")
+    assert page.evaluate("rtspkitPlayer.message") == ""  # type: ignore[attr-defined]
+
+
+@pytest.mark.real
+def test_plays_and_passes_the_query_on(page, site: Site) -> None:  # type: ignore[no-untyped-def]
+    page.goto(site.url + "?controls=no&token=a%26b")
+    runs_on(page)
+    assert page.evaluate(
+        "rtspkitPlayer.video.muted && rtspkitPlayer.video.playsInline && !rtspkitPlayer.video.controls"
+    )
+    assert set(site.queries) == {"token=a%26b"}
+
+
+@pytest.mark.real
+def test_unmutes(page, site: Site) -> None:  # type: ignore[no-untyped-def]
+    page.goto(site.url)
+    page.click("#unmute")
+    assert page.evaluate("rtspkitPlayer.video.muted") is False
+    page.wait_for_selector("#unmute", state="hidden")
+
+
+@pytest.mark.real
+def test_tells_why_and_starts_when_the_camera_comes(page, site: Site) -> None:  # type: ignore[no-untyped-def]
+    site.mode, site.reason = 503, "cam: connecting to the camera"
+    page.goto(site.url)
+    becomes(page, MESSAGE, "Connecting to the camera…\ncam: connecting to the camera")
+    site.mode, site.reason = 404, '{"status": "error", "error": "cam: <b>wrong</b> password"}'
+    becomes(page, MESSAGE, "The camera is not available\ncam: <b>wrong</b> password")
+    assert page.evaluate("rtspkitPlayer.state") == "away"
+    site.mode = "live"
+    runs_on(page)
+
+
+@pytest.mark.real
+def test_comes_back_after_the_path_was_closed(page, site: Site) -> None:  # type: ignore[no-untyped-def]
+    page.goto(site.url)
+    runs_on(page)
+    site.mode, site.reason = 404, "cam: no answer from the camera"
+    becomes(page, MESSAGE, "The camera is not available\ncam: no answer from the camera")
+    site.mode = "live"
+    runs_on(page)
