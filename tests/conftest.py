@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+from real.browser import Player, chromium
 from real.gstcamera import GstCamera
-from real.parts import require_ffmpeg, require_gstreamer
+from real.parts import require_chromium, require_ffmpeg, require_gstreamer
 
 
 @pytest.fixture
@@ -20,3 +22,11 @@ def gst_camera() -> Iterator[Callable[..., GstCamera]]:
 def ffmpeg() -> None:
     """Skips where ffmpeg is absent."""
     require_ffmpeg()
+
+
+@pytest.fixture
+def player(tmp_path: Path) -> Iterator[Player]:
+    """Chromium with an empty profile; `player.open(url)` goes to a player page."""
+    require_chromium()
+    with chromium(tmp_path / "profile") as page:
+        yield page

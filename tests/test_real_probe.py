@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
 
 import httpx
 import pytest
@@ -255,34 +256,60 @@ def test_boxes_must_add_up():
         list(mp4.boxes(struct.pack(">I4s", 20, b"free")))
 
 
-@pytest.mark.real
-@pytest.mark.usefixtures("ffmpeg")
-def test_the_hls_of_ffmpeg(tmp_path):
-    """Another maker's live playlist: read without complaint, down to the ticks."""
-    source = "testsrc2=size=320x180:rate=25"
+@pytest.fixture
+def ffmpeg_hls(tmp_path, ffmpeg):
+    """Another maker's live playlist over HTTP, with the player page beside it; gives the directory's address."""
+    web = tmp_path / "web"
+    web.mkdir()
+    for name in ("player.html", "player.js", "player.css", "hls.min.js"):
+        (web / name).write_bytes((files("rtspkit.server.web") / name).read_bytes())
     maker = subprocess.Popen(
         [
-            *("ffmpeg", "-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", source),
+            *("ffmpeg", "-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"),
             *("-re", "-f", "lavfi", "-i", "sine=sample_rate=48000"),
             *("-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "25", "-pix_fmt", "yuv420p"),
             *("-c:a", "aac", "-f", "hls", "-hls_segment_type", "fmp4", "-hls_time", "1", "-hls_list_size", "4"),
             *("-hls_flags", "delete_segments+program_date_time+temp_file", "-master_pl_name", "index.m3u8"),
-            str(tmp_path / "stream.m3u8"),
+            str(web / "stream.m3u8"),
         ]
     )
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=web))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         end = time.monotonic() + 20
-        while not (tmp_path / "index.m3u8").exists() and time.monotonic() < end:
+        while not (web / "index.m3u8").exists() and time.monotonic() < end:
             time.sleep(0.2)
-        with HlsProbe(f"http://127.0.0.1:{server.server_port}/index.m3u8", strict=False) as reader:
-            reader.run(7)
-        reader.check()
-        assert len(reader.segments) >= 6
-        assert reader.ticks(max(reader.segments))["vide"] == pytest.approx(1)
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
         maker.terminate()
         maker.wait(10)
+
+
+@pytest.mark.real
+def test_the_hls_of_ffmpeg(ffmpeg_hls):
+    """Read without complaint, down to the ticks."""
+    with HlsProbe(f"{ffmpeg_hls}/index.m3u8", strict=False) as reader:
+        reader.run(7)
+    reader.check()
+    assert len(reader.segments) >= 6
+    assert reader.ticks(max(reader.segments))["vide"] == pytest.approx(1)
+
+
+@pytest.mark.real
+def test_chromium_plays_the_hls_of_ffmpeg(ffmpeg_hls, player, tmp_path):
+    """The page and the recorder, before the gateway has a part in it."""
+    player.open(f"{ffmpeg_hls}/player.html")
+    assert player.supports("h264")
+    assert player.supports("aac")
+    started = player.plays()
+    player.wait(3)
+    series = player.series(since=started)
+    assert series[-1].position - series[0].position == pytest.approx(3, abs=0.8)
+    assert player.size == (320, 180)
+    assert player.events("playing")
+    assert player.loads == 1
+    assert not player.message
+    assert not player.errors, player.errors
+    assert player.screenshot(tmp_path / "page.png").stat().st_size > 2000
