@@ -1,0 +1,630 @@
+"""Connection: an RTSP/1.0 client that does no I/O.
+
+Strategy, after h11: bytes and the time go in, events and bytes come out, and two tables say which request
+is allowed in which state and where its success leads. One request waits for its answer at a time, except
+that a keep-alive may be under way beside it. Everything that belongs to one camera is kept here: CSeq,
+session, timeout, methods, credentials, base URL, channels. ::
+
+    connection = Connection("rtsp://user:password@camera/stream")
+    connection.describe(now)
+    while True:
+        socket.sendall(connection.data_to_send())
+        connection.receive_data(socket.recv(65536), now)
+        while (event := connection.next_event()) is not None:  # raises what went wrong
+            match event:
+                case Described(tracks=tracks):
+                    connection.setup(tracks[0], (0, 1), now)
+                case SetUp():
+                    connection.play(now)
+                case Playing():
+                    rest = connection.take_trailing_data()  # what came behind the answer
+
+and, at `next_timeout()`, `handle_timeout(now)`, which sends the keep-alives and raises `TimeoutExceeded`
+for a request without an answer. After PLAY somebody faster may split off the interleaved frames;
+`receive_data` then gets the messages between them.
+
+Nothing a camera sends raises anything but `RtspkitError`; after a `RemoteProtocolError` the stream cannot be
+followed any more, after another error the connection goes on. Credentials go to the scheme, host and port
+of the URL, and nowhere else; they stand in no request line, event, message or repr.
+
+Specs: RFC 2326; RFC 7826 for what it says more clearly.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rtspkit._version import __version__
+from rtspkit.auth import Authenticator
+from rtspkit.errors import (
+    AuthenticationError,
+    LimitExceeded,
+    LocalProtocolError,
+    RemoteProtocolError,
+    ResponseError,
+    TimeoutExceeded,
+    UnsupportedError,
+)
+from rtspkit.limits import DEFAULT_LIMITS, Limits
+from rtspkit.messages import (
+    InterleavedData,
+    Parser,
+    Request,
+    Response,
+    RTPInfo,
+    Transport,
+    parse_public,
+    parse_rtp_info,
+    parse_session,
+    parse_transport,
+)
+from rtspkit.sdp import MediaTrack, SessionDescription, aggregate_url, parse_sdp, resolve_base, select_tracks
+from rtspkit.url import CameraURL, parse_url, redirect_url
+
+__all__ = [
+    "CameraURL",
+    "Connection",
+    "Described",
+    "Event",
+    "InterleavedData",
+    "KeptAlive",
+    "OptionsReceived",
+    "Playing",
+    "Redirected",
+    "ServerRequest",
+    "SetUp",
+    "State",
+    "TornDown",
+    "parse_url",
+]
+
+# -- events --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OptionsReceived:
+    """OPTIONS was answered. A refusal counts as an answer without methods: DESCRIBE will tell."""
+
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """DESCRIBE was answered.
+
+    Attributes:
+        description: the whole SDP.
+        tracks: what can be set up.
+        skipped: what cannot, such as "track 2 (PCMU)".
+    """
+
+    description: SessionDescription
+    tracks: tuple[MediaTrack, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """SETUP was answered.
+
+    Attributes:
+        track: which one.
+        channels: its RTP and RTCP channel: the ones asked for, or what the camera made of them.
+        ssrc: as announced; None where it was not, or was 0. A hint only.
+    """
+
+    track: MediaTrack
+    channels: tuple[int, int]
+    ssrc: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Playing:
+    """PLAY was answered.
+
+    Attributes:
+        rtp_info: one entry for each track set up, in that order; None where the camera said nothing
+            that fits it. Hints only: many cameras send a seq of 0 or 1, or another stream's values.
+    """
+
+    rtp_info: tuple[RTPInfo | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAlive:
+    """A keep-alive was answered; whatever the status, somebody is there."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class TornDown:
+    """The session is over: TEARDOWN was answered, or there was nothing to tear down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redirected:
+    """The camera wants to be asked elsewhere: open a new connection to `url`.
+
+    `url` has the credentials only if scheme, host and port are the same. How many to follow, and whether
+    to other hosts, is for the caller to decide.
+    """
+
+    url: CameraURL
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRequest:
+    """The camera asked something; it has been answered with `status`.
+
+    After TEARDOWN and REDIRECT the session is over as far as the camera is concerned.
+    """
+
+    method: str
+    status: int
+
+
+Event = (
+    OptionsReceived | Described | SetUp | Playing | KeptAlive | TornDown | Redirected | ServerRequest | InterleavedData
+)
+
+# -- states --------------------------------------------------------------------
+
+
+class State(enum.Enum):
+    """Where the session stands."""
+
+    IDLE = "idle"
+    DESCRIBED = "described"
+    READY = "set up"
+    PLAYING = "playing"
+    ENDING = "ending"
+    CLOSED = "closed"
+    FAILED = "failed"
+
+
+_ALLOWED: dict[State, frozenset[str]] = {
+    State.IDLE: frozenset({"OPTIONS", "DESCRIBE", "TEARDOWN"}),
+    State.DESCRIBED: frozenset({"OPTIONS", "DESCRIBE", "SETUP", "TEARDOWN"}),
+    State.READY: frozenset({"OPTIONS", "SETUP", "PLAY", "KEEPALIVE", "TEARDOWN"}),
+    State.PLAYING: frozenset({"OPTIONS", "KEEPALIVE", "TEARDOWN"}),
+    State.ENDING: frozenset(),
+    State.CLOSED: frozenset(),
+    # best effort: a camera that broke the protocol still has a session to give back
+    State.FAILED: frozenset({"TEARDOWN"}),
+}
+_NEXT: dict[str, State] = {
+    "DESCRIBE": State.DESCRIBED,
+    "SETUP": State.READY,
+    "PLAY": State.PLAYING,
+    "TEARDOWN": State.CLOSED,
+}
+
+#: What a camera may ask, and is told yes. OPTIONS and GET_PARAMETER are its own keep-alives.
+_ACCEPTED = frozenset({"OPTIONS", "GET_PARAMETER", "SET_PARAMETER", "ANNOUNCE", "TEARDOWN", "REDIRECT"})
+_REDIRECTS = frozenset({301, 302, 303, 305, 307, 308})
+#: Seconds between keep-alives where the camera says nothing, and at most.
+_KEEPALIVE_INTERVAL = 30.0
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A request that waits for its answer."""
+
+    method: str
+    uri: str
+    headers: tuple[tuple[str, str], ...]
+    deadline: float
+    keepalive: bool = False
+    challenges: int = 0
+    track: MediaTrack | None = None
+    channels: tuple[int, int] = (0, 1)
+
+
+class Connection:
+    """One connection to one camera.
+
+    Args:
+        url: the camera's; taken apart already, or as text.
+        user_agent: what to send as User-Agent; some cameras refuse to talk without one.
+        limits: bounds on what the camera may send.
+
+    Attributes:
+        url: where it goes; printing it shows no password.
+        state: where the session stands.
+        methods: what the camera said it can do; empty before an answer to OPTIONS.
+        session_id: None before SETUP.
+        session_timeout: seconds, as the camera says; None where it does not.
+        base_url: of relative control URLs; the request's own before DESCRIBE.
+
+    Raises:
+        LocalProtocolError: the URL is not one, or the User-Agent has control characters.
+    """
+
+    def __init__(
+        self,
+        url: str | CameraURL,
+        *,
+        user_agent: str = f"rtspkit/{__version__}",
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.url = parse_url(url) if isinstance(url, str) else url
+        if re.search(r"[\x00-\x1f\x7f]", user_agent):
+            raise LocalProtocolError("the User-Agent has a control character in it")
+        self.state = State.IDLE
+        self.methods: tuple[str, ...] = ()
+        self.session_id: str | None = None
+        self.session_timeout: int | None = None
+        self.base_url = self.url.request_url
+        self._aggregate_url = self.url.request_url
+        self._user_agent = user_agent
+        self._limits = limits
+        self._authenticator: Authenticator | None = None
+        if self.url.username is not None:
+            self._authenticator = Authenticator(self.url.username, self.url.password or "")
+        self._parser = Parser(limits=limits)
+        self._output = bytearray()
+        self._events: list[Event] = []
+        self._now = 0.0
+        self._cseq = 0
+        self._pending: dict[int, _Pending] = {}
+        self._abandoned: deque[int] = deque(maxlen=16)  # their answers may still come
+        self._tracks: list[tuple[MediaTrack, tuple[int, int]]] = []
+        self._unknown_bytes = 0
+        self._next_keepalive: float | None = None
+        self._keepalive_method: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Connection({str(self.url)!r}, state={self.state.value!r})"
+
+    # -- requests
+
+    def options(self, now: float) -> None:
+        """Asks what the camera can do; leads to `OptionsReceived`."""
+        self._request("OPTIONS", self.url.request_url, now)
+
+    def describe(self, now: float) -> None:
+        """Asks what the camera offers; leads to `Described` or `Redirected`."""
+        self._request("DESCRIBE", self.url.request_url, now, (("Accept", "application/sdp"),))
+
+    def setup(self, track: MediaTrack, channels: tuple[int, int], now: float) -> None:
+        """Asks for one track on two interleaved channels (RTP, RTCP); leads to `SetUp`."""
+        if any(channel in self._channels() or not 0 <= channel <= 255 for channel in channels):
+            raise LocalProtocolError(f"channels {channels[0]}-{channels[1]} are in use or out of range")
+        transport = f"RTP/AVP/TCP;unicast;interleaved={channels[0]}-{channels[1]}"
+        pending = self._request("SETUP", track.url, now, (("Transport", transport),))
+        pending.track, pending.channels = track, channels
+
+    def play(self, now: float) -> None:
+        """Asks for the media of all tracks set up; leads to `Playing`."""
+        self._request("PLAY", self._aggregate_url, now, (("Range", "npt=0.000-"),))
+
+    def keepalive(self, now: float) -> None:
+        """Sends a keep-alive at once; leads to `KeptAlive`. `handle_timeout` does it when one is due."""
+        method = self._keepalive_method or ("GET_PARAMETER" if "GET_PARAMETER" in self.methods else "OPTIONS")
+        self._request(method, self._aggregate_url, now, keepalive=True)
+        self._next_keepalive = now + self._keepalive_interval()
+
+    def teardown(self, now: float) -> None:
+        """Gives the session back; leads to `TornDown`, at once where there is none."""
+        self._check("TEARDOWN")
+        for cseq in list(self._pending):
+            self._abandon(cseq)
+        self._next_keepalive = None
+        if self.session_id is None and self.state in (State.IDLE, State.DESCRIBED, State.FAILED):
+            self.state = State.CLOSED
+            self._events.append(TornDown())
+            return
+        self._request("TEARDOWN", self._aggregate_url, now)
+        self.state = State.ENDING
+
+    # -- bytes and time
+
+    def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
+        """Takes bytes off the connection; `next_event` says what they mean."""
+        self._now = now
+        self._parser.feed(data)
+
+    def data_to_send(self) -> bytes:
+        """Gives the bytes that are to be sent, once."""
+        data = bytes(self._output)
+        self._output.clear()
+        return data
+
+    def take_trailing_data(self) -> bytes:
+        """Gives the received bytes no event has been made of, once; what follows is to be handed over whole."""
+        return self._parser.take_unread()
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout` is due; None while nothing is awaited."""
+        times = [pending.deadline for pending in self._pending.values()]
+        if self._next_keepalive is not None and self.state in (State.READY, State.PLAYING):
+            times.append(self._next_keepalive)
+        return min(times, default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        """Does what is due: sends a keep-alive, gives an unanswered one up.
+
+        Raises:
+            TimeoutExceeded: another request was not answered within `Limits.reply_timeout`.
+        """
+        self._now = now
+        for cseq, pending in list(self._pending.items()):
+            if pending.deadline > now:
+                continue
+            self._abandon(cseq)
+            if pending.keepalive:
+                self._keepalive_method = "OPTIONS"  # some cameras ignore GET_PARAMETER
+                continue
+            if pending.method == "TEARDOWN":
+                self.state = State.CLOSED
+            seconds = self._limits.reply_timeout
+            raise TimeoutExceeded(f"{self.url.address} did not answer {pending.method} within {seconds:g} s")
+        due = self._next_keepalive
+        if due is not None and due <= now and self.state in (State.READY, State.PLAYING):
+            if any(pending.keepalive for pending in self._pending.values()):
+                self._next_keepalive = now + self._keepalive_interval()
+            else:
+                self.keepalive(now)
+
+    def next_event(self) -> Event | None:
+        """The next event; None if more bytes are needed.
+
+        Raises:
+            RemoteProtocolError: the camera broke the protocol; nothing more can be read.
+            AuthenticationError: it refuses the credentials, or wants some.
+            ResponseError: it refuses the request.
+            UnsupportedError: it offers nothing that can be used.
+        """
+        while not self._events:
+            try:
+                message = self._parser.next()
+                if message is None:
+                    return None
+                if isinstance(message, InterleavedData):
+                    self._on_data(message)
+                elif isinstance(message, Request):
+                    self._on_request(message)
+                else:
+                    self._on_response(message)
+            except RemoteProtocolError:
+                if self.state is not State.CLOSED:
+                    self.state = State.FAILED
+                self._pending.clear()
+                raise
+        return self._events.pop(0)
+
+    # -- sending
+
+    def _check(self, name: str) -> None:
+        if name not in _ALLOWED[self.state]:
+            raise LocalProtocolError(f"{name} is not allowed while the session is {self.state.value}")
+
+    def _request(
+        self,
+        method: str,
+        uri: str,
+        now: float,
+        headers: tuple[tuple[str, str], ...] = (),
+        *,
+        keepalive: bool = False,
+    ) -> _Pending:
+        self._check("KEEPALIVE" if keepalive else method)
+        for other in self._pending.values():
+            if other.keepalive is keepalive:
+                raise LocalProtocolError(f"{method} while {other.method} waits for its answer")
+        pending = _Pending(method, uri, headers, now + self._limits.reply_timeout, keepalive)
+        self._send(pending)
+        return pending
+
+    def _send(self, pending: _Pending) -> None:
+        self._cseq += 1
+        lines = [f"{pending.method} {pending.uri} RTSP/1.0", f"CSeq: {self._cseq}", f"User-Agent: {self._user_agent}"]
+        if self.session_id is not None:
+            lines.append(f"Session: {self.session_id}")
+        if self._authenticator is not None:
+            value = self._authenticator.authorization(pending.method, pending.uri)
+            if value is not None:
+                lines.append(f"Authorization: {value}")
+        lines += [f"{name}: {value}" for name, value in pending.headers]
+        self._output += "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
+        self._pending[self._cseq] = pending
+
+    def _abandon(self, cseq: int) -> None:
+        del self._pending[cseq]
+        self._abandoned.append(cseq)
+
+    # -- receiving
+
+    def _channels(self) -> frozenset[int]:
+        return frozenset(channel for _, channels in self._tracks for channel in channels)
+
+    def _on_data(self, frame: InterleavedData) -> None:
+        if any(frame.channel in channels for _, channels in self._tracks):
+            if self.state in (State.READY, State.PLAYING):  # some cameras begin before they answer PLAY
+                self._events.append(frame)
+            return
+        self._unknown_bytes += len(frame.payload)
+        if self._unknown_bytes > self._limits.unknown_channel_size:
+            raise LimitExceeded(f"{self._unknown_bytes} bytes on channels nobody set up")
+
+    def _on_request(self, request: Request) -> None:
+        status, reason = (200, "OK") if request.method in _ACCEPTED else (501, "Not Implemented")
+        lines = [f"RTSP/1.0 {status} {reason}"]
+        lines += [f"{name}: {value}" for name in ("CSeq", "Session") if (value := request.headers.get(name))]
+        if request.method == "OPTIONS":
+            lines.append(f"Public: {', '.join(sorted(_ACCEPTED))}")
+        self._output += "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
+        self._events.append(ServerRequest(request.method, status))
+
+    def _match(self, response: Response) -> _Pending | None:
+        """The request that an answer belongs to; None for a late answer to one given up."""
+        text = (response.headers.get("CSeq") or "").strip()
+        cseq = int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
+        if cseq in self._pending:
+            return self._pending.pop(cseq)
+        if cseq in self._abandoned:
+            return None
+        # missing, empty or wrong (Tapo): it answers what was asked first
+        return self._pending.pop(min(self._pending)) if self._pending else None
+
+    def _on_response(self, response: Response) -> None:
+        if response.status < 200:
+            return
+        pending = self._match(response)
+        if pending is None:
+            return
+        if response.status == 401 and self._authenticate(pending, response):
+            return
+        if pending.keepalive:
+            if not 200 <= response.status < 300:
+                self._keepalive_method = "OPTIONS"
+            self._read_session(response)
+            self._events.append(KeptAlive(response.status))
+        elif pending.method == "TEARDOWN":
+            self.state = State.CLOSED
+            self._events.append(TornDown())
+        elif pending.method == "OPTIONS" and response.status != 401 and response.status not in _REDIRECTS:
+            if 200 <= response.status < 300:
+                self.methods = parse_public(response.headers.get_all("Public") or response.headers.get_all("Allow"))
+            self._events.append(OptionsReceived(self.methods))
+        elif response.status in _REDIRECTS:
+            self._on_redirect(pending, response)
+        elif pending.method == "PLAY" and response.status == 457 and pending.headers:
+            # Invalid Range: a live camera that knows no start
+            pending.headers = ()
+            self._send(pending)
+        elif not 200 <= response.status < 300:
+            raise self._refusal(pending, response)
+        else:
+            self._on_success(pending, response)
+
+    def _on_success(self, pending: _Pending, response: Response) -> None:
+        if pending.method == "DESCRIBE":
+            self._on_description(response)
+        elif pending.method == "SETUP":
+            self._on_setup(pending, response)
+        else:
+            self._read_session(response)
+            self._next_keepalive = self._now + self._keepalive_interval()
+            self._events.append(Playing(self._match_rtp_info(parse_rtp_info(response.headers.get("RTP-Info") or ""))))
+        self.state = _NEXT[pending.method]
+
+    def _on_description(self, response: Response) -> None:
+        if not response.body:
+            raise RemoteProtocolError(f"{self.url.address} answered DESCRIBE without a description")
+        description = parse_sdp(response.body, limits=self._limits)
+        headers = response.headers
+        content_base = headers.get("Content-Base") or headers.get("Content-Location")
+        tracks, skipped = select_tracks(description, self.url.request_url, content_base, limits=self._limits)
+        self.base_url = resolve_base(self.url.request_url, content_base)
+        self._aggregate_url = aggregate_url(description, self.base_url)
+        self._events.append(Described(description, tracks, skipped))
+
+    def _on_setup(self, pending: _Pending, response: Response) -> None:
+        assert pending.track is not None
+        offers = parse_transport(response.headers.get_all("Transport"))
+        transport = offers[0] if offers else Transport()
+        # Escam leaves "/TCP" out: the channels tell
+        if transport.interleaved is None and (transport.server_port or transport.client_port or transport.port):
+            raise UnsupportedError(f"{self.url.address} insists on RTP over UDP; only TCP can be used")
+        if transport.secure:
+            raise UnsupportedError(f"{self.url.address} insists on encrypted RTP")
+        taken = self._channels()
+        channels = transport.interleaved or pending.channels
+        if taken & set(channels) or channels[0] == channels[1]:
+            channels = pending.channels
+        self._read_session(response)
+        self._next_keepalive = self._now + self._keepalive_interval()
+        self._tracks.append((pending.track, channels))
+        self._parser.channels = self._channels()
+        self._events.append(SetUp(pending.track, channels, transport.ssrc or None))
+
+    def _read_session(self, response: Response) -> None:
+        """Takes over the session's timeout, and its identifier where there is none yet.
+
+        H264DVR changes the identifier from SETUP to SETUP and goes on with the first.
+        """
+        session = parse_session(response.headers.get("Session") or "")
+        if session is None:
+            return
+        if self.session_id is None:
+            self.session_id = session.id
+        if session.timeout is not None:
+            self.session_timeout = session.timeout
+
+    def _keepalive_interval(self) -> float:
+        """Half the timeout: one lost answer does no harm. More than 30 s would save nothing."""
+        return min(_KEEPALIVE_INTERVAL, (self.session_timeout or 60) / 2)
+
+    def _match_rtp_info(self, entries: tuple[RTPInfo, ...]) -> tuple[RTPInfo | None, ...]:
+        tracks = [track for track, _ in self._tracks]
+        if len(tracks) == 1 and len(entries) == 1:
+            return entries  # GW cameras name an URL they never announced
+        return tuple(self._find_rtp_info(track, entries) for track in tracks)
+
+    @staticmethod
+    def _find_rtp_info(track: MediaTrack, entries: Iterable[RTPInfo]) -> RTPInfo | None:
+        wanted = _path(track.url)
+        for entry in entries:
+            path = _path(entry.url)
+            if path == wanted or entry.url == track.media.control:
+                return entry
+            if "://" not in entry.url and wanted.endswith("/" + path.lstrip("/")):
+                return entry
+        return None
+
+    # -- refusals
+
+    def _authenticate(self, pending: _Pending, response: Response) -> bool:
+        """Sends the request again with (better) credentials; False if that makes no sense."""
+        pending.challenges += 1
+        authenticator = self._authenticator
+        if authenticator is None or not authenticator.challenge(response.headers.get_all("WWW-Authenticate")):
+            return False
+        if pending.challenges > (2 if authenticator.stale else 1):
+            return False
+        self._send(pending)
+        return True
+
+    def _on_redirect(self, pending: _Pending, response: Response) -> None:
+        location = (response.headers.get("Location") or "").strip()
+        try:
+            target = redirect_url(self.url, location)
+        except LocalProtocolError:
+            raise self._refusal(pending, response) from None
+        if self.url.scheme == "rtsps" and target.scheme != "rtsps":
+            raise self._refusal(pending, response, "; a redirect from rtsps to rtsp is not followed")
+        self._events.append(Redirected(target))
+
+    def _refusal(self, pending: _Pending, response: Response, advice: str = "") -> ResponseError:
+        reason = self._printable(response.reason)
+        address, method, status = self.url.address, pending.method, response.status
+        if status == 401:
+            if self._authenticator is None:
+                text = f"{address} wants a user name and a password; the URL has none (rtsp://user:password@…)"
+            elif self._authenticator.scheme is None or pending.challenges < 1:
+                text = f"{address} wants a kind of authentication that is not known here"
+            else:
+                text = f"{address} refuses the user name or the password"
+            return AuthenticationError(text, status=status, reason=reason, method=method)
+        if status == 461:
+            advice = advice or "; it does not offer RTP over TCP"
+        text = f"{address} refuses {method}: {status} {reason}".rstrip() + advice
+        return ResponseError(text, status=status, reason=reason, method=method)
+
+    def _printable(self, text: str) -> str:
+        """A camera's words, fit for a log; should it repeat the password, not with that."""
+        if self.url.password:
+            text = text.replace(self.url.password, "***")
+        return re.sub(r"[^\x20-\x7e]", "?", text)[:100]
+
+
+def _path(url: str) -> str:
+    """Path and query of an URL that may be relative."""
+    match = re.match(r"[A-Za-z]+://[^/?]*", url)
+    return url[match.end() :] if match else url
