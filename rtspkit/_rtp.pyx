@@ -333,6 +333,9 @@ cdef class TrackState:
             self.fragment_open = False
             self.media.size = self.fragment_start
             self.unit_damaged = True
+            if self.codec == CODEC_AAC:  # there the fragment is the whole unit
+                self.unit_open = False
+                self.after_loss = True
 
     cdef void skip_unit(self) noexcept nogil:
         """Gives up the unit that is arriving; what is left of it is passed over."""
@@ -340,6 +343,7 @@ cdef class TrackState:
         self.media.size = self.unit_start
         self.unit_skipped = True
         self.unit_damaged = True
+        self.broken += 1
 
 
 # -- the receiver ---------------------------------------------------------------------------------------
@@ -469,6 +473,11 @@ cdef class Receiver:
         if self.leading is None or (self.leading.codec == CODEC_AAC and state.codec == CODEC_H264):
             self.leading = state
 
+    cdef TrackState track_state(self, int index):
+        if not 0 <= index < <int>len(self.states):
+            raise LocalProtocolError(f"no track has index {index}")
+        return self.states[index]
+
     # what has become ready ----------------------------------------------------
 
     @property
@@ -493,7 +502,7 @@ cdef class Receiver:
 
     def statistics(self, int index):
         """Counters of a track as a tuple; `rtspkit.rtp.TrackStatistics` names the fields."""
-        cdef TrackState t = self.states[index]
+        cdef TrackState t = self.track_state(index)
         return (
             t.received, t.lost, t.late, t.broken, t.discarded, t.restarts, t.units, t.damaged_units,
             t.ssrc, t.first_sequence, t.next_sequence - 1 if t.have_sequence else 0, t.jitter >> 4,
@@ -501,7 +510,7 @@ cdef class Receiver:
 
     def set_wall_clock(self, int index, uint32_t timestamp, double wall_clock):
         """Ties an RTP timestamp to Unix seconds of the camera's clock, as a sender report does."""
-        cdef TrackState t = self.states[index]
+        cdef TrackState t = self.track_state(index)
         if t.have_time:
             t.have_wall = True
             t.wall_ticks = t.ticks + <int32_t>(timestamp - t.timestamp)
@@ -509,7 +518,7 @@ cdef class Receiver:
 
     def wall_clock(self, int index, int64_t pts):
         """Unix seconds, by the camera's clock, of an instant on a track; None before a sender report."""
-        cdef TrackState t = self.states[index]
+        cdef TrackState t = self.track_state(index)
         if not t.have_wall:
             return None
         return t.wall_clock + <double>(pts - t.wall_ticks) / <double>t.clock_rate
@@ -525,7 +534,7 @@ cdef class Receiver:
             if t.codec == CODEC_H264:
                 end_unit(self, t)
             else:
-                drop_audio_fragment(self, t)
+                t.drop_fragment()
         self.cut(False, 0)
 
     # bytes ----------------------------------------------------------------------
@@ -778,7 +787,7 @@ cdef class Receiver:
         if t is self.leading:
             # Timestamps that stand or go back do not keep it open for ever.
             if (pts - first.pts) * SECOND >= self.duration * t.clock_rate or span >= 2 * self.duration:
-                self.cut(True, pts)
+                self.cut(t.codec == CODEC_H264, pts)
         elif span >= 3 * self.duration:
             self.cut(False, 0)
         return 0
@@ -788,17 +797,24 @@ cdef class Receiver:
         cdef TrackState t
         cdef Growing rest
         cdef size_t whole, size
-        cdef bint is_sync = True
+        cdef bint is_sync = False
         cdef Media media
+        cdef Sample* last
         runs = []
         wall = None
+        if self.leading is None:
+            return 0
+        if self.leading.table.size:
+            is_sync = self.leading.samples().flags & SAMPLE_SYNC != 0
+            last = <Sample*>(self.leading.table.data + self.leading.table.size) - 1
+            if last.pts == next_pts:
+                # A camera whose clock stands, or that sends parameter sets with the picture before them.
+                have_next = False
+        elif self.leading.codec == CODEC_AAC:
+            is_sync = True
         for t in self.states:
             if t.table.size == 0:
                 continue
-            if t is self.leading:
-                is_sync = t.samples().flags & SAMPLE_SYNC
-            elif self.leading.codec == CODEC_H264 and self.leading.table.size == 0:
-                is_sync = False
             if t.have_wall and not runs:
                 wall = self.wall_clock(t.track.index, t.samples().pts)
             whole = t.unit_start if t.unit_open else t.media.size
@@ -813,14 +829,15 @@ cdef class Receiver:
                 t.media.size = whole
             media = Media.take(&t.media)
             t.media = rest
-            t.fragment_start -= whole
+            if t.fragment_open:
+                t.fragment_start -= whole
             t.unit_start = 0
             samples = PyBytes_FromStringAndSize(<char*>t.table.data, <Py_ssize_t>t.table.size)
             t.table.size = 0
             runs.append(Run(t.track.index, samples, media))
         if runs:
             self.fragments.append(Fragment(
-                self.tracks, tuple(runs), bool(is_sync), bool(self.discontinuity),
+                self.tracks, tuple(runs), True if is_sync else False, True if self.discontinuity else False,
                 next_pts if have_next else None, wall,
             ))
             self.discontinuity = False
@@ -838,6 +855,9 @@ cdef class Receiver:
         t.units += 1
         t.damaged_units += sample.flags & SAMPLE_DAMAGED != 0
         t.after_loss = False
+        # The records count too: they are larger than the smallest units.
+        if t.media.size + t.table.size > self.limit_fragment:
+            self.cut(False, 0)
         return 0
 
 
@@ -865,6 +885,8 @@ cdef class Drain:
     cdef readonly size_t fullest
 
     def __cinit__(self, Py_ssize_t size=256 * 1024):
+        if size < 1:
+            raise LocalProtocolError(f"a scratch buffer of {size} bytes cannot be read into")
         self.scratch = <uint8_t*>malloc(<size_t>size)
         if self.scratch == NULL:
             raise MemoryError
@@ -883,7 +905,7 @@ cdef class Drain:
         cdef Receiver receiver
         cdef ssize_t count
         cdef size_t total
-        cdef int rounds
+        cdef int rounds, fd, number
         ready = []
         self.fullest = 0
         for receiver in receivers:
@@ -891,8 +913,10 @@ cdef class Drain:
             for rounds in range(DRAIN_ROUNDS):
                 if receiver.fd < 0 or receiver.eof or receiver.os_error or receiver.error is not None:
                     break
+                fd = receiver.fd
                 with nogil:
-                    count = recv(receiver.fd, self.scratch, self.size, MSG_DONTWAIT)
+                    count = recv(fd, self.scratch, self.size, MSG_DONTWAIT)
+                    number = errno
                 if count > 0:
                     total += <size_t>count
                     receiver.consume(self.scratch, <size_t>count, now)
@@ -900,11 +924,11 @@ cdef class Drain:
                         break
                 elif count == 0:
                     receiver.eof = True
-                elif errno == EINTR:
+                elif number == EINTR:
                     continue
                 else:
-                    if errno != EAGAIN:  # EWOULDBLOCK is the same number on every POSIX system built for
-                        receiver.os_error = errno
+                    if number != EAGAIN:  # EWOULDBLOCK is the same number on every POSIX system built for
+                        receiver.os_error = number
                     break
             if total > self.fullest:
                 self.fullest = total

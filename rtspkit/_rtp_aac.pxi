@@ -21,6 +21,8 @@ cdef int aac(Receiver receiver, TrackState t, Packet* packet, int64_t now) excep
     p += 2
     size -= 2
     unit_size = read_bits(p, position, t.size_length)
+    if t.fragment_open and (packet.timestamp != t.unit_timestamp or unit_size != t.fragment_size):
+        t.drop_fragment()
     if t.fragment_open or unit_size > size - header_size:
         return aac_fragment(receiver, t, packet, p + header_size, size - header_size, unit_size, pts, now)
     size -= header_size
@@ -56,8 +58,6 @@ cdef int aac_unit(Receiver receiver, TrackState t, const uint8_t* p, size_t size
         return 0
     append(&t.media, p, size)
     receiver.add_sample(t, pts, now, size, SAMPLE_SYNC)
-    if t.media.size > receiver.limit_fragment:
-        receiver.cut(False, 0)
     return 0
 
 
@@ -65,12 +65,7 @@ cdef int aac_fragment(
     Receiver receiver, TrackState t, Packet* packet, const uint8_t* p, size_t size, size_t unit_size, int64_t pts, int64_t now,
 ) except -1:
     """One access unit over several packets: each says the size of the whole (RFC 3640, 3.2.1)."""
-    cdef size_t start
-    if t.fragment_open and (packet.timestamp != t.unit_timestamp or unit_size != t.fragment_size):
-        drop_audio_fragment(receiver, t)
     if not t.fragment_open:
-        if unit_size <= size:
-            return aac_unit(receiver, t, p, unit_size, pts, now)
         if unit_size > receiver.limit_unit:
             t.broken += 1
             return 0
@@ -80,25 +75,16 @@ cdef int aac_fragment(
         t.unit_start = t.fragment_start = t.media.size
         t.fragment_size = unit_size
     if t.media.size - t.unit_start + size > unit_size:
-        drop_audio_fragment(receiver, t)
+        t.drop_fragment()
         t.broken += 1
         return 0
     append(&t.media, p, size)
     if t.media.size - t.unit_start == unit_size:
         t.fragment_open = t.unit_open = False
-        start = t.unit_start
-        receiver.add_sample(t, t.unit_pts, now, t.media.size - start, SAMPLE_SYNC)
+        receiver.add_sample(t, t.unit_pts, now, unit_size, SAMPLE_SYNC)
     elif packet.marker:
-        drop_audio_fragment(receiver, t)
+        t.drop_fragment()
         t.broken += 1
-    return 0
-
-
-cdef int drop_audio_fragment(Receiver receiver, TrackState t) except -1:
-    if t.fragment_open:
-        t.media.size = t.unit_start
-        t.fragment_open = t.unit_open = False
-        t.after_loss = True
     return 0
 
 

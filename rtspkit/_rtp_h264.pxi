@@ -51,8 +51,7 @@ cdef int h264(Receiver receiver, TrackState t, Packet* packet, int64_t now) exce
             t.discarded += 1
     # A marker on a packet before the picture's slices (Ivel puts it on SEI) ends nothing.
     if packet.marker and t.unit_open and (t.unit_vcl or t.unit_skipped):
-        end_unit(receiver, t)
-        t.may_go_on = True
+        t.may_go_on = end_unit(receiver, t)
     return 0
 
 
@@ -80,15 +79,18 @@ cdef void reopen_unit(Receiver receiver, TrackState t) noexcept nogil:
     t.damaged_units -= last.flags & SAMPLE_DAMAGED != 0
     t.after_loss = last.flags & SAMPLE_DAMAGED != 0
     t.unit_open = True
-    t.unit_skipped = t.unit_damaged = False
+    t.unit_skipped = False
     t.unit_vcl = True
     t.unit_sync = last.flags & SAMPLE_SYNC != 0
+    # What was damaged and not sync may be an IDR picture without all its slices: it stays that.
+    t.unit_damaged = t.after_loss and not t.unit_sync
     t.unit_pts = last.pts
     t.unit_start = t.media.size - last.size
     t.may_go_on = False
 
 
 cdef int end_unit(Receiver receiver, TrackState t) except -1:
+    """The unit that was arriving is whole; 1 if it was worth keeping."""
     cdef size_t size
     cdef uint32_t flags = 0
     if not t.unit_open:
@@ -105,9 +107,7 @@ cdef int end_unit(Receiver receiver, TrackState t) except -1:
     if t.unit_sync and not t.unit_damaged:
         flags = SAMPLE_SYNC
     receiver.add_sample(t, t.unit_pts, t.unit_arrival, size, flags)
-    if t.media.size > receiver.limit_fragment:
-        receiver.cut(False, 0)
-    return 0
+    return 1
 
 
 cdef int fu_a(Receiver receiver, TrackState t, const uint8_t* p, size_t size) except -1:
@@ -120,14 +120,13 @@ cdef int fu_a(Receiver receiver, TrackState t, const uint8_t* p, size_t size) ex
         t.drop_fragment()
         if p[1] & 0x40:
             # Start and end at once (CostarHD), which RFC 6184 forbids: a whole NAL unit.
-            if size > 2:
-                begin_nal(receiver, t, header, p + 2, size - 2)
+            if size > 2 and begin_nal(receiver, t, header, p + 2, size - 2):
                 append(&t.media, p + 2, size - 2)
                 end_nal(receiver, t)
             return 0
-        begin_nal(receiver, t, header, p + 2, size - 2)
-        append(&t.media, p + 2, size - 2)
-        t.fragment_open = not t.unit_skipped
+        if begin_nal(receiver, t, header, p + 2, size - 2):
+            append(&t.media, p + 2, size - 2)
+            t.fragment_open = True
         return 0
     if not t.fragment_open:
         # Its start was lost, or never sent.
@@ -147,15 +146,14 @@ cdef int fu_a(Receiver receiver, TrackState t, const uint8_t* p, size_t size) ex
 cdef int whole_nal(Receiver receiver, TrackState t, const uint8_t* p, size_t size) except -1:
     if t.unit_skipped:
         return 0
-    begin_nal(receiver, t, p[0], p + 1, size - 1)
-    if not t.unit_skipped:
+    if begin_nal(receiver, t, p[0], p + 1, size - 1):
         append(&t.media, p + 1, size - 1)
         end_nal(receiver, t)
     return 0
 
 
 cdef int begin_nal(Receiver receiver, TrackState t, uint8_t header, const uint8_t* body, size_t size) except -1:
-    """A NAL unit begins: its length field and header byte go into the buffer."""
+    """A NAL unit begins: its length field and header byte go into the buffer; 0 if the unit is given up."""
     cdef int nal_type = header & 0x1F
     if t.unit_nals >= receiver.limit_nals or t.media.size - t.unit_start + size + 5 > receiver.limit_unit:
         t.skip_unit()
@@ -168,7 +166,7 @@ cdef int begin_nal(Receiver receiver, TrackState t, uint8_t header, const uint8_
     put_u32(t.media.data + t.media.size, 0)
     t.media.data[t.media.size + 4] = header
     t.media.size += 5
-    return 0
+    return 1
 
 
 cdef int begin_slice(Receiver receiver, TrackState t, int nal_type, const uint8_t* body, size_t size) except -1:
@@ -188,8 +186,6 @@ cdef int end_nal(Receiver receiver, TrackState t) except -1:
     cdef uint8_t* nal = t.media.data + t.fragment_start + 4
     cdef size_t size = t.media.size - t.fragment_start - 4
     cdef int nal_type = nal[0] & 0x1F
-    if t.unit_skipped:
-        return 0
     if not NAL_SLICE <= nal_type <= NAL_IDR and split_annex_b(receiver, t, nal, size):
         return 0
     # Zero bytes behind a NAL unit belong to the byte stream format, not to it (H.264, 7.4.1).
@@ -259,7 +255,7 @@ cdef int parameter_set(Receiver receiver, TrackState t, int nal_type, const uint
     if known is not None and len(known) == <Py_ssize_t>size and not memcmp(PyBytes_AsString(known), nal, size):
         return 0
     new = PyBytes_FromStringAndSize(<char*>nal, <Py_ssize_t>size)
-    receiver.cut(True, t.unit_pts)
+    receiver.cut(t is receiver.leading, t.unit_pts)
     if nal_type == NAL_SPS:
         t.sps = new
     else:
