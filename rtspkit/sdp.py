@@ -30,6 +30,7 @@ __all__ = [
     "aggregate_url",
     "control_url",
     "join_control",
+    "media_url",
     "parse_sdp",
     "resolve_base",
     "select_tracks",
@@ -405,11 +406,22 @@ def aggregate_url(description: SessionDescription, base: str) -> str:
     return join_control(base, description.control)
 
 
-def _media_base(description: SessionDescription, base: str, has_content_base: bool) -> str:
-    """Windows Media servers send no Content-Base, but an absolute session control."""
-    if not has_content_base and description.control and _SCHEME.match(description.control):
-        return join_control(base, description.control)
-    return base
+def media_url(
+    description: SessionDescription, media: MediaDescription, request_url: str, content_base: str | None
+) -> str:
+    """What SETUP of one media names.
+
+    Args:
+        description: the session.
+        media: one of its medias.
+        request_url: of the DESCRIBE, without credentials.
+        content_base: the Content-Base (or Content-Location) header; None where absent.
+    """
+    base = resolve_base(request_url, content_base)
+    if not content_base and description.control and _SCHEME.match(description.control):
+        # Windows Media and Samsung: no Content-Base, but an absolute control of the session
+        base = join_control(base, description.control)
+    return join_control(base, media.control)
 
 
 def _origin(url: str) -> str:
@@ -453,12 +465,10 @@ def select_tracks(
     Raises:
         UnsupportedError: nothing can be used; the message names what was offered.
     """
-    base = resolve_base(request_url, content_base)
-    media_base = _media_base(description, base, bool(content_base))
     tracks: list[MediaTrack] = []
     skipped: list[str] = []
     for media in description.medias:
-        found = _usable(media, len(tracks), join_control(media_base, media.control), limits)
+        found = _usable(media, len(tracks), media_url(description, media, request_url, content_base), limits)
         if isinstance(found, MediaTrack):
             if all(other.track.kind != found.track.kind for other in tracks):
                 tracks.append(found)
