@@ -218,7 +218,12 @@ def parse_rtcp(data: bytes) -> RTCPReport:
 
 
 def receiver_report(
-    *, reporter: int, statistics: TrackStatistics, previous: TrackStatistics | None, last_sr: int = 0, delay: float = 0.0
+    *,
+    reporter: int,
+    statistics: TrackStatistics,
+    previous: TrackStatistics | None,
+    last_sr: int = 0,
+    delay: float = 0.0,
 ) -> bytes:
     """A compound packet of one receiver report and the CNAME that RFC 3550, 6.1 asks for.
 

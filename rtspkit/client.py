@@ -1,0 +1,631 @@
+"""The asyncio shell of the camera side: one socket, one `rtsp.Connection`, one `rtp.Receiver`.
+
+Signalling is a conversation: send, wait, take the event. After PLAY the socket never becomes an asyncio
+transport: either the shared `Ticker` drains it (the gateway: `Camera.stream`), or the loop tells when it
+is readable (the library: `async for unit in camera`). Both put the same bytes through the same receiver,
+which hands RTSP messages back up. One timer a camera looks after keep-alives, receiver reports and
+silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from rtspkit import aac
+from rtspkit.errors import (
+    AuthenticationError,
+    ConnectionLost,
+    RemoteProtocolError,
+    ResponseError,
+    RtspkitError,
+    TimeoutExceeded,
+)
+from rtspkit.limits import DEFAULT_LIMITS, Limits
+from rtspkit.media import AACParameters, AccessUnit, Fragment, Track
+from rtspkit.rtp import (
+    Drain,
+    Receiver,
+    TrackStatistics,
+    access_units,
+    parse_rtcp,
+    receiver_report,
+    statistics,
+)
+from rtspkit.rtsp import (
+    CameraURL,
+    Connection,
+    Described,
+    Event,
+    InterleavedData,
+    OptionsReceived,
+    Playing,
+    Redirected,
+    ServerRequest,
+    SetUp,
+    TornDown,
+    parse_url,
+)
+from rtspkit.sdp import MediaTrack
+from rtspkit.ticker import Ticker
+
+__all__ = ["Camera", "CameraOptions", "CameraStatistics", "Ticker", "connect"]
+
+#: Seconds between receiver reports: RFC 3550, 6.2 allows no less than 5; nobody acts on ours over TCP.
+_REPORT_INTERVAL = 10.0
+#: Seconds a camera has to answer TEARDOWN before the socket is closed all the same.
+_TEARDOWN_TIMEOUT = 0.5
+#: Seconds after a BYE within which media must go on (some cameras say it when they change their SSRC).
+_BYE_GRACE = 2.0
+#: Units a reader may be behind before the camera is no longer read (TCP then slows it down).
+_QUEUE_UNITS = 512
+#: Bytes of media kept that come before the answer to PLAY.
+_EARLY_SIZE = 4 * 1024 * 1024
+#: Seconds by which a camera's clock may be wrong and still be used (faults: bogus sender reports).
+_CLOCK_SLACK = 24 * 3600.0
+
+_E = TypeVar("_E", bound=Event)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraOptions:
+    """How to talk to a camera.
+
+    Attributes:
+        limits: bounds on what it may send, and the timeouts.
+        fragment_duration: seconds of media in a `Fragment` that no sync sample ends.
+    """
+
+    limits: Limits = DEFAULT_LIMITS
+    fragment_duration: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatistics:
+    """What one connection to a camera has seen.
+
+    Attributes:
+        bytes_received: all bytes after PLAY.
+        resyncs: how often garbage was skipped between messages.
+        unknown_bytes: bytes on channels that were never set up.
+        tracks: the counters of each track, by index.
+    """
+
+    bytes_received: int
+    resyncs: int
+    unknown_bytes: int
+    tracks: tuple[TrackStatistics, ...]
+
+    @property
+    def packets_lost(self) -> int:
+        """RTP packets missing, on all tracks."""
+        return sum(track.lost for track in self.tracks)
+
+    @property
+    def errors(self) -> int:
+        """Packets that contradict themselves and units that came damaged, on all tracks."""
+        return sum(track.broken + track.damaged_units for track in self.tracks)
+
+
+class _Redirect(Exception):
+    """Not an error: where to go on."""
+
+    def __init__(self, url: CameraURL) -> None:
+        self.url = url
+
+
+async def connect(
+    url: str | CameraURL, *, options: CameraOptions | None = None, ticker: Ticker | None = None
+) -> Camera:
+    """Connects to a camera and starts its media: OPTIONS, DESCRIBE, SETUP for each track, PLAY.
+
+    Args:
+        url: ``rtsp://user:password@host:port/path``; the credentials go to that host and port only.
+        options: bounds and timeouts.
+        ticker: drains the camera together with others in `Camera.stream`; None: one of its own.
+
+    Returns:
+        The camera; its media wait to be read by `Camera.stream` or ``async for``. Close it.
+
+    Raises:
+        ConnectionLost: it cannot be reached, or hangs up.
+        TimeoutExceeded: it does not answer.
+        AuthenticationError: it refuses the credentials.
+        ResponseError: it refuses a request.
+        RemoteProtocolError: what it answers is not RTSP.
+        UnsupportedError: it offers nothing this package can use.
+    """
+    options = options or CameraOptions()
+    target = parse_url(url) if isinstance(url, str) else url
+    for _ in range(options.limits.redirects + 1):
+        camera = Camera(target, options, ticker)
+        try:
+            await camera._start()
+        except _Redirect as redirect:
+            await camera.close()
+            target = redirect.url
+        except BaseException:
+            await camera.close()
+            raise
+        else:
+            return camera
+    raise ResponseError(f"{target.address} redirects more than {options.limits.redirects} times")
+
+
+class Camera:
+    """One session with one camera, from DESCRIBE to TEARDOWN. Made by `connect`.
+
+    Attributes:
+        url: printing it shows no password.
+        tracks: what is received, by index, with the parameters in force.
+        skipped: what is not, such as "track 2 (PCMU)".
+        local_address, remote_address: "host:port" of the two ends.
+    """
+
+    def __init__(self, url: CameraURL, options: CameraOptions, ticker: Ticker | None) -> None:
+        self.url = url
+        self.tracks: tuple[Track, ...] = ()
+        self.skipped: tuple[str, ...] = ()
+        self.local_address = self.remote_address = ""
+        self._limits = options.limits
+        self._connection = Connection(url, limits=options.limits)
+        self._receiver = Receiver(fragment_duration=options.fragment_duration, limits=options.limits)
+        self._ticker = ticker
+        self._sock: socket.socket | None = None
+        self._unsent = b""
+        self._early: list[bytes] = []
+        self._early_size = 0
+        self._on_fragment: Callable[[Fragment], None] | None = None
+        self._ended: asyncio.Future[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._channels: tuple[tuple[int, int], ...] = ()
+        self._ssrc = secrets.randbits(32)
+        self._reports: list[tuple[TrackStatistics | None, int, float]] = []  # last, middle of its SR, its arrival
+        self._last_wall: list[float] = []
+        self._report_due = 0.0
+        self._silent_after = 0.0
+
+    @property
+    def session_id(self) -> str | None:
+        """What the camera calls this session."""
+        return self._connection.session_id
+
+    def statistics(self) -> CameraStatistics:
+        """The counters of this connection."""
+        receiver = self._receiver
+        tracks = tuple(statistics(receiver, track.index) for track in self.tracks)
+        return CameraStatistics(receiver.bytes_received, receiver.resyncs, receiver.unknown_bytes, tracks)
+
+    # -- signalling -----------------------------------------------------------
+
+    async def _start(self) -> None:
+        self._sock = await self._dial()
+        self.local_address = _address(self._sock.getsockname())
+        self.remote_address = _address(self._sock.getpeername())
+        connection = self._connection
+        connection.options(time.monotonic())
+        await self._wait_for(OptionsReceived)
+        connection.describe(time.monotonic())
+        described = await self._wait_for(Described)
+        self.skipped = described.skipped
+        set_up: list[SetUp] = []
+        for media in described.tracks:
+            connection.setup(media, (2 * media.track.index, 2 * media.track.index + 1), time.monotonic())
+            try:
+                set_up.append(await self._wait_for(SetUp))
+            except AuthenticationError:
+                raise
+            except ResponseError:
+                if not set_up and media is described.tracks[-1]:
+                    raise
+                self.skipped += (f"track {media.media.index + 1} ({media.track.codec}, refused by the camera)",)
+        connection.play(time.monotonic())
+        playing = await self._wait_for(Playing)
+        self._begin(set_up, playing)
+
+    def _begin(self, set_up: list[SetUp], playing: Playing) -> None:
+        """Hands the stream over to the receiver, from the byte on where the answer to PLAY ended."""
+        times = [info.rtptime if info is not None else None for info in playing.rtp_info]
+        if None in times:
+            times = [None] * len(times)  # one alone would set the tracks apart
+        self.tracks = tuple(replace(answer.track.track, index=index) for index, answer in enumerate(set_up))
+        self._channels = tuple(answer.channels for answer in set_up)
+        for track, answer, origin in zip(self.tracks, set_up, times, strict=True):
+            media = answer.track
+            self._receiver.add_track(
+                track,
+                payload_type=media.payload_type,
+                channels=answer.channels,
+                origin=origin,
+                size_length=media.size_length,
+                index_length=media.index_length,
+                index_delta_length=media.index_delta_length,
+                unit_ticks=_unit_ticks(media),
+            )
+        self._reports = [(None, 0, 0.0)] * len(set_up)
+        self._last_wall = [0.0] * len(set_up)
+        now = time.monotonic_ns()
+        for frame in self._early:
+            self._receiver.feed(frame, now)
+        self._early.clear()
+        self._receiver.feed(self._connection.take_trailing_data(), now)
+        self._report_due = time.monotonic() + _REPORT_INTERVAL
+        self._silent_after = time.monotonic() + self._limits.media_timeout
+
+    async def _dial(self) -> socket.socket:
+        loop = asyncio.get_running_loop()
+        failure: OSError | None = None
+        try:
+            async with asyncio.timeout(self._limits.connect_timeout):
+                for family, kind, protocol, _, address in await loop.getaddrinfo(
+                    self.url.host, self.url.port, type=socket.SOCK_STREAM
+                ):
+                    sock = socket.socket(family, kind, protocol)
+                    try:
+                        sock.setblocking(False)
+                        await loop.sock_connect(sock, address)
+                        _tune(sock)
+                    except OSError as error:
+                        sock.close()
+                        failure = error
+                    except BaseException:
+                        sock.close()
+                        raise
+                    else:
+                        return sock
+        except TimeoutError:
+            seconds = self._limits.connect_timeout
+            raise TimeoutExceeded(f"{self.url.address} cannot be reached: no answer within {seconds:g} s") from None
+        except OSError as error:  # from getaddrinfo
+            failure = error
+        raise ConnectionLost(f"{self.url.address} cannot be reached: {_reason(failure)}")
+
+    async def _wait_for(self, wanted: type[_E]) -> _E:
+        """Sends what is due and reads until the event comes."""
+        loop = asyncio.get_running_loop()
+        connection, sock = self._connection, self._sock
+        assert sock is not None
+        while True:
+            try:
+                while (event := connection.next_event()) is not None:
+                    if isinstance(event, wanted):
+                        return event
+                    self._on_signalling_event(event)
+                due = connection.next_timeout()
+                async with asyncio.timeout(None if due is None else max(0.0, due - time.monotonic())):
+                    await loop.sock_sendall(sock, connection.data_to_send())
+                    data = await loop.sock_recv(sock, 65536)
+            except TimeoutError:
+                connection.handle_timeout(time.monotonic())
+                continue
+            except OSError as error:
+                if isinstance(error, RtspkitError):
+                    raise
+                raise ConnectionLost(f"{self.url.address} dropped the connection: {_reason(error)}") from None
+            if not data:
+                raise ConnectionLost(f"{self.url.address} closed the connection before its media began")
+            connection.receive_data(data, time.monotonic())
+
+    def _on_signalling_event(self, event: Event) -> None:
+        if isinstance(event, Redirected):
+            raise _Redirect(event.url)
+        if isinstance(event, InterleavedData):
+            self._early_size += len(event.payload)
+            if self._early_size <= _EARLY_SIZE:
+                header = bytes((0x24, event.channel)) + len(event.payload).to_bytes(2, "big")
+                self._early.append(header + event.payload)
+        elif isinstance(event, ServerRequest) and event.method in {"TEARDOWN", "REDIRECT"}:
+            raise ConnectionLost(f"{self.url.address} ended the session ({event.method})")
+
+    # -- media ----------------------------------------------------------------
+
+    async def stream(self, on_fragment: Callable[[Fragment], None]) -> None:
+        """Hands over media until the camera is lost or `close` is called.
+
+        Args:
+            on_fragment: called from within the tick with each fragment; it must not raise.
+
+        Raises:
+            ConnectionLost: the camera hung up.
+            TimeoutExceeded: no media came for `Limits.media_timeout`.
+            RemoteProtocolError: what it sends cannot be followed any more.
+            ResponseError: it has refused what keeps the session going.
+        """
+        ticker = self._ticker or Ticker()
+        receiver = self._receiver
+        sock = self._claim(on_fragment)
+        ticker.add(receiver, sock, self._on_ready)
+        try:
+            await self._until_ended()
+        finally:
+            ticker.remove(receiver)
+            self._release()
+
+    async def __aiter__(self) -> AsyncIterator[AccessUnit]:
+        """The access units of all tracks as they become whole, in the order of their arrival.
+
+        Ends when the camera is closed; raises what `stream` raises when it is lost. Where the reader does
+        not keep up, the camera is no longer read, and TCP holds it back.
+        """
+        loop = asyncio.get_running_loop()
+        units: deque[AccessUnit] = deque()
+        wake = asyncio.Event()
+        drain = Drain(64 * 1024)
+        receiver = self._receiver
+        paused = False
+
+        def take(fragment: Fragment) -> None:
+            units.extend(access_units(fragment))
+
+        def read() -> None:
+            nonlocal paused
+            drain.drain((receiver,), time.monotonic_ns())
+            receiver.flush()
+            self._on_ready()
+            if units or self._ended is None or self._ended.done():
+                wake.set()
+            if len(units) >= _QUEUE_UNITS or self._ended is None or self._ended.done():
+                paused = True
+                loop.remove_reader(sock)
+
+        sock = self._claim(take)
+        receiver.fd = sock.fileno()
+        assert self._ended is not None
+        self._ended.add_done_callback(lambda _: wake.set())
+        loop.add_reader(sock, read)
+        try:
+            while True:
+                while units:
+                    yield units.popleft()
+                if self._ended.done():
+                    self._ended.result()
+                    return
+                if paused:
+                    paused = False
+                    self._silent_after = time.monotonic() + self._limits.media_timeout
+                    loop.add_reader(sock, read)
+                wake.clear()
+                await wake.wait()
+        finally:
+            if sock.fileno() >= 0:
+                loop.remove_reader(sock)
+            receiver.fd = -1
+            self._release()
+
+    def _claim(self, on_fragment: Callable[[Fragment], None]) -> socket.socket:
+        if self._sock is None:
+            raise ConnectionLost(f"the session with {self.url.address} is closed")
+        if self._on_fragment is not None:
+            raise RuntimeError("this camera is being read already")
+        self._on_fragment = on_fragment
+        self._ended = asyncio.get_running_loop().create_future()
+        self._on_ready()
+        self._attend()
+        return self._sock
+
+    def _release(self) -> None:
+        self._on_fragment = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _until_ended(self) -> None:
+        assert self._ended is not None
+        await self._ended
+
+    def _end(self, error: RtspkitError | None) -> None:
+        if self._ended is not None and not self._ended.done():
+            if error is None:
+                self._ended.set_result(None)
+            else:
+                self._ended.set_exception(error)
+                self._ended.exception()  # whoever reads it gets it; nobody reading is no fault
+
+    def _on_ready(self) -> None:
+        """Takes what the receiver has: fragments, messages, RTCP, the end."""
+        receiver = self._receiver
+        if self._ended is None or self._ended.done():
+            return
+        over = receiver.eof or receiver.os_error != 0 or receiver.error is not None
+        if over:
+            receiver.finish()
+        for fragment in receiver.take_fragments():
+            self.tracks = fragment.tracks
+            if self._on_fragment is not None:
+                self._on_fragment(fragment)
+        try:
+            for message in receiver.take_messages():
+                self._connection.receive_data(message, time.monotonic())
+                self._take_events()
+        except RtspkitError as error:
+            self._end(error)
+        for index, packet in receiver.take_rtcp():
+            self._on_rtcp(index, packet)
+        self._send()
+        if receiver.error is not None:
+            self._end(receiver.error)
+        elif receiver.os_error:
+            self._end(ConnectionLost(f"{self.url.address} dropped the connection: {os.strerror(receiver.os_error)}"))
+        elif receiver.eof:
+            self._end(ConnectionLost(f"{self.url.address} closed the connection"))
+
+    def _take_events(self) -> None:
+        while (event := self._connection.next_event()) is not None:
+            if isinstance(event, (Redirected, ServerRequest)):
+                self._on_session_event(event)
+
+    def _on_session_event(self, event: Redirected | ServerRequest) -> None:
+        method = event.method if isinstance(event, ServerRequest) else "REDIRECT"
+        if method in {"TEARDOWN", "REDIRECT"}:
+            raise ConnectionLost(f"{self.url.address} ended the session ({method})")
+
+    def _on_rtcp(self, index: int, packet: bytes) -> None:
+        try:
+            report = parse_rtcp(packet)
+        except RemoteProtocolError:
+            return  # trouble inside a running stream is no reason to end it
+        ssrc = statistics(self._receiver, index).ssrc
+        for sr in report.sender_reports:
+            if sr.ssrc != ssrc:
+                continue  # Tapo reports for sources that send nothing
+            previous, _, _ = self._reports[index]
+            self._reports[index] = (previous, sr.ntp >> 16 & 0xFFFF_FFFF, time.monotonic())
+            wall = sr.wall_clock
+            if abs(wall - time.time()) < _CLOCK_SLACK and wall >= self._last_wall[index]:
+                self._last_wall[index] = wall
+                self._receiver.set_wall_clock(index, sr.rtp_timestamp, wall)
+        if ssrc in report.bye:
+            self._silent_after = min(self._silent_after, time.monotonic() + _BYE_GRACE)
+            self._attend()
+
+    # -- the camera's timer ---------------------------------------------------
+
+    def _attend(self) -> None:
+        """Does what is due - keep-alive, receiver report, giving up a silent camera - and waits for the next."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._ended is None or self._ended.done():
+            return
+        now = time.monotonic()
+        due = self._connection.next_timeout()
+        if due is not None and due <= now:
+            try:
+                self._connection.handle_timeout(now)
+            except TimeoutExceeded as error:
+                self._end(error)
+                return
+            due = self._connection.next_timeout()
+        if self._report_due <= now:
+            self._report(now)
+            self._report_due = now + _REPORT_INTERVAL
+        arrival = self._receiver.media_arrival / 1e9
+        if arrival:
+            self._silent_after = max(self._silent_after, arrival + self._limits.media_timeout)
+        if self._silent_after <= now:
+            self._end(TimeoutExceeded(f"{self.url.address} sends no media any more (RTP)"))
+            return
+        self._send()
+        wait = min(self._report_due, self._silent_after, due if due is not None else self._report_due) - now
+        self._timer = asyncio.get_running_loop().call_later(max(wait, 0.01), self._attend)
+
+    def _report(self, now: float) -> None:
+        """Receiver reports, each on its track's RTCP channel."""
+        for index, channels in enumerate(self._channels):
+            counters = statistics(self._receiver, index)
+            previous, last_sr, arrival = self._reports[index]
+            if counters.received == (previous.received if previous else 0):
+                continue
+            packet = receiver_report(
+                reporter=self._ssrc,
+                statistics=counters,
+                previous=previous,
+                last_sr=last_sr,
+                delay=now - arrival,
+            )
+            self._reports[index] = (counters, last_sr, arrival)
+            self._unsent += bytes((0x24, channels[1])) + len(packet).to_bytes(2, "big") + packet
+
+    def _send(self) -> None:
+        """Sends without waiting; what does not fit goes with the next."""
+        self._unsent += self._connection.data_to_send()
+        if not self._unsent or self._sock is None:
+            return
+        try:
+            sent = self._sock.send(self._unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._end(ConnectionLost(f"{self.url.address} dropped the connection: {_reason(error)}"))
+            return
+        self._unsent = self._unsent[sent:]
+        if len(self._unsent) > 65536:
+            self._end(ConnectionLost(f"{self.url.address} takes nothing any more"))
+
+    # -- the end --------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Sends TEARDOWN, waits half a second at most for its answer, and closes. May be called again."""
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        self._end(None)
+        await asyncio.sleep(0)  # lets `stream` take the socket off the tick, which must come first
+        sock = self._sock
+        if sock is None:
+            return
+        try:
+            if not self._receiver.eof and not self._receiver.os_error:
+                async with asyncio.timeout(_TEARDOWN_TIMEOUT):
+                    await self._teardown(sock)
+        except (OSError, RtspkitError):
+            pass  # TimeoutError among them: it was told, and is not waited for
+        finally:
+            self._sock = None
+            sock.close()
+
+    async def _teardown(self, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        connection, receiver = self._connection, self._receiver
+        connection.teardown(time.monotonic())
+        await loop.sock_sendall(sock, self._unsent + connection.data_to_send())
+        started = bool(self.tracks)
+        while True:
+            while (event := connection.next_event()) is not None:
+                if isinstance(event, TornDown):
+                    return
+            data = await loop.sock_recv(sock, 65536)
+            if not data:
+                return
+            if started:  # the answer comes behind media that are still on their way
+                receiver.feed(data, time.monotonic_ns())
+                receiver.take_fragments()
+                receiver.take_rtcp()
+                data = b"".join(receiver.take_messages())
+            connection.receive_data(data, time.monotonic())
+
+
+def _unit_ticks(media: MediaTrack) -> int:
+    """Duration of one AAC access unit on the RTP clock."""
+    parameters = media.track.parameters
+    if not isinstance(parameters, AACParameters):
+        return 1024
+    try:
+        config = aac.parse_config(parameters.config)
+    except RtspkitError:
+        return 1024
+    return config.frame_length * media.track.clock_rate // config.sample_rate
+
+
+def _tune(sock: socket.socket) -> None:
+    """Requests go out at once, and a peer that has vanished is noticed even where nothing is sent to it."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 15000)):
+        if hasattr(socket, name):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _address(name: tuple[object, ...]) -> str:
+    host, port = str(name[0]), name[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _reason(error: OSError | None) -> str:
+    if error is None:
+        return "its name has no address"
+    if isinstance(error, socket.gaierror):
+        return "its name is not known (DNS)"
+    return (error.strerror or str(error)).lower()

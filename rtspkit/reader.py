@@ -1,0 +1,127 @@
+"""`rtspkit.open`: a camera for people, which reads units and may reconnect by itself.
+
+A thin layer on `client`: it owns the `Camera` in use and makes a new one when that is lost and the caller
+has asked for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from rtspkit.client import Camera, CameraOptions, CameraStatistics, connect
+from rtspkit.errors import (
+    AuthenticationError,
+    ConnectionLost,
+    RemoteProtocolError,
+    RtspkitError,
+    TimeoutExceeded,
+    UnsupportedError,
+)
+from rtspkit.limits import DEFAULT_LIMITS, Limits
+from rtspkit.media import AccessUnit, Track
+from rtspkit.rtsp import CameraURL, parse_url
+
+__all__ = ["CameraReader", "open"]
+
+
+class CameraReader:
+    """A camera as `open` gives it: `Camera` for reading units, which may reconnect by itself.
+
+    Attributes:
+        url: printing it shows no password.
+    """
+
+    def __init__(self, url: CameraURL, options: CameraOptions, reconnect: bool) -> None:
+        self.url = url
+        self._options = options
+        self._reconnect = reconnect
+        self._camera: Camera | None = None
+
+    @property
+    def camera(self) -> Camera:
+        """The connection in use."""
+        assert self._camera is not None
+        return self._camera
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """What is received, by index, with the parameters in force."""
+        return self.camera.tracks
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """What the camera offers and is not received, such as "track 2 (PCMU)"."""
+        return self.camera.skipped
+
+    def statistics(self) -> CameraStatistics:
+        """The counters of the connection in use."""
+        return self.camera.statistics()
+
+    async def __aiter__(self) -> AsyncIterator[AccessUnit]:
+        """The access units of all tracks; after a reconnect the first has `discontinuity` set."""
+        resumed = False
+        while True:
+            try:
+                async for unit in self.camera:
+                    if resumed:
+                        resumed = False
+                        unit = replace(unit, discontinuity=True)  # noqa: PLW2901
+                    yield unit
+                return
+            except (ConnectionLost, TimeoutExceeded, RemoteProtocolError):
+                if not self._reconnect:
+                    raise
+            await self._connect_again()
+            resumed = True
+
+    async def _connect_again(self) -> None:
+        await self.camera.close()
+        delay = 0.5
+        while True:
+            # full jitter: cameras behind one switch come back at the same instant
+            await asyncio.sleep(random.uniform(0, delay))
+            try:
+                self._camera = await connect(self.url, options=self._options)
+            except (AuthenticationError, UnsupportedError):
+                raise
+            except RtspkitError:
+                delay = min(30.0, delay * 2)
+            else:
+                return
+
+    async def _close(self) -> None:
+        if self._camera is not None:
+            await self._camera.close()
+
+
+@contextlib.asynccontextmanager
+async def open(url: str, *, reconnect: bool = False, limits: Limits = DEFAULT_LIMITS) -> AsyncIterator[CameraReader]:
+    """Connects to a camera for as long as the block runs. ::
+
+        async with rtspkit.open("rtsp://user:password@192.168.1.100/stream1") as camera:
+            async for unit in camera:
+                ...
+
+    Args:
+        url: ``rtsp://user:password@host:port/path``; the credentials go to that host and port only.
+        reconnect: when the camera is lost, connect again until it is back (the pause grows to 30 s); the
+            first unit then has `discontinuity` set, and its pts starts near 0 again. Refused credentials
+            and a camera that offers nothing usable end the iteration all the same.
+        limits: bounds on what the camera may send, and the timeouts.
+
+    Yields:
+        The camera: `tracks`, and ``async for unit in camera``.
+
+    Raises:
+        RtspkitError: as `connect`; from the iteration as `Camera.stream`.
+    """
+    reader = CameraReader(parse_url(url), CameraOptions(limits=limits), reconnect)
+    reader._camera = await connect(reader.url, options=reader._options)
+    try:
+        yield reader
+    finally:
+        await reader._close()
