@@ -3,6 +3,6 @@ from collections.abc import Sequence
 from typing_extensions import Buffer
 
 # rtspkit.fmp4.FragmentRun is its public name
-_FragmentRun = tuple[int, int, int, int, int, Buffer, Buffer]
+_FragmentRun = tuple[int, int, int, int, int, Buffer, Buffer] | tuple[int, int, int, int, int, Buffer, Buffer, int]
 
 def write_fragment(sequence_number: int, runs: Sequence[_FragmentRun]) -> tuple[bytes, tuple[int, ...]]: ...

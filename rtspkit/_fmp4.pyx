@@ -15,6 +15,7 @@ Spec: ISO/IEC 14496-12:2022, 8.8.4 moof, 8.8.5 mfhd, 8.8.6 traf, 8.8.7 tfhd, 8.8
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.number cimport PyNumber_Index
 from libc.stdint cimport INT32_MAX, INT32_MIN, UINT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -66,6 +67,7 @@ cdef struct Run:
     int64_t shift
     int64_t end
     int64_t default_duration
+    int64_t delay
     Py_buffer samples
     Py_buffer data
     bint has_samples            # the buffers that are held
@@ -123,8 +125,9 @@ cdef int plan_run(Run* run, int64_t* shown, int64_t* decoded, int64_t* spare) no
     """Fill `run.rows`, and replace `run.dts`..`run.end` by the decode times at which the run begins and ends.
 
     `shown`, `decoded` and `spare` are scratch, as long as the run. Decode times follow the presentation times in
-    ascending order, from where the track's previous run has ended, each at least a tick after the one before
-    and no further than a duration can say; whatever that moves goes into the composition offsets.
+    ascending order, `delay` ahead of them, from where the track's previous run has ended, each at least a tick
+    after the one before and no further than a duration can say; whatever that moves goes into the composition
+    offsets.
     """
     cdef Sample sample
     cdef const uint8_t* record = <const uint8_t*>run.samples.buf
@@ -134,7 +137,8 @@ cdef int plan_run(Run* run, int64_t* shown, int64_t* decoded, int64_t* spare) no
     cdef int64_t previous
     cdef int64_t offset
 
-    if not (0 <= run.dts <= TIME_LIMIT and -TIME_LIMIT <= run.shift <= TIME_LIMIT and run.end <= TIME_LIMIT):
+    if not (0 <= run.dts <= TIME_LIMIT and -TIME_LIMIT <= run.shift <= TIME_LIMIT and run.end <= TIME_LIMIT
+            and 0 <= run.delay <= TIME_LIMIT):
         return PLAN_TIMES
     run.announced = 0
     for i in range(run.count):
@@ -142,7 +146,8 @@ cdef int plan_run(Run* run, int64_t* shown, int64_t* decoded, int64_t* spare) no
         record += sizeof(Sample)
         if not -TIME_LIMIT <= sample.pts <= TIME_LIMIT:
             return PLAN_TIMES
-        shown[i] = decoded[i] = sample.pts + run.shift
+        shown[i] = sample.pts + run.shift
+        decoded[i] = shown[i] - run.delay
         if i and decoded[i] < decoded[i - 1]:
             ascending = False
         run.announced += sample.size
@@ -164,6 +169,8 @@ cdef int plan_run(Run* run, int64_t* shown, int64_t* decoded, int64_t* spare) no
         previous = decoded[i]
     if run.end < 0:
         run.end = previous + (run.rows[last - 1].duration if last else run.default_duration)
+    else:
+        run.end -= run.delay
     run.end = clamp(run.end, previous + 1, previous + UINT32_MAX)
     run.rows[last].duration = <uint32_t>(run.end - previous)
     for i in range(run.count):
@@ -210,16 +217,19 @@ cdef uint8_t* put_traf(uint8_t* p, const Run* run, uint32_t data_offset) noexcep
 
 cdef int take_run(Run* run, Py_ssize_t index, object item) except -1:
     """Read one `FragmentRun` and hold its buffers; the caller lets go of them, also after an error."""
-    track_id, dts, shift, end, default_duration, samples, data = item
+    track_id, dts, shift, end, default_duration, samples, data, *delay = item
+    if len(delay) > 1:
+        raise ValueError(f"run {index}: too many values to unpack, 7 or 8 are expected")
     try:
-        run.track_id = track_id
-        run.dts = dts
-        run.shift = shift
-        run.end = end
-        run.default_duration = default_duration
+        run.track_id = PyNumber_Index(track_id)
+        run.dts = PyNumber_Index(dts)
+        run.shift = PyNumber_Index(shift)
+        run.end = PyNumber_Index(end)
+        run.default_duration = PyNumber_Index(default_duration)
+        run.delay = PyNumber_Index(delay[0]) if delay else 0
     except OverflowError:
         raise ValueError(f"run {index}: a number does not fit its field: track {track_id}, dts {dts}, shift {shift}, "
-                         f"end {end}, default duration {default_duration}") from None
+                         f"end {end}, default duration {default_duration}, delay {delay}") from None
     run.default_duration = clamp(run.default_duration, 1, UINT32_MAX)
     PyObject_GetBuffer(samples, &run.samples, PyBUF_SIMPLE)
     run.has_samples = True
@@ -246,7 +256,11 @@ def write_fragment(sequence_number, runs):
               the last sample lasts as long as the one before it;
             - default_duration: ticks that the sample of a run of one lasts where `end` is unknown;
             - samples: packed records of `rtspkit.media.SAMPLE_SIZE` bytes;
-            - data: the samples' media, one behind the other.
+            - data: the samples' media, one behind the other;
+            - delay (may be left out: 0): ticks by which decode times lie ahead of presentation times. Without it a
+              reordered picture is decoded after it is presented, by the composition offsets. Apple and MSE take
+              that (CMAF even prefers it), but ffmpeg and what is built on it presents the whole track later, apart
+              from its sound. With as many picture durations as the SPS has reordered pictures, no offset is negative.
 
     Returns:
         The moof and mdat boxes as one bytes object, and the decode time at which each run ends.
@@ -273,7 +287,7 @@ def write_fragment(sequence_number, runs):
     cdef list ends = []
 
     try:
-        sequence = sequence_number
+        sequence = PyNumber_Index(sequence_number)
     except OverflowError:
         raise ValueError(f"sequence number {sequence_number} does not fit 32 bits") from None
 
