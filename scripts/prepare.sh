@@ -92,7 +92,7 @@ need_build_tools() {
 need_package() {
     extra=$1
     shift
-    sources=$(cd "$root" && cat pyproject.toml setup.py rtspkit/*.pyx rtspkit/*.pxd | cksum)
+    sources=$(cd "$root" && cat pyproject.toml setup.py rtspkit/*.p[xy][xdi] | cksum)
     wanted="$root $sources"
     if [ "$(cat "$venv/stamp-$extra" 2>/dev/null)" = "$wanted" ] &&
         (cd "$root" && "$venv/bin/python" -c 'import rtspkit._fmp4, rtspkit._rtp') 2>/dev/null; then

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -11,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from real.parts import require_chromium, require_ffmpeg
 
 from rtspkit.server import web
 
@@ -163,8 +163,7 @@ class Site:
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ninety segments of one second, H.264 and AAC."""
-    if not shutil.which("ffmpeg"):
-        pytest.skip("ffmpeg is not installed")
+    require_ffmpeg()
     folder = tmp_path_factory.mktemp("media")
     command = "ffmpeg -v error -f lavfi -i testsrc2=s=320x180:r=10:d=90 -f lavfi -i sine=d=90"
     command += " -c:v libx264 -preset ultrafast -profile:v baseline -pix_fmt yuv420p -g 10 -sc_threshold 0"
@@ -183,11 +182,10 @@ def site(media: Path) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    if not executable:
-        pytest.skip("chromium is not installed")
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
+    executable = require_chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -247,7 +245,7 @@ def test_unmutes(page, site: Site) -> None:  # type: ignore[no-untyped-def]
 def test_tells_why_and_starts_when_the_camera_comes(page, site: Site) -> None:  # type: ignore[no-untyped-def]
     site.mode, site.reason = 503, "cam: connecting to the camera"
     page.goto(site.url)
-    becomes(page, MESSAGE, "Connecting to the camera…\ncam: connecting to the camera")
+    becomes(page, MESSAGE, "Connecting…\ncam: connecting to the camera")
     site.mode, site.reason = 404, '{"status": "error", "error": "cam: <b>wrong</b> password"}'
     becomes(page, MESSAGE, "The camera is not available\ncam: <b>wrong</b> password")
     assert page.evaluate("rtspkitPlayer.state") == "away"

@@ -84,7 +84,7 @@
 
   function explain(status, body, type) {
     const reason = reasonIn(body, type);
-    if (status === 503) return ["Connecting to the camera…", reason];
+    if (status === 503) return ["Connecting…", reason];
     if (status === 404) return ["The camera is not available", reason || "There is no such camera, or it cannot be reached."];
     if (status === 401 || status === 403) return ["You may not watch this camera", reason];
     return [`The server answered ${status}`, reason];
