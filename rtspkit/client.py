@@ -199,7 +199,7 @@ class Camera:
         """What the camera calls this session."""
         return self._connection.session_id
 
-    def statistics(self) -> CameraStatistics:
+    def stats(self) -> CameraStatistics:
         """The counters of this connection."""
         receiver = self._receiver
         tracks = tuple(statistics(receiver, track.index) for track in self.tracks)

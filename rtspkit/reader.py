@@ -57,9 +57,9 @@ class CameraReader:
         """What the camera offers and is not received, such as "track 2 (PCMU)"."""
         return self.camera.skipped
 
-    def statistics(self) -> CameraStatistics:
+    def stats(self) -> CameraStatistics:
         """The counters of the connection in use."""
-        return self.camera.statistics()
+        return self.camera.stats()
 
     async def __aiter__(self) -> AsyncIterator[AccessUnit]:
         """The access units of all tracks; after a reconnect the first has `discontinuity` set."""
