@@ -1,0 +1,465 @@
+"""The viewer's HTTP: one raw ASGI application over the muxers, mountable anywhere.
+
+Strategy: what can be known without a viewer is made in `Muxer`, once; here is only what HTTP adds:
+which muxer is meant, waiting until there is something to answer, validators, ranges, compression, CORS.
+No state is kept for a viewer. Media are sent buffer by buffer, as they lie in the store; nothing is joined.
+
+A request for a playlist that does not exist yet is held: all that wait for one muxer wait for one shared
+future. It is let go when the client leaves and after 8 s at most, for hls.js gives a playlist up after 10 s;
+"not now" is 503 with Retry-After, because players never retry a 4xx.
+
+URLs, statuses and cache lifetimes::
+
+    /{path}                        302 to /{path}/
+    /{path}/                       the player page, where there is one       no-cache
+    /{path}/index.m3u8             multivariant playlist                     public, max-age=10
+    /{path}/stream.m3u8            media playlist                            max-age=0, s-maxage=half a target
+    /{path}/{epoch}/init_{n}.mp4   init section                              public, max-age=3600, immutable
+    /{path}/{epoch}/seg_{msn}.mp4  segment                                   public, max-age=3600, immutable
+    errors                         one line of text                          max-age=1
+
+Spec: ASGI 3.0, HTTP 2.x spec version; RFC 9110 13.1.2 (If-None-Match), 14 (Range), 12.5.3 (Accept-Encoding);
+draft-pantos-hls-rfc8216bis 6.2.5 (`_HLS_msn`, `_HLS_part`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, quote
+
+from rtspkit.errors import RtspkitError
+from rtspkit.muxer import Muxer, Response, error_response
+
+__all__ = ["HLSApp", "MuxerProvider", "NotReady", "PathNotFound"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+RawHeaders = list[tuple[bytes, bytes]]
+
+#: A request is held no longer than this (s).
+HOLD = 8.0
+#: A file is read and sent in pieces of this size.
+_READ_SIZE = 256 * 1024
+_MEDIA_NAME = re.compile(r"(?:init|seg|part)_[0-9]{1,20}(?:_[0-9]{1,20})?\.mp4")
+_PLAYLISTS = frozenset({"index.m3u8", "stream.m3u8"})
+_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+_RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})", re.ASCII)
+_METHODS = "GET, HEAD, OPTIONS"
+_EXPOSED = b"Age, Content-Length, Content-Range, Date, ETag"
+
+
+class PathNotFound(RtspkitError):
+    """404: the path is not configured, or its camera has failed."""
+
+
+class NotReady(RtspkitError):
+    """503: not now; the viewer may try again.
+
+    Attributes:
+        retry_after: seconds.
+    """
+
+    def __init__(self, reason: str, retry_after: int = 1) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class MuxerProvider(Protocol):
+    """Where the application finds the muxer of a path.
+
+    Two further methods are used where the object has them: `get(path) -> Muxer | None`, the muxer if it can be
+    had without waiting, is asked first and spares the task that `muxer` needs; `request(path)` is called with
+    every request that was led to a muxer.
+    """
+
+    async def muxer(self, path: str) -> Muxer:
+        """The muxer of `path`; may wait for it, and is cancelled when the viewer leaves or time is up.
+
+        Raises:
+            PathNotFound: there is none and will be none soon (404).
+            NotReady: there is none now (503).
+        """
+
+
+class _Bell:
+    """Everybody who waits for one muxer waits here."""
+
+    def __init__(self, muxer: Muxer) -> None:
+        self.muxer = muxer
+        self.waiting = 0
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        muxer.subscribe(self.ring)
+
+    def ring(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
+        self.future = asyncio.get_running_loop().create_future()
+
+
+class HLSApp:
+    """An ASGI application that serves the muxers of `provider`.
+
+    Mount it anywhere (`app.mount("/hls", HLSApp(muxers))` in Starlette or FastAPI), or run it alone.
+    """
+
+    def __init__(
+        self,
+        provider: Mapping[str, Muxer] | MuxerProvider,
+        *,
+        allow_origin: str | Sequence[str] = "*",
+        player_page: Callable[[str], bytes] | None = None,
+        hold: float = HOLD,
+    ) -> None:
+        """Serve what `provider` has.
+
+        Args:
+            provider: a mapping from path to `Muxer`, read anew at each request, or a `MuxerProvider`.
+            allow_origin: origins whose pages may read the answers (CORS): "*", one, or several.
+            player_page: gives the HTML of a path's page, or raises `PathNotFound`; None: there is no page.
+            hold: seconds a request for a playlist that does not exist yet is held, 8 at most.
+        """
+        self._provider = provider
+        self._get: Callable[[str], Muxer | None] | None = getattr(provider, "get", None)
+        self._request: Callable[[str], object] | None = getattr(provider, "request", None)
+        self._origins = frozenset({allow_origin} if isinstance(allow_origin, str) else allow_origin)
+        self._player_page = player_page
+        self._hold = min(hold, HOLD)
+        self._bells: dict[Muxer, _Bell] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            with suppress(OSError):  # the client has left while it was answered
+                await self._http(scope, receive, send)
+        else:
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+
+    # -- which answer -------------------------------------------------------------------------------------
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        response: Response | None
+        if method == "OPTIONS":
+            response = Response(204, _PREFLIGHT, ())
+        elif method not in {"GET", "HEAD"}:
+            response = error_response(405, f"{method} is not possible here", ("allow", _METHODS))
+        else:
+            response = await self._answer(scope, receive)
+            if response is None:
+                return  # nobody is there any more
+        await self._send(response, headers, send, with_body=method != "HEAD")
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
+        path, name = _target(scope)
+        if not path:
+            return error_response(404, "there is nothing here; a stream's address is /{path}/index.m3u8")
+        if name is None:
+            return self._page(path, scope)
+        if name == "":
+            return self._page(path, None)
+        msn = part = None
+        if name == "stream.m3u8" and b"_HLS_" in scope.get("query_string", b""):
+            try:
+                msn, part = _directives(scope["query_string"])
+            except ValueError as error:
+                return error_response(400, str(error))
+        try:
+            muxer = self._get(path) if self._get is not None else None
+            if muxer is not None:
+                if self._request is not None:
+                    self._request(path)
+                response = muxer.get(name, msn, part)
+                if response is not None:
+                    return response
+            elif isinstance(self._provider, Mapping):
+                raise PathNotFound(f"there is no stream {path!r}")
+            return await self._wait(path, muxer, (name, msn, part), receive)
+        except PathNotFound as error:
+            return error_response(404, str(error))
+        except NotReady as error:
+            return error_response(503, str(error), ("retry-after", str(max(1, round(error.retry_after)))))
+
+    def _page(self, path: str, redirected: Scope | None) -> Response:
+        """The player page, or the redirect to it."""
+        if self._player_page is None:
+            return error_response(404, "there is no page here; a stream's address is /{path}/index.m3u8")
+        try:
+            page = self._player_page(path)
+        except PathNotFound as error:
+            return error_response(404, str(error))
+        except NotReady as error:
+            return error_response(503, str(error), ("retry-after", str(max(1, round(error.retry_after)))))
+        if redirected is None:
+            return Response(200, _PAGE, (page,))
+        # relative, so that it holds behind any proxy; "./" keeps a colon from being read as a scheme
+        location = f"./{quote(path.rpartition('/')[2])}/"
+        query = redirected.get("query_string", b"").decode("latin-1")
+        if query:
+            location += f"?{quote(query, safe='=&%+/:;,@!$()*?~-._')}"
+        return Response(302, (("location", location), ("cache-control", "no-cache")), ())
+
+    # -- waiting ------------------------------------------------------------------------------------------
+
+    async def _wait(
+        self, path: str, muxer: Muxer | None, wanted: tuple[str, int | None, int | None], receive: Receive
+    ) -> Response | None:
+        """Hold a request until there is an answer; None where the client has left."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._hold
+        asked: asyncio.Task[Muxer] | None = None
+        left: asyncio.Task[None] | None = None
+        try:
+            if muxer is None:
+                assert not isinstance(self._provider, Mapping)
+                asked = loop.create_task(self._provider.muxer(path))
+                await asyncio.sleep(0)  # most providers answer at once
+                if not asked.done():
+                    left = loop.create_task(_client_leaves(receive))
+                    await _first_of(asked, left, timeout=self._hold)
+                    if left.done():
+                        return None
+                if not asked.done():
+                    raise NotReady("the stream is not ready yet")
+                muxer = asked.result()
+                if self._request is not None:
+                    self._request(path)
+            response = muxer.get(*wanted)
+            if response is not None:
+                return response
+            left = left or loop.create_task(_client_leaves(receive))
+            bell = self._bells.get(muxer)
+            if bell is None:
+                bell = self._bells[muxer] = _Bell(muxer)
+            bell.waiting += 1
+            try:
+                while response is None:
+                    timeout = deadline - loop.time()
+                    if timeout <= 0:
+                        raise NotReady("the stream has not begun yet")
+                    await _first_of(bell.future, left, timeout=timeout)
+                    if left.done():
+                        return None
+                    response = muxer.get(*wanted)
+            finally:
+                bell.waiting -= 1
+                if not bell.waiting:
+                    muxer.unsubscribe(bell.ring)
+                    del self._bells[muxer]
+            return response
+        finally:
+            for task in (asked, left):
+                if task is not None and not task.done():
+                    task.cancel()
+
+    # -- how it is sent -----------------------------------------------------------------------------------
+
+    async def _send(self, response: Response, headers: Mapping[bytes, bytes], send: Send, *, with_body: bool) -> None:
+        body = response.body
+        if not isinstance(body, Path):
+            await self._send_body(response, body, sum(map(len, body)), headers, send, with_body=with_body)
+            return
+        try:
+            descriptor = await asyncio.to_thread(os.open, body, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        except OSError:
+            await self._send(error_response(404, "this segment has expired"), headers, send, with_body=with_body)
+            return
+        try:
+            size = os.fstat(descriptor).st_size
+            await self._send_body(response, descriptor, size, headers, send, with_body=with_body)
+        finally:
+            os.close(descriptor)
+
+    async def _send_body(
+        self,
+        response: Response,
+        body: Sequence[bytes] | int,
+        size: int,
+        headers: Mapping[bytes, bytes],
+        send: Send,
+        *,
+        with_body: bool,
+    ) -> None:
+        """Send buffers, or the file of a descriptor, as the request's conditions want them."""
+        status = response.status
+        lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+        lines += self._cors(headers.get(b"origin"))
+        start, stop = 0, size
+        if response.etag is not None:
+            etag = response.etag.encode("latin-1")
+            lines.append((b"etag", etag))
+            if _matches(headers.get(b"if-none-match"), etag):
+                await send({"type": "http.response.start", "status": 304, "headers": lines})
+                await send({"type": "http.response.body", "body": b""})
+                return
+            span = _range(headers, etag, size)
+            lines.append((b"accept-ranges", b"bytes"))
+            if span is not None:
+                start, stop = span
+                if start >= stop:
+                    status, start, stop = 416, 0, 0
+                    lines.append((b"content-range", b"bytes */%d" % size))
+                else:
+                    status = 206
+                    lines.append((b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, size)))
+            elif response.gzipped is not None and _takes_gzip(headers.get(b"accept-encoding")):
+                body = (response.gzipped,)
+                stop = len(response.gzipped)
+                lines.append((b"content-encoding", b"gzip"))
+        if status != 204:
+            lines.append((b"content-length", b"%d" % (stop - start)))
+        await send({"type": "http.response.start", "status": status, "headers": lines})
+        if not with_body or start == stop:
+            await send({"type": "http.response.body", "body": b""})
+            return
+        pieces = _slices(() if isinstance(body, int) else body, start, stop)
+        while start < stop:
+            if isinstance(body, int):
+                piece = await asyncio.to_thread(os.pread, body, min(_READ_SIZE, stop - start), start)
+                if not piece:
+                    raise OSError("a segment's file became shorter while it was sent")
+            else:
+                piece = next(pieces)
+            start += len(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": start < stop})
+
+    def _cors(self, origin: bytes | None) -> RawHeaders:
+        if "*" in self._origins:
+            allowed = b"*"
+        elif origin is not None and origin.decode("latin-1") in self._origins:
+            allowed = origin
+        else:
+            return [(b"vary", b"origin")]
+        lines = [(b"access-control-allow-origin", allowed), (b"access-control-expose-headers", _EXPOSED)]
+        return lines if allowed == b"*" else [*lines, (b"vary", b"origin")]
+
+
+_PAGE = (("content-type", "text/html; charset=utf-8"), ("cache-control", "no-cache"))
+_PREFLIGHT = (
+    ("allow", _METHODS),
+    ("access-control-allow-methods", _METHODS),
+    ("access-control-allow-headers", "*, Authorization"),
+    ("access-control-max-age", "86400"),
+)
+
+
+def _target(scope: Scope) -> tuple[str, str | None]:
+    """The path and what is asked of it: a name as `Muxer.get` knows it, "" for the page, None for its address
+    without the slash. The path is "" where the address can belong to nothing.
+    """
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "").rstrip("/")
+    # servers and frameworks differ in whether the part they were mounted at still stands before the path
+    if root and (path == root or path.startswith(f"{root}/")):
+        path = path[len(root) :]
+    parts = path.removeprefix("/").split("/")
+    name: str | None
+    last = parts.pop()
+    if last == "" or last in _PLAYLISTS:
+        name = last
+    elif _MEDIA_NAME.fullmatch(last) and len(parts) >= 2:
+        name = f"{parts.pop()}/{last}"
+    else:
+        parts.append(last)
+        name = None
+    joined = "/".join(parts)
+    # a path is a key to look up, never the name of a file; what can be none is refused all the same
+    if not joined.isprintable() or any(part in {"", ".", ".."} for part in parts):
+        return "", None
+    return joined, name
+
+
+def _directives(query: bytes) -> tuple[int | None, int | None]:
+    """`_HLS_msn` and `_HLS_part`; anything else in the query is ignored.
+
+    Raises:
+        ValueError: given twice, no decimal number, or a part without msn.
+    """
+    numbers: dict[str, int] = {}
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name in {"_HLS_msn", "_HLS_part"}:
+            if name in numbers:
+                raise ValueError(f"{name} is given twice")
+            if not _NUMBER.fullmatch(value):
+                raise ValueError(f"{name} is no decimal number")
+            numbers[name] = int(value)
+    if "_HLS_part" in numbers and "_HLS_msn" not in numbers:
+        raise ValueError("_HLS_part needs _HLS_msn")
+    return numbers.get("_HLS_msn"), numbers.get("_HLS_part")
+
+
+def _matches(condition: bytes | None, etag: bytes) -> bool:
+    """Whether If-None-Match names `etag`; weak comparison."""
+    if condition is None:
+        return False
+    wanted = etag.removeprefix(b"W/")
+    return any(one.strip().removeprefix(b"W/") in {wanted, b"*"} for one in condition.split(b","))
+
+
+def _range(headers: Mapping[bytes, bytes], etag: bytes, size: int) -> tuple[int, int] | None:
+    """Start and stop of the one range asked for; None for the whole, an empty one where it cannot be had."""
+    value = headers.get(b"range")
+    if value is None or headers.get(b"if-range", etag) != etag:
+        return None
+    match = _RANGE.fullmatch(value.decode("latin-1").strip())
+    if match is None:
+        return None  # several ranges, or another unit: the whole is a valid answer
+    first, last = match.groups()
+    if first:
+        start = int(first)
+        stop = min(size, int(last) + 1) if last else size
+        if last and int(last) < start:
+            return None
+        return (start, stop) if start < size else (0, 0)
+    if not last:
+        return None
+    return max(0, size - int(last)), size
+
+
+def _takes_gzip(value: bytes | None) -> bool:
+    if value is None or b"gzip" not in value:
+        return False
+    for coding in value.split(b","):
+        name, _, weight = coding.partition(b";")
+        if name.strip().lower() == b"gzip":
+            return not re.fullmatch(rb"\s*q\s*=\s*0(?:\.0*)?\s*", weight)
+    return False
+
+
+def _slices(buffers: Sequence[bytes], start: int, stop: int) -> Iterator[bytes]:
+    """The bytes from `start` to `stop` of the buffers; only those cut at the ends are copied."""
+    offset = 0
+    for buffer in buffers:
+        low, high = max(start - offset, 0), min(stop - offset, len(buffer))
+        if low < high:
+            yield buffer if high - low == len(buffer) else buffer[low:high]
+        offset += len(buffer)
+
+
+async def _first_of(*futures: asyncio.Future[Any], timeout: float) -> None:  # noqa: ASYNC109
+    await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _client_leaves(receive: Receive) -> None:
+    """Wait until the client has disconnected."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

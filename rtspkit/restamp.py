@@ -1,0 +1,152 @@
+"""Runs of samples whose times cannot be taken as they are: read, trimmed, restamped, split.
+
+Strategy: the muxer looks at a run's times with one call (`times_of`) and goes on where they are in order.
+Only where they are not does anything here unpack single samples: a lone sample stamped seconds away from
+its neighbours gets the time after the one before it, three in a row are believed and split the run, and
+a run longer than a segment may be is split where that is reached. Media are never copied: the pieces
+are views of the same buffers.
+
+Which cameras: Intelbras stamps single access units hours away; others jump when their clock is set.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from rtspkit.media import SAMPLE_SIZE, Run
+
+__all__ = ["Piece", "contiguous", "drop_before", "first_arrival", "split", "times_of"]
+
+_SAMPLE = struct.Struct("=qqII")  # pts, arrival, size, flags
+_SYNC = 1
+#: Samples that agree with each other on a far-off time before it is believed.
+_BELIEVED = 3
+
+
+class Piece(NamedTuple):
+    """A part of a run whose times hold together.
+
+    Attributes:
+        run: its samples, restamped where needed, and their media.
+        is_sync: the first of them is a sync sample.
+        next_pts: pts of the sample behind the piece, None where that is in another time or unknown.
+    """
+
+    run: Run
+    is_sync: bool
+    next_pts: int | None
+
+
+def times_of(run: Run) -> list[int]:
+    """The pts of each sample in ticks, in the order of the run.
+
+    Raises:
+        ValueError: the table is no whole number of sample records.
+    """
+    table = memoryview(run.samples)
+    if table.nbytes % SAMPLE_SIZE:
+        raise ValueError(f"{table.nbytes} bytes are no whole number of samples")
+    if not table.nbytes:
+        return []
+    times: list[int] = table.cast("B").cast("q")[:: SAMPLE_SIZE // 8].tolist()
+    return times
+
+
+def first_arrival(run: Run) -> float:
+    """When the first sample of the run arrived, in seconds of the monotonic clock; the run is not empty."""
+    return float(_SAMPLE.unpack_from(run.samples)[1]) / 1e9
+
+
+def drop_before(run: Run, pts: int) -> tuple[Run | None, int]:
+    """Leave out the leading samples that are earlier than `pts`.
+
+    Returns:
+        what is left (None where nothing is), and how many samples were left out.
+    """
+    size = count = 0
+    for sample_pts, _arrival, sample_size, _flags in _SAMPLE.iter_unpack(run.samples):
+        if sample_pts >= pts:
+            samples = memoryview(run.samples).cast("B")[count * SAMPLE_SIZE :]
+            return Run(run.track, samples, memoryview(run.data).cast("B")[size:]), count
+        size += sample_size
+        count += 1
+    return None, count
+
+
+def contiguous(run: Run, unit: int) -> Run:
+    """Give each sample of a run of audio the time behind the one before it.
+
+    Args:
+        run: at least one sample.
+        unit: what one sample lasts, in ticks.
+    """
+    samples = bytearray(memoryview(run.samples).cast("B"))
+    first = _SAMPLE.unpack_from(samples)[0]
+    for index in range(len(samples) // SAMPLE_SIZE):
+        struct.pack_into("=q", samples, index * SAMPLE_SIZE, first + index * unit)
+    return Run(run.track, samples, run.data)
+
+
+def split(
+    run: Run, *, expected: int | None, unit: int, step: int, longest: int, next_pts: int | None, seen: int
+) -> tuple[list[Piece], int, int]:
+    """Restamp lone outliers, then split the run where its time jumps and where a piece would become too long.
+
+    Args:
+        run: at least one sample, of video.
+        expected: the pts that would follow the run before; None where time starts anew.
+        unit: what one sample usually lasts, in ticks.
+        step: ticks between neighbours beyond which one of them is wrong.
+        longest: ticks a piece may span, with the time of its last sample.
+        next_pts: pts of the sample behind the run, None where unknown.
+        seen: how many samples before this run were restamped in a row.
+
+    Returns:
+        the pieces in order, how many samples were restamped, and how many at the end of the run in a row.
+    """
+    records = [list(record) for record in _SAMPLE.iter_unpack(run.samples)]
+    times = [record[0] for record in records]
+    breaks = {0}
+    restamped = 0
+    if expected is None:
+        # whom to believe at the start: the first one that the next agrees with
+        start = next((i for i in range(len(times) - 1) if abs(times[i + 1] - times[i]) <= step), 0)
+        expected = times[start] - start * unit
+    previous = expected - unit
+    for i, pts in enumerate(times):
+        if abs(pts - previous) <= step + unit:
+            seen = 0
+        else:
+            agreeing = 1
+            while agreeing < _BELIEVED and i + agreeing < len(times) and abs(times[i + agreeing] - pts) <= step:
+                agreeing += 1
+            if agreeing + seen >= _BELIEVED:
+                breaks.add(i)
+                seen = 0
+            else:
+                records[i][0] = times[i] = previous + unit
+                restamped += 1
+                seen += 1
+        previous = times[i]
+
+    starts = [0]
+    low = high = times[0]
+    for i in range(1, len(times)):
+        low, high = min(low, times[i]), max(high, times[i])
+        if i in breaks or high - low + unit > longest:
+            starts.append(i)
+            low = high = times[i]
+    samples = b"".join(_SAMPLE.pack(*record) for record in records)
+    data = memoryview(run.data).cast("B")
+    pieces = []
+    offset = 0
+    for start, stop in zip(starts, [*starts[1:], len(records)], strict=True):
+        size = sum(record[2] for record in records[start:stop])
+        piece = Run(run.track, samples[start * SAMPLE_SIZE : stop * SAMPLE_SIZE], data[offset : offset + size])
+        following = next_pts if stop == len(records) else None if stop in breaks else times[stop]
+        pieces.append(Piece(piece, bool(records[start][3] & _SYNC), following))
+        offset += size
+    if offset != len(data):
+        raise ValueError(f"the samples announce {offset} bytes, but there are {len(data)}")
+    return pieces, restamped, seen
