@@ -1,0 +1,420 @@
+"""The gateway's HTTP: listening sockets, uvicorn with deadlines, and the app in front of `HLSApp`.
+
+Strategy: sockets are bound before anything else starts, so that a port in use is one clear message and
+port 0 is known at once. `Server` is uvicorn's, without its signal handlers and with one wake-up a second
+instead of ten. uvicorn has no deadline for a request's headers and none for a reader who stops reading;
+`_Deadlines` adds both to whichever of its protocols is used (httptools where installed, else h11).
+
+`Front` serves the pages and their files, counts viewers and bytes, and passes everything else on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gzip
+import hashlib
+import importlib.util
+import socket
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from rtspkit.asgi import HLSApp
+from rtspkit.server.log import logger
+from rtspkit.server.paths import Path, PathManager
+from rtspkit.server.web import CONTENT_SECURITY_POLICY, asset, index_page
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, MutableMapping
+
+    Scope = MutableMapping[str, Any]
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+__all__ = ["Front", "Server", "bind", "loop_factory", "peer_address", "split_address"]
+
+#: Seconds for a request's headers, from their first byte.
+HEADER_TIME = 5.0
+#: Bytes of a request's headers.
+HEADER_SIZE = 16 * 1024
+#: Seconds a connection may stay open without a request.
+IDLE_TIME = 30
+#: Seconds a reader may take nothing of what waits for it.
+STALL_TIME = 10.0
+#: Connections of one listener.
+CONNECTIONS = 20_000
+
+_Header = tuple[bytes, bytes]
+
+
+# -- sockets --------------------------------------------------------------
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """ ":8888" -> ("", 8888), "[::1]:8888" -> ("::1", 8888)."""
+    host, _, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def bind(address: str) -> socket.socket:
+    """A listening socket; without a host on all interfaces, IPv4 and IPv6.
+
+    Raises:
+        OSError: with a message for people: what is wrong with this address.
+    """
+    host, port = split_address(address)
+    if not host and socket.has_dualstack_ipv6():
+        candidates: list[tuple[int, Any]] = [(socket.AF_INET6, ("::", port)), (socket.AF_INET, ("0.0.0.0", port))]
+    elif not host:
+        candidates = [(socket.AF_INET, ("0.0.0.0", port))]
+    else:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        except OSError as error:
+            raise OSError(error.errno, f"{host!r} is no address of this machine") from None
+        candidates = [(int(item[0]), item[4]) for item in found[:1]]
+    for number, (family, target) in enumerate(candidates):
+        try:
+            return _listen(family, target)
+        except OSError as error:
+            # a kernel without IPv6: the next candidate does
+            if number + 1 < len(candidates) and error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                continue
+            raise OSError(error.errno, _explain(error, port)) from None
+    raise AssertionError("unreachable")
+
+
+def _listen(family: int, target: Any) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if target[0] == "::" else 1)
+        sock.setblocking(False)
+        sock.bind(target)
+        sock.listen(2048)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _explain(error: OSError, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use by another program"
+    if error.errno == errno.EACCES:
+        return f"port {port} is not allowed for this user (ports below 1024 usually are not)"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "it is no address of this machine"
+    return error.strerror or str(error)
+
+
+def peer_address(scope: Scope) -> str:
+    """The client's IP address, without the IPv6 form of an IPv4 one."""
+    client = scope.get("client")
+    return str(client[0]).removeprefix("::ffff:") if client else ""
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed; None means asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+# -- uvicorn --------------------------------------------------------------
+
+
+class _Deadlines:
+    """Mixed into a uvicorn protocol: bounds on a request's headers, on idling, on readers who do not read."""
+
+    if TYPE_CHECKING:
+        cycle: Any
+        loop: asyncio.AbstractEventLoop
+        transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)  # type: ignore[misc]
+        self._head_size = 0
+        self._head_begun = False
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(IDLE_TIME, self._close)
+
+    def _awaits_request(self) -> bool:
+        return self.cycle is None or bool(self.cycle.response_complete)
+
+    def data_received(self, data: bytes) -> None:
+        if self._awaits_request():
+            self._head_size += len(data)
+            if self._head_size > HEADER_SIZE:
+                self.transport.write(
+                    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                )
+                self._close()
+                return
+        super().data_received(data)  # type: ignore[misc]
+        if not self._awaits_request() or self.transport.is_closing():
+            self._stop_head_timer()
+            self._head_size, self._head_begun = 0, False
+        elif not self._head_begun:
+            self._stop_head_timer()
+            self._head_begun = True
+            self._head_timer = self.loop.call_later(HEADER_TIME, self._close)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _close(self) -> None:
+        self._stop_head_timer()
+        self.transport.close()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()  # type: ignore[misc]
+        self._watch_stall(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()  # type: ignore[misc]
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def _watch_stall(self, size: int) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+        self._stall_timer = self.loop.call_later(STALL_TIME, self._check_stall, size)
+
+    def _check_stall(self, before: int) -> None:
+        size = self.transport.get_write_buffer_size()
+        if size >= before:
+            self.transport.abort()
+        else:
+            self._watch_stall(size)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._stop_head_timer()
+        super().connection_lost(error)  # type: ignore[misc]
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+
+@cache
+def _protocol() -> type[asyncio.Protocol]:
+    if importlib.util.find_spec("httptools") is not None:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Base
+    else:
+        from uvicorn.protocols.http.h11_impl import H11Protocol as Base  # type: ignore[assignment]
+    return type("Protocol", (_Deadlines, Base), {})
+
+
+class Server:
+    """One app on one listening socket, in the running loop.
+
+    Attributes:
+        port: where it listens.
+    """
+
+    def __init__(self, app: Any, sock: socket.socket) -> None:
+        self.port: int = sock.getsockname()[1]
+        self._sock = sock
+        config = uvicorn.Config(
+            app,
+            interface="asgi3",
+            http=_protocol(),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # addresses in headers are anybody's claim
+            server_header=False,
+            timeout_keep_alive=IDLE_TIME,
+            h11_max_incomplete_event_size=HEADER_SIZE,
+            limit_concurrency=CONNECTIONS,
+        )
+        config.load()
+        self._server = uvicorn.Server(config)
+        self._server.lifespan = config.lifespan_class(config)
+        self._clock: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begins to answer."""
+        await self._server.on_tick(0)  # the Date header
+        await self._server.startup(sockets=[self._sock])
+        self._clock = asyncio.create_task(self._tick())
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            await self._server.on_tick(0)
+
+    async def close(self, grace: float = 0.3) -> None:
+        """Stops to listen, lets replies end for `grace` seconds, then cuts them off."""
+        if self._clock is None:
+            self._sock.close()
+            return
+        self._clock.cancel()
+        for server in self._server.servers:
+            server.close()
+        state = self._server.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        deadline = time.monotonic() + grace
+        while state.connections and time.monotonic() < deadline:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.02)
+        for task in list(state.tasks):
+            task.cancel()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)
+        self._sock.close()
+
+
+# -- the app --------------------------------------------------------------
+
+
+class _Asset:
+    """A file of the pages, with its gzip form and its ETag."""
+
+    def __init__(self, body: bytes, content_type: str, cache_control: str) -> None:
+        self.body = body
+        self.packed = gzip.compress(body, 9, mtime=0)
+        self.etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'.encode()
+        self.content_type = content_type.encode()
+        self.cache_control = cache_control.encode()
+
+
+@cache
+def _load_asset(name: str) -> _Asset | None:
+    found = asset(name)
+    # the player's own files belong to the page that names them; hls.js changes with a release only
+    return found and _Asset(*found, "public, max-age=3600" if name == "hls.min.js" else "no-cache")
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((bytes(value) for key, value in scope["headers"] if key == name), b"")
+
+
+async def _reply(scope: Scope, send: Send, status: int, headers: Sequence[_Header], body: bytes = b"") -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def _dressed(send: Send) -> Send:
+    """Adds what belongs to every reply: the pages' policy, and that types are what they say."""
+
+    async def dressed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers: list[_Header] = list(message.get("headers", ()))
+            if any(key == b"content-type" and value.startswith(b"text/html") for key, value in headers):
+                headers.append((b"content-security-policy", CONTENT_SECURITY_POLICY.encode()))
+            headers.append((b"x-content-type-options", b"nosniff"))
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return dressed
+
+
+class Front:
+    """What listens on `hlsAddress`: pages, then viewers counted, then the `HLSApp`.
+
+    Args:
+        app: serves the paths.
+        manager: knows them.
+    """
+
+    def __init__(self, app: HLSApp | App, manager: PathManager) -> None:
+        self._app: Any = app
+        self._manager = manager
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            return
+        send = _dressed(send)
+        target: str = scope["path"]
+        folder, _, name = target.rpartition("/")
+        if scope["method"] in ("GET", "HEAD"):
+            if target == "/":
+                await self._index(scope, send)
+                return
+            if name.endswith((".js", ".css")) and (not folder or self._manager.find(folder[1:]) is not None):
+                found = _load_asset(name)
+                if found is not None:
+                    await self._asset(scope, send, found)
+                    return
+        playlist = name.endswith(".m3u8")
+        path = self._manager.find(folder[1:]) or self._manager.find(folder.rpartition("/")[0][1:])
+        if path is None or not name:
+            await self._app(scope, receive, send)
+            return
+        fresh = False
+        if playlist and scope["method"] == "GET":
+            agent = _header(scope, b"user-agent").decode("latin-1")
+            admitted, fresh = path.admit(peer_address(scope), agent)
+            if not admitted:
+                await self._full(scope, send, path)
+                return
+        path.enter()
+        try:
+            await self._app(scope, receive, self._counted(path, playlist, fresh, send))
+        finally:
+            path.leave()
+
+    def _counted(self, path: Path, playlist: bool, fresh: bool, send: Send) -> Send:
+        private = bool(path.viewers.limit)
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                path.outbound_bytes += len(message.get("body", b""))
+            elif message["type"] == "http.response.start":
+                status = message["status"]
+                if private and status < 400:
+                    rule = b"private, no-store" if playlist else b"private, max-age=3600, immutable"
+                    headers = [item for item in message["headers"] if bytes(item[0]).lower() != b"cache-control"]
+                    message = {**message, "headers": [*headers, (b"cache-control", rule)]}
+                if fresh and status == 200:
+                    count = len(path.viewers)
+                    readers = f"{count} reader{'' if count == 1 else 's'}"
+                    logger("HLS", f"muxer {path.name}").info("is being read by %s", readers)
+            await send(message)
+
+        return counted
+
+    async def _full(self, scope: Scope, send: Send, path: Path) -> None:
+        text = f"path {path.name!r} has its {path.viewers.limit} readers (maxReaders): try again later\n"
+        headers = [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"cache-control", b"max-age=1"),
+            (b"retry-after", b"1"),
+            (b"access-control-allow-origin", b"*"),
+        ]
+        await _reply(scope, send, 503, headers, text.encode())
+
+    async def _index(self, scope: Scope, send: Send) -> None:
+        headers = [(b"content-type", b"text/html; charset=utf-8"), (b"cache-control", b"no-cache")]
+        await _reply(scope, send, 200, headers, index_page([path.name for path in self._manager]))
+
+    async def _asset(self, scope: Scope, send: Send, found: _Asset) -> None:
+        headers = [(b"etag", found.etag), (b"cache-control", found.cache_control), (b"vary", b"accept-encoding")]
+        if found.etag in _header(scope, b"if-none-match"):
+            await send({"type": "http.response.start", "status": 304, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        headers.append((b"content-type", found.content_type))
+        body = found.body
+        if b"gzip" in _header(scope, b"accept-encoding"):
+            headers.append((b"content-encoding", b"gzip"))
+            body = found.packed
+        await _reply(scope, send, 200, headers, body)

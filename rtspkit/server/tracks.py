@@ -1,0 +1,106 @@
+"""Tracks as MediaMTX names them, in its log lines and in its control API.
+
+Spec: the `tracks2` items of MediaMTX v1.20: a label and, for what is known, its properties.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from rtspkit import aac, h264
+from rtspkit.errors import RtspkitError
+from rtspkit.media import AACParameters, H264Parameters, Track
+
+__all__ = ["announced", "describe", "labels", "properties", "skipped_label"]
+
+_LABELS = {"h264": "H264", "aac": "MPEG-4 Audio"}
+
+#: encoding name of an SDP -> label
+_SKIPPED = {
+    "h264": "H264",
+    "h265": "H265",
+    "av1": "AV1",
+    "vp8": "VP8",
+    "vp9": "VP9",
+    "jpeg": "M-JPEG",
+    "mp4v-es": "MPEG-4 Video",
+    "mpv": "MPEG-1/2 Video",
+    "mpeg4-generic": "MPEG-4 Audio",
+    "aac": "MPEG-4 Audio",
+    "mp4a-latm": "MPEG-4 Audio LATM",
+    "mpa": "MPEG-1/2 Audio",
+    "ac3": "AC3",
+    "opus": "Opus",
+    "vorbis": "Vorbis",
+    "speex": "Speex",
+    "g722": "G722",
+    "pcmu": "G711",
+    "pcma": "G711",
+    "l8": "LPCM",
+    "l16": "LPCM",
+    "l24": "LPCM",
+    "mp2t": "MPEG-TS",
+    "smpte336m": "KLV",
+}
+_NUMBERED = re.compile(r"track (\d+) \((.*)\)", re.DOTALL)
+
+_PROFILES = {66: "Baseline", 77: "Main", 88: "Extended", 100: "High", 110: "High 10", 122: "High 4:2:2"}
+_PROFILES[244] = "High 4:4:4 Predictive"
+
+
+def _label(encoding: str) -> str:
+    name = encoding.lower().partition(",")[0]  # "aac, refused by the camera"
+    if name.startswith("g726"):
+        return "G726"
+    return _SKIPPED.get(name, "Generic")
+
+
+def skipped_label(skipped: str) -> str:
+    """ "track 2 (PCMU)" -> "track 2 (G711)"; a reason behind a comma is kept."""
+    match = _NUMBERED.fullmatch(skipped)
+    if match is None:
+        return skipped
+    _, comma, reason = match[2].partition(",")
+    return f"track {match[1]} ({_label(match[2])}{comma}{reason})"
+
+
+def announced(tracks: Sequence[Track], skipped: Sequence[str]) -> list[tuple[str, Track | None]]:
+    """Label of every track a camera announced, in its order, with the track where it is in use.
+
+    Args:
+        tracks: those in use.
+        skipped: the others, "track 2 (PCMU)" each, numbered from 1 among all.
+    """
+    found: list[tuple[str, Track | None]] = [(_LABELS[track.codec], track) for track in tracks]
+    for match in filter(None, map(_NUMBERED.fullmatch, skipped)):
+        found.insert(min(int(match[1]) - 1, len(found)), (_label(match[2]), None))
+    return found
+
+
+def labels(tracks: Sequence[Track], skipped: Sequence[str] = ()) -> list[str]:
+    """The labels alone of `announced`."""
+    return [label for label, _ in announced(tracks, skipped)]
+
+
+def describe(names: Sequence[str]) -> str:
+    """["H264", "G711"] -> "2 tracks (H264, G711)"."""
+    return f"{len(names)} track{'' if len(names) == 1 else 's'} ({', '.join(names)})"
+
+
+def properties(track: Track) -> dict[str, Any] | None:
+    """`codecProps` of a track; None where its parameters are not known or cannot be read."""
+    parameters = track.parameters
+    try:
+        if isinstance(parameters, H264Parameters):
+            sps = h264.parse_sps(parameters.sps)
+            level = f"{sps.level_idc / 10:g}"
+            profile = _PROFILES.get(sps.profile_idc, str(sps.profile_idc))
+            return {"width": sps.width, "height": sps.height, "profile": profile, "level": level}
+        if isinstance(parameters, AACParameters):
+            config = aac.parse_config(parameters.config)
+            return {"sampleRate": config.sample_rate, "channelCount": config.channels}
+    except RtspkitError:
+        pass
+    return None
