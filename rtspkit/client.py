@@ -628,4 +628,5 @@ def _reason(error: OSError | None) -> str:
         return "its name has no address"
     if isinstance(error, socket.gaierror):
         return "its name is not known (DNS)"
-    return (error.strerror or str(error)).lower()
+    # asyncio words its own strerror ("Connect call failed (…)")
+    return (os.strerror(error.errno) if error.errno else str(error)).lower()
