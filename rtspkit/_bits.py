@@ -6,7 +6,7 @@ latest, where its bytes end.
 
 from __future__ import annotations
 
-from .errors import RemoteProtocolError
+from rtspkit.errors import RemoteProtocolError
 
 __all__ = ["BitReader"]
 

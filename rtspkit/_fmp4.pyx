@@ -125,9 +125,8 @@ cdef int plan_run(Run* run, int64_t* shown, int64_t* decoded, int64_t* spare) no
     """Fill `run.rows`, and replace `run.dts`..`run.end` by the decode times at which the run begins and ends.
 
     `shown`, `decoded` and `spare` are scratch, as long as the run. Decode times follow the presentation times in
-    ascending order, `delay` ahead of them, from where the track's previous run has ended, each at least a tick
-    after the one before and no further than a duration can say; whatever that moves goes into the composition
-    offsets.
+    ascending order, from where the track's previous run has ended, each at least a tick after the one before
+    and no further than a duration can say; whatever that moves goes into the composition offsets, and `delay` too.
     """
     cdef Sample sample
     cdef const uint8_t* record = <const uint8_t*>run.samples.buf
@@ -146,8 +145,7 @@ cdef int plan_run(Run* run, int64_t* shown, int64_t* decoded, int64_t* spare) no
         record += sizeof(Sample)
         if not -TIME_LIMIT <= sample.pts <= TIME_LIMIT:
             return PLAN_TIMES
-        shown[i] = sample.pts + run.shift
-        decoded[i] = shown[i] - run.delay
+        shown[i] = decoded[i] = sample.pts + run.shift
         if i and decoded[i] < decoded[i - 1]:
             ascending = False
         run.announced += sample.size
@@ -169,12 +167,10 @@ cdef int plan_run(Run* run, int64_t* shown, int64_t* decoded, int64_t* spare) no
         previous = decoded[i]
     if run.end < 0:
         run.end = previous + (run.rows[last - 1].duration if last else run.default_duration)
-    else:
-        run.end -= run.delay
     run.end = clamp(run.end, previous + 1, previous + UINT32_MAX)
     run.rows[last].duration = <uint32_t>(run.end - previous)
     for i in range(run.count):
-        offset = clamp(shown[i] - decoded[i], INT32_MIN, INT32_MAX)
+        offset = clamp(shown[i] + run.delay - decoded[i], INT32_MIN, INT32_MAX)
         run.rows[i].composition_offset = <int32_t>offset
         if offset:
             run.has_offsets = True
@@ -257,10 +253,11 @@ def write_fragment(sequence_number, runs):
             - default_duration: ticks that the sample of a run of one lasts where `end` is unknown;
             - samples: packed records of `rtspkit.media.SAMPLE_SIZE` bytes;
             - data: the samples' media, one behind the other;
-            - delay (may be left out: 0): ticks by which decode times lie ahead of presentation times. Without it a
-              reordered picture is decoded after it is presented, by the composition offsets. Apple and MSE take
-              that (CMAF even prefers it), but ffmpeg and what is built on it presents the whole track later, apart
-              from its sound. With as many picture durations as the SPS has reordered pictures, no offset is negative.
+            - delay: ticks by which every sample is presented later than `shift` says, on top of its decode time; may
+              be left out: 0. Without it a reordered picture is decoded after it is presented, by its composition
+              offset. MSE and Apple take that (CMAF even prefers it), ffmpeg and what is built on it present the whole
+              track later, apart from its sound. With as many picture durations as the SPS has reordered pictures no
+              offset is negative; the sound then wants to be shifted as much.
 
     Returns:
         The moof and mdat boxes as one bytes object, and the decode time at which each run ends.

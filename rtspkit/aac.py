@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ._bits import BitReader
-from .errors import LimitExceeded, LocalProtocolError, RemoteProtocolError, UnsupportedError
-from .limits import DEFAULT_LIMITS, Limits
-from .media import AACParameters
+from rtspkit._bits import BitReader
+from rtspkit.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError, UnsupportedError
+from rtspkit.limits import DEFAULT_LIMITS, Limits
+from rtspkit.media import AACParameters
 
 __all__ = [
     "AAC_LC",

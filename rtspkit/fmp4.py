@@ -11,17 +11,17 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, TypeAlias
 
-from . import aac, h264
-from ._fmp4 import write_fragment
-from .errors import LocalProtocolError, UnsupportedError
-from .media import AACParameters, H264Parameters
+from rtspkit import aac, h264
+from rtspkit._fmp4 import write_fragment
+from rtspkit.errors import LocalProtocolError, UnsupportedError
+from rtspkit.media import AACParameters, H264Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from typing_extensions import Buffer
 
-    from .media import Track
+    from rtspkit.media import Track
 
 __all__ = ["FragmentRun", "init_section", "write_fragment"]
 

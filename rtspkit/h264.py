@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from ._bits import BitReader
-from .errors import LimitExceeded, RemoteProtocolError
-from .limits import DEFAULT_LIMITS, Limits
-from .media import H264Parameters
+from rtspkit._bits import BitReader
+from rtspkit.errors import LimitExceeded, RemoteProtocolError
+from rtspkit.limits import DEFAULT_LIMITS, Limits
+from rtspkit.media import H264Parameters
 
 __all__ = [
     "NAL_AUD",

@@ -50,19 +50,17 @@ def plan(run: Run) -> tuple[list[Row], int]:
     shown = [pts + shift for pts, _, _, _ in records]
     decoded = [dts]
     for time in sorted(shown)[1:]:
-        decoded.append(clamp(time - delay, decoded[-1] + 1, decoded[-1] + UINT32_MAX))
+        decoded.append(clamp(time, decoded[-1] + 1, decoded[-1] + UINT32_MAX))
     if end < 0:
         last = decoded[-1] - decoded[-2] if len(decoded) > 1 else clamp(default_duration, 1, UINT32_MAX)
         end = decoded[-1] + last
-    else:
-        end -= delay
     decoded.append(clamp(end, decoded[-1] + 1, decoded[-1] + UINT32_MAX))
     rows = [
         Row(
             following - time,
             size,
             0x02000000 if flags & 1 else 0x01010000,
-            clamp(pts - time, -(1 << 31), (1 << 31) - 1),
+            clamp(pts + delay - time, -(1 << 31), (1 << 31) - 1),
         )
         for (time, following), pts, (_, _, size, flags) in zip(pairwise(decoded), shown, records, strict=True)
     ]

@@ -199,15 +199,15 @@ def test_reordered_pictures():
     assert run.trun_flags == 0xF01
 
 
-def test_reordered_pictures_decoded_ahead_of_their_time():
+def test_reordered_pictures_presented_after_they_are_decoded():
     order = [0, 3, 1, 2, 6, 4, 5]
     samples = pack_samples([(90 * i, 1, i == 0) for i in order])
-    (run,) = fragment_of((1, 20, 110, 740, 1, samples, b"IPBBPBB", 90))
+    (run,) = fragment_of((1, 20, 20, 650, 1, samples, b"IPBBPBB", 90))
     assert [s.dts for s in run.samples] == [20, 110, 200, 290, 380, 470, 560]
     assert [s.pts for s in run.samples] == [110 + 90 * i for i in order]
     assert min(s.composition_offset for s in run.samples) == 0
     assert run.end == 650
-    (unknown,) = fragment_of((1, 20, 110, -1, 1, samples, b"IPBBPBB", 90))
+    (unknown,) = fragment_of((1, 20, 20, -1, 1, samples, b"IPBBPBB", 90))
     assert unknown.end == 650
 
 
@@ -410,13 +410,13 @@ def test_ffmpeg_decodes_what_is_written(video_clip, audio_clip, tmp_path: Path):
     for number, (start, stop) in enumerate(zip(starts, [*starts[1:], PICTURES], strict=True), 1):
         part = pictures[start:stop]
         samples = pack_samples([(pts, len(data), sync) for (data, sync), pts in zip(part, shown[start:], strict=False)])
-        end = min(shown[stop:], default=PICTURES * 3600) + delay
+        end = min(shown[stop:], default=-1)
         sound = sounds[(number - 1) * len(sounds) // 3 : number * len(sounds) // 3]
         sound_samples = pack_samples([(audio_end + 1024 * i, len(data), 1) for i, data in enumerate(sound)])
         fragment, (video_end, audio_end) = write_fragment(
             number,
             [
-                (1, video_end, delay, end, 3600, samples, b"".join(data for data, _ in part), delay),
+                (1, video_end, 0, end, 3600, samples, b"".join(data for data, _ in part), delay),
                 (2, audio_end, 0, -1, 1024, sound_samples, b"".join(sound)),
             ],
         )

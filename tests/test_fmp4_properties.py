@@ -81,12 +81,12 @@ def test_a_reader_finds_every_sample_at_its_time(fragment_runs):
     assert read.sequence_number == 7
     assert len(read.runs) == len(fragment_runs)
     for found, given_run, end in zip(read.runs, fragment_runs, ends, strict=True):
-        track_id, dts, shift, _, _, records, data, _ = given_run
+        track_id, dts, shift, _, _, records, data, delay = given_run
         assert (found.track_id, found.dts, found.end) == (track_id, dts, end)
         assert b"".join(sample.data for sample in found.samples) == data
         assert all(sample.duration >= 1 for sample in found.samples)
         for sample, (pts, _, size, flags) in zip(found.samples, struct.iter_unpack("=qqII", records), strict=True):
-            assert (sample.pts, sample.size, sample.is_sync) == (pts + shift, size, bool(flags & 1))
+            assert (sample.pts, sample.size, sample.is_sync) == (pts + shift + delay, size, bool(flags & 1))
         has_offsets = any(sample.composition_offset for sample in found.samples)
         assert bool(found.trun_flags & 0x800) == has_offsets
 
