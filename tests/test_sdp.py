@@ -1,0 +1,307 @@
+import base64
+
+import pytest
+
+from rtspkit.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
+from rtspkit.limits import Limits
+from rtspkit.media import AACParameters, H264Parameters, Track
+from rtspkit.sdp import (
+    MediaTrack,
+    aggregate_url,
+    control_url,
+    join_control,
+    media_url,
+    parse_sdp,
+    resolve_base,
+    select_tracks,
+)
+
+SPS = bytes.fromhex("6764001facd940f011")
+PPS = bytes.fromhex("68ee3c80")
+VIDEO = "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+AUDIO = (
+    "m=audio 0 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/16000/1\n"
+    "a=fmtp:97 mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3;config=1408\n"
+)
+
+#: A camera's answer as the documents of most of them show it.
+TYPICAL = """\
+v=0
+o=- 1234567890 1234567890 IN IP4 192.168.1.100
+s=RTSP Session
+c=IN IP4 0.0.0.0
+t=0 0
+a=control:*
+a=range:npt=0-
+
+m=video 0 RTP/AVP 96
+a=rtpmap:96 H264/90000
+a=fmtp:96 packetization-mode=1;profile-level-id=64001f;sprop-parameter-sets=Z2QAH6zZQPAR,aO48gA==
+a=control:trackID=0
+
+m=audio 0 RTP/AVP 97
+a=rtpmap:97 MPEG4-GENERIC/16000/1
+a=fmtp:97 streamtype=5;profile-level-id=1;mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3;config=1408
+a=control:trackID=1
+"""
+
+
+def tracks_of(text: str, *, limits: Limits | None = None) -> tuple[tuple[MediaTrack, ...], tuple[str, ...]]:
+    return select_tracks(parse_sdp(text.encode()), "rtsp://cam/live", limits=limits or Limits())
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\r\n\r\n"])
+def test_typical(end: str) -> None:
+    description = parse_sdp(TYPICAL.replace("\n", end).encode())
+    (video, audio), skipped = select_tracks(description, "rtsp://192.168.1.100:554/stream1")
+    assert skipped == ()
+    assert video.track == Track(0, "video", "h264", 90000, H264Parameters(SPS, (PPS,)))
+    assert (SPS[1], SPS[3]) == (100, 31)  # High, 3.1
+    assert (video.payload_type, video.packetization_mode) == (96, 1)
+    assert video.url == "rtsp://192.168.1.100:554/stream1/trackID=0"
+    assert audio.track == Track(1, "audio", "aac", 16000, AACParameters(bytes.fromhex("1408")))
+    assert (audio.payload_type, audio.media.channels) == (97, 1)
+    assert (audio.size_length, audio.index_length, audio.index_delta_length) == (13, 3, 3)
+    assert audio.url == "rtsp://192.168.1.100:554/stream1/trackID=1"
+    assert description.name == "RTSP Session"
+    assert description.attributes == (("control", "*"), ("range", "npt=0-"))
+    assert aggregate_url(description, "rtsp://cam/") == "rtsp://cam/"
+
+
+# -- text ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", [b"", b"\r\n\r\n", b"<html>Not found</html>", b"\0" * 100, b"v\n=0\n"])
+def test_not_sdp(text: bytes) -> None:
+    with pytest.raises(RemoteProtocolError):
+        parse_sdp(text)
+
+
+def test_limits() -> None:
+    text = TYPICAL.encode()
+    parse_sdp(text, limits=Limits(sdp_size=len(text), media_count=2))
+    with pytest.raises(LimitExceeded):
+        parse_sdp(text, limits=Limits(sdp_size=len(text) - 1))
+    with pytest.raises(LimitExceeded):
+        parse_sdp(text, limits=Limits(media_count=1))
+
+
+def test_large_ones_take_linear_time() -> None:
+    for text in (
+        "m=video 0 RTP/AVP" + " 96" * 10_000 + "\n" + "a=fmtp:96 a=b\n" * 2_000,
+        VIDEO + "a=fmtp:96 " + "a=b;" * 15_000,
+        VIDEO + "a=fmtp:96 sprop-parameter-sets=" + "aO48gA==," * 7_000,
+        "a=control:*\n" * 5_000,
+    ):
+        assert len(text) <= 65536
+        parse_sdp(text.encode())
+        if text.startswith(VIDEO):
+            tracks_of(text)
+
+
+def test_header_of_any_kind() -> None:
+    """Only what stands below an m= line counts: FLIR, Uniview and Verint get the header wrong."""
+    for header in ("", "o=- -1 0x1f IP IPV4\nt=0 x\nc=IN\n", "s=\ns=a\ns=b\n", "\ufeffv=0\n", "  v=0\nnonsense\n\0\n"):
+        tracks, _ = tracks_of(header + VIDEO)
+        assert tracks[0].track.codec == "h264"
+    assert parse_sdp(b"s=a\ns=b\n").name == "a"
+    assert parse_sdp(b"s=a\na=tool:x\na=tool:y\na=control:1\na=control:2\n").tool == "x"
+
+
+def test_media_lines_with_parts_missing() -> None:
+    medias = parse_sdp(b"m=\nm=video\nm=audio 99999 RTP/AVP\nm=video 0 RTP/AVP 96 x 128 -1 96 1_0\n").medias
+    assert [media.kind for media in medias] == ["", "video", "audio", "video"]
+    assert [media.payload_type for media in medias] == [None, None, None, 96]
+    assert [encoding.payload_type for encoding in medias[3].encodings] == [96]
+    assert medias[0].encoding_name is medias[0].clock_rate is medias[0].channels is None
+    assert medias[0].fmtp == {}
+
+
+def test_rtpmap() -> None:
+    text = (
+        "m=audio 0 RTP/AVP 0 8 96 97 98\na=rtpmap:8 pcmu/8000\na=rtpmap:97 X / 9000 / 2 \na=rtpmap:98 Y/x\na=rtpmap:\n"
+    )
+    encodings = parse_sdp(text.encode()).medias[0].encodings
+    assert [(one.encoding_name, one.clock_rate, one.channels) for one in encodings] == [
+        ("pcmu", 8000, 1), ("pcmu", 8000, 1), (None, None, None), ("x", 9000, 2), ("y", None, 1),
+    ]  # fmt: skip
+
+
+def test_fmtp() -> None:
+    text = VIDEO + 'a=fmtp:96\na=fmtp:96 A = 1 ;; b="x=y"; c; a=2; \na=fmtp:96 d=4\na=fmtp:97 e=5\n'
+    assert parse_sdp(text.encode()).medias[0].fmtp == {"a": "1", "b": "x=y", "c": "", "d": "4"}
+
+
+def test_fmtp_below_another_media() -> None:
+    text = VIDEO + "m=audio 0 RTP/AVP 0\na=fmtp:96 packetization-mode=1\n"
+    assert tracks_of(text)[0][0].packetization_mode == 1
+    # but not where the number means something else there (Ubiquiti)
+    text = "m=audio 0 RTP/AVP 96\na=rtpmap:96 opus/48000/2\na=fmtp:96 x=1\n" + VIDEO
+    assert parse_sdp(text.encode()).medias[1].fmtp == {}
+
+
+def test_direction() -> None:
+    medias = parse_sdp((f"a=recvonly\n{VIDEO}{AUDIO}a=sendonly\n").encode()).medias
+    assert [media.direction for media in medias] == ["recvonly", "sendonly"]
+    assert [media.back_channel for media in medias] == [False, True]
+    assert [media.back_channel for media in parse_sdp(f"a=sendonly\n{VIDEO}{AUDIO}".encode()).medias] == [False, False]
+
+
+# -- control URLs --------------------------------------------------------------
+
+QUERY = "rtsp://cam/cam/realmonitor?channel=1&subtype=0"
+
+
+@pytest.mark.parametrize(
+    ("base", "control", "expected"),
+    [
+        ("rtsp://cam/a", None, "rtsp://cam/a"),
+        ("rtsp://cam/a", "", "rtsp://cam/a"),
+        ("rtsp://cam/a", " * ", "rtsp://cam/a"),
+        ("rtsp://cam/a", "trackID=1", "rtsp://cam/a/trackID=1"),
+        ("rtsp://cam/a/", "trackID=1", "rtsp://cam/a/trackID=1"),
+        ("rtsp://cam/a/", "/trackID=1", "rtsp://cam/a/trackID=1"),
+        ("rtsp://cam/a", "/trackID=1", "rtsp://cam/a/trackID=1"),
+        ("rtsp://cam", "trackID=1", "rtsp://cam/trackID=1"),
+        ("rtsp://cam/a", "?x=1", "rtsp://cam/a?x=1"),
+        (QUERY, "trackID=1", QUERY + "/trackID=1"),
+        (QUERY + "/", "trackID=1", QUERY + "/trackID=1"),
+        ("rtsp://cam:8554/a", "rtsp://10.0.0.1/b?c=d", "rtsp://cam:8554/b?c=d"),
+        ("rtsp://cam/a", "RTSPS://user:pw@evil:1/b", "rtsp://cam/b"),
+        ("rtsp://[::1]:554/a", "rtsp://::1/b", "rtsp://[::1]:554/b"),
+        ("rtsp://cam/a", "rtsp://10.0.0.1", "rtsp://cam"),
+        ("rtsp://cam/a", "rtsp://rtsp://10.0.0.1/b", "rtsp://cam/b"),
+        ("rtsp://cam/a", 'track 1" x\x01ü', "rtsp://cam/a/track%201%22%20x%01%C3%BC"),
+    ],
+)
+def test_join_control(base: str, control: str | None, expected: str) -> None:
+    assert join_control(base, control) == expected
+
+
+@pytest.mark.parametrize(
+    ("content_base", "expected"),
+    [
+        (None, "rtsp://cam:8554/live?x=1"),
+        ("  ", "rtsp://cam:8554/live?x=1"),
+        ("rtsp://10.0.0.1/other/", "rtsp://cam:8554/other/"),
+        ("rtsp://cam:8554/live?x=1/", "rtsp://cam:8554/live?x=1/"),
+        ("rtsp://rtsp://10.0.0.1/other/", "rtsp://cam:8554/other/"),
+        ("rtsp://user:pw@evil/other/", "rtsp://cam:8554/other/"),
+        ("192.168.1.10:554/stream0/", "rtsp://cam:8554/stream0/"),  # Anjvision
+        ("rtsp://fe80::1:554/other/", "rtsp://cam:8554/other/"),  # IPv6 without brackets
+        ("/other/", "rtsp://cam:8554/other/"),
+        ("other/", "rtsp://cam:8554/other/"),
+        ("rtsp://10.0.0.1", "rtsp://cam:8554"),
+        ("rtsp://10.0.0.1?x=2", "rtsp://cam:8554?x=2"),
+    ],
+)
+def test_resolve_base(content_base: str | None, expected: str) -> None:
+    assert resolve_base("rtsp://cam:8554/live?x=1", content_base) == expected
+    assert control_url("rtsp://cam:8554/live?x=1", content_base, "*") == expected
+
+
+def test_absolute_control_of_the_session() -> None:
+    """Without a Content-Base it is the base of the medias' controls (Windows Media)."""
+    description = parse_sdp(f"a=control:rtsp://10.0.0.1/a.wmv/\n{VIDEO}a=control:video\n".encode())
+    media = description.medias[0]
+    assert media_url(description, media, "rtsp://cam/x", None) == "rtsp://cam/a.wmv/video"
+    assert media_url(description, media, "rtsp://cam/x", "rtsp://cam/y/") == "rtsp://cam/y/video"
+    assert aggregate_url(description, "rtsp://cam/y/") == "rtsp://cam/a.wmv/"
+
+
+# -- tracks --------------------------------------------------------------------
+
+
+def test_what_is_skipped_is_named() -> None:
+    text = (
+        "m=audio 0 RTP/AVP 0\n" + VIDEO + "m=video 0 RTP/AVP 99\na=rtpmap:99 H265/90000\n" + VIDEO
+        + "m=application 0 RTP/AVP 107\n" + AUDIO + "a=sendonly\n" + AUDIO + "m=smart/1 0 RTP/AVP smart/1/90000\n"
+        + "m=audio 0 RTP/AVP 98\na=rtpmap:98 a\x1b[31mü\n" + AUDIO.replace("RTP/AVP", "RTP/SAVP")
+        + AUDIO.replace("RTP/AVP", "udp") + "m=\n"
+    )  # fmt: skip
+    tracks, skipped = tracks_of(text)
+    assert [(track.media.index, track.track.index) for track in tracks] == [(1, 0), (6, 1)]
+    assert skipped == (
+        "track 1 (PCMU)",
+        "track 3 (H265)",
+        "track 4 (H264, another video track)",
+        "track 5 (payload type 107)",
+        "track 6 (MPEG4-GENERIC, back channel)",
+        "track 8 (smart/1)",
+        "track 9 (A?[31M?)",
+        "track 10 (MPEG4-GENERIC, encrypted)",
+        "track 11 (MPEG4-GENERIC, not RTP)",
+        "track 12 (no format, not RTP)",
+    )
+
+
+def test_nothing_usable() -> None:
+    with pytest.raises(UnsupportedError, match=r"track 1 \(H265\), track 2 \(PCMA\); H.264 and AAC"):
+        tracks_of("m=video 0 RTP/AVP 98\na=rtpmap:98 H265/90000\nm=audio 0 RTP/AVP 8\n")
+    with pytest.raises(UnsupportedError, match="no media at all"):
+        tracks_of("v=0\n")
+
+
+def test_a_usable_format_behind_another() -> None:
+    """FLIR offers MPEG-4 and H.264 in one media."""
+    (track,), _ = tracks_of("m=video 0 RTP/AVP 96 111\na=rtpmap:96 MP4V-ES/90000\na=rtpmap:111 H264/90000\n")
+    assert track.payload_type == 111
+    assert track.media.payload_type == 96
+
+
+@pytest.mark.parametrize(
+    ("sprop", "expected"),
+    [
+        ("Z2QAH6zZQPAR,aO48gA==", (PPS,)),
+        ("Z2QAH6zZQPAR , aO48gA", (PPS,)),  # spaces, no padding
+        ("aO48gA==,Z2QAH6zZQPAR,aO48gA==,aM4xEg==", (PPS, bytes.fromhex("68ce3112"))),
+        (base64.b64encode(b"\0\0\0\1" + SPS + b"\0\0\1" + PPS + b"\0\0\0").decode(), (PPS,)),  # Annex B
+        (base64.b64encode(SPS + b"\0\0\0\1").decode() + ",aO48gA==", (PPS,)),  # GW
+        ("Z2QAH6zZQPAR,aO48gA==,!!!,,Z", (PPS,)),
+        ("Z2QAH6zZQPAR", None),
+        ("aO48gA==", None),
+        ("", None),
+        ("!!!,???", None),
+        ("ZwAA,aO48gA==", None),  # an SPS of one byte
+        ("52QAH6zZQPAR,6O48gA==", None),  # forbidden_zero_bit
+        (base64.b64encode(SPS * 200).decode() + ",aO48gA==", None),
+    ],
+)
+def test_parameter_sets(sprop: str, expected: tuple[bytes, ...] | None) -> None:
+    (track,), _ = tracks_of(f"{VIDEO}a=fmtp:96 sprop-parameter-sets={sprop}\n")
+    assert track.track.parameters == (None if expected is None else H264Parameters(SPS, expected))
+
+
+def test_h264_defaults() -> None:
+    (track,), _ = tracks_of("m=video 0 RTP/AVP 96\na=rtpmap:96 H264\n")
+    assert (track.track.clock_rate, track.packetization_mode) == (90000, 0)
+    with pytest.raises(UnsupportedError, match="packetization-mode 2"):
+        tracks_of(VIDEO + "a=fmtp:96 packetization-mode=2\n")
+
+
+def test_aac_config_alone() -> None:
+    """Anpviz sends no lengths; Ubiquiti writes the names with capitals."""
+    (track,), _ = tracks_of("m=audio 0 RTP/AVP 0\na=rtpmap:0 MPEG4-GENERIC/16000/2\na=fmtp:0 Config=1410\n")
+    assert track.track == Track(0, "audio", "aac", 16000, AACParameters(bytes.fromhex("1410")))
+    assert (track.size_length, track.index_length, track.index_delta_length) == (13, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("AAC-hbr", "AAC-lbr", "mode AAC-lbr"),
+        ("sizelength=13", "sizelength=0", "odd AU header lengths"),
+        ("sizelength=13", "sizelength=17", "odd AU header lengths"),
+        ("sizelength=13", "sizelength=x", "odd AU header lengths"),
+        ("indexlength=3", "indexlength=17", "odd AU header lengths"),
+        ("indexdeltalength=3", "indexdeltalength=-1", "odd AU header lengths"),
+        ("config=1408", "config=", "without a config"),
+        ("config=1408", "config=14", "without a config"),
+        ("config=1408", "config=xyz", "without a config"),
+        ("config=1408", "config=" + "00" * 2000, "without a config"),
+        ("/16000/1", "", "without a clock rate"),
+        ("/16000/1", "/0", "without a clock rate"),
+    ],
+)
+def test_aac_that_cannot_be_used(old: str, new: str, reason: str) -> None:
+    assert tracks_of(VIDEO + AUDIO.replace(old, new))[1] == (f"track 2 (MPEG4-GENERIC, {reason})",)
