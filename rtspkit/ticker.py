@@ -69,8 +69,12 @@ class Ticker:
         self._timer = None
         for receiver in self._drain.drain(self._receivers, time.monotonic_ns()):
             on_ready = self._callbacks.get(receiver)
-            if on_ready is not None:  # an earlier one may have removed it
+            if on_ready is None:  # an earlier one has removed it
+                continue
+            try:
                 on_ready()
+            except Exception as error:  # a fault in one camera's handling must not stop the others'
+                loop.call_exception_handler({"message": "a camera's media could not be handled", "exception": error})
         if not self._receivers:
             return
         now = loop.time()

@@ -1,0 +1,118 @@
+"""The shared tick on real sockets: who is read when, and that taking a camera off it is safe at any time."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from rtspkit.media import AACParameters, Track
+from rtspkit.rtp import Receiver
+from rtspkit.ticker import Ticker
+
+MESSAGE = b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"
+
+
+def receiver() -> Receiver:
+    made = Receiver()
+    track = Track(0, "audio", "aac", 16000, AACParameters(b"\x14\x08"))
+    made.add_track(track, payload_type=97, channels=(0, 1))
+    return made
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+async def test_what_arrives_is_handed_over_within_a_period(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    ticker, made = Ticker(0.02), receiver()
+    arrived = asyncio.Event()
+    ticker.add(made, ours, arrived.set)
+    theirs.sendall(MESSAGE)
+    await asyncio.wait_for(arrived.wait(), 2)
+    assert made.take_messages() == [MESSAGE]
+    ticker.remove(made)
+
+
+async def test_nothing_is_read_after_removal(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    ticker, made = Ticker(0.01), receiver()
+    calls: list[int] = []
+    ticker.add(made, ours, lambda: calls.append(1))
+    ticker.remove(made)
+    ticker.remove(made)  # twice does no harm
+    theirs.sendall(MESSAGE)
+    await asyncio.sleep(0.05)
+    assert made.fd == -1
+    assert not calls
+    assert ours.recv(100) == MESSAGE
+    assert len(ticker) == 0
+
+
+async def test_a_camera_may_be_removed_by_the_one_before_it() -> None:
+    ticker = Ticker(0.01)
+    first, second = receiver(), receiver()
+    (a, b), (c, d) = socket.socketpair(), socket.socketpair()
+    a.setblocking(False)
+    c.setblocking(False)
+    calls: list[str] = []
+
+    def on_first() -> None:
+        calls.append("first")
+        ticker.remove(first)
+        ticker.remove(second)
+
+    with a, b, c, d:
+        ticker.add(first, a, on_first)
+        ticker.add(second, c, lambda: calls.append("second"))
+        b.sendall(MESSAGE)
+        d.sendall(MESSAGE)
+        await asyncio.sleep(0.05)
+    assert calls == ["first"]
+    assert second.take_messages() == [MESSAGE]  # read in the same drain: not lost
+
+
+async def test_the_end_is_told_until_the_camera_is_removed(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    ticker, made = Ticker(0.01), receiver()
+    told = asyncio.Event()
+    ticker.add(made, ours, told.set)
+    theirs.close()
+    for _ in range(2):
+        await asyncio.wait_for(told.wait(), 2)
+        assert made.eof
+        told.clear()
+    ticker.remove(made)
+
+
+async def test_one_that_raises_does_not_stop_the_others(pair: tuple[socket.socket, socket.socket]) -> None:
+    """A fault in one camera's handling is reported to the loop, and everybody is read on."""
+    ours, theirs = pair
+    ticker, bad, good = Ticker(0.01), receiver(), receiver()
+    problems: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+    arrived = asyncio.Event()
+
+    def fail() -> None:
+        raise ValueError("a fault")
+
+    a, b = socket.socketpair()
+    a.setblocking(False)
+    with a, b:
+        ticker.add(bad, a, fail)
+        ticker.add(good, ours, arrived.set)
+        b.sendall(MESSAGE)
+        theirs.sendall(MESSAGE)
+        await asyncio.wait_for(arrived.wait(), 2)
+        arrived.clear()
+        theirs.sendall(MESSAGE)
+        await asyncio.wait_for(arrived.wait(), 2)
+        ticker.remove(bad)
+        ticker.remove(good)
+    assert problems
+    assert all(isinstance(problem["exception"], ValueError) for problem in problems)
