@@ -109,7 +109,7 @@ _RESYNC = re.compile(
 _LONGEST_RESYNC = len(b"GET_PARAMETER rtsp")
 _STATUS_LINE = re.compile(rb"RTSP/1\.[01] +([0-9]{3})(?: (.*))?", re.DOTALL)
 _REQUEST_LINE = re.compile(rb"([A-Z_]+) +(\*|/[^ ]*|[A-Za-z][A-Za-z0-9+.-]*://[^ ]*) +RTSP/1\.[01] *", re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -260,7 +260,7 @@ class Parser:
         for line in lines:
             # control characters must never get from here into a request or a log
             text = _CONTROL.sub(" ", line.decode("utf-8", "surrogateescape"))
-            if text[0] in " \t":  # folded; Luma sends a line of one space
+            if text[0] == " ":  # folded; Luma sends a line of one space
                 if pairs and text.strip():
                     name, value = pairs[-1]
                     pairs[-1] = (name, f"{value} {text.strip()}".strip())
