@@ -66,6 +66,18 @@ cdef enum:
     DRAIN_ROUNDS = 8            # reads of one socket in one drain: a flood does not starve the others
 
 cdef int64_t SECOND = 1000000000
+cdef int64_t FASTEST_CLOCK = 100000000  # ticks a second; the fastest in use, MPEG's system clock, has 27 MHz
+
+
+cdef inline int64_t scale(int64_t value, int64_t multiplier, int64_t divisor) noexcept nogil:
+    """value * multiplier / divisor, towards zero, where the product alone would not fit in 64 bits."""
+    return value // divisor * multiplier + value % divisor * multiplier // divisor
+
+
+cdef int check_time(int64_t now) except -1:
+    if not 0 <= now < <int64_t>1 << 62:
+        raise LocalProtocolError(f"{now} is not monotonic nanoseconds")
+    return 0
 
 
 # -- memory ---------------------------------------------------------------------------------------------
@@ -224,6 +236,7 @@ cdef class TrackState:
     cdef int codec
     cdef uint8_t payload_type
     cdef int64_t clock_rate
+    cdef int64_t duration           # of a fragment, in ticks
 
     # sequence (RFC 3550, A.1)
     cdef bint have_sequence
@@ -236,7 +249,9 @@ cdef class TrackState:
     cdef int64_t transit
 
     # clock
-    cdef bint have_time, have_origin
+    cdef bint have_time             # False at first, and when the camera's clock may have begun anew
+    cdef bint had_time
+    cdef bint have_origin
     cdef uint32_t origin            # the timestamp of pts 0, as the camera's RTP-Info says
     cdef uint32_t timestamp         # of the last packet
     cdef int64_t ticks              # the same, unwrapped, counted from pts 0
@@ -288,7 +303,8 @@ cdef class TrackState:
         elif packet.ssrc != self.ssrc:
             # Cameras change it with every GOP or when their encoder restarts: the timeline is joined.
             self.restarts += 1
-            self.lose()
+            if packet.sequence != <uint16_t>self.next_sequence:
+                self.lose()
             self.have_time = False
             self.start_sequence(packet)
         else:
@@ -309,6 +325,7 @@ cdef class TrackState:
             else:
                 self.restarts += 1
                 self.lose()
+                self.have_time = False
                 self.start_sequence(packet)
         self.received += 1
         return True
@@ -391,7 +408,9 @@ cdef class Receiver:
     cdef Growing partial            # an interleaved frame or an RTSP message that is not whole yet
     cdef size_t message_size        # of that message, once its header section is whole; else 0
     cdef size_t unknown_left        # bytes of a frame on an unknown channel still to pass over
-    cdef size_t garbage             # bytes passed over in search of the next message
+    cdef size_t garbage             # bytes passed over in search of the next message; while lost, not 0
+    cdef uint64_t position          # bytes of the connection before the ones being looked at ...
+    cdef uint64_t message_start, garbage_start  # ... before that message, and before the garbage
     cdef size_t header_scan         # header bytes already searched for the empty line
 
     cdef size_t limit_unit, limit_parameter_set, limit_fragment, limit_line, limit_headers, limit_body
@@ -400,6 +419,8 @@ cdef class Receiver:
 
     def __init__(self, *, fragment_duration=1.0, limits=DEFAULT_LIMITS):
         cdef int channel
+        if not 0 <= fragment_duration <= 1e6:
+            raise LocalProtocolError(f"fragment_duration is {fragment_duration}: it is seconds, up to 1000000")
         self.fd = -1
         self.error = None
         self.states = []
@@ -445,12 +466,24 @@ cdef class Receiver:
             raise LocalProtocolError(f"track {track.index} was added as number {index}")
         if not (0 <= rtp_channel <= 255 and 0 <= rtcp_channel <= 255):
             raise LocalProtocolError(f"channels {channels} are not two numbers from 0 to 255")
-        if max(size_length, index_length, index_delta_length) > 32:
-            raise LocalProtocolError("an AU header field has at most 32 bits")
+        if not 0 <= payload_type <= 127:
+            raise LocalProtocolError(f"payload type {payload_type} is not a number from 0 to 127")
+        if not 1 <= track.clock_rate <= FASTEST_CLOCK:
+            raise LocalProtocolError(f"a clock rate of {track.clock_rate} is not one from 1 to {FASTEST_CLOCK}")
+        if not all(0 <= bits <= 32 for bits in (size_length, index_length, index_delta_length)):
+            raise LocalProtocolError("an AU header field has 0 to 32 bits")
+        if not 0 < unit_ticks < 1 << 31:
+            raise LocalProtocolError(f"an access unit of {unit_ticks} ticks")
+        if track.codec == "h264":
+            state.codec = CODEC_H264
+        elif track.codec == "aac":
+            state.codec = CODEC_AAC
+        else:
+            raise LocalProtocolError(f"no depacketizer for {track.codec}")
         state.track = track
-        state.codec = {"h264": CODEC_H264, "aac": CODEC_AAC}[track.codec]
         state.payload_type = payload_type
         state.clock_rate = track.clock_rate
+        state.duration = scale(self.duration, state.clock_rate, SECOND)
         state.suspect = -1
         if origin is not None:
             state.have_origin = True
@@ -462,9 +495,13 @@ cdef class Receiver:
         state.sps = None
         state.pps = {}
         if isinstance(track.parameters, H264Parameters):
-            state.sps = track.parameters.sps
+            # Some SDPs have other things in their place; those in band replace them.
+            if track.parameters.sps and track.parameters.sps[0] & 0x1F == NAL_SPS:
+                state.sps = track.parameters.sps
             for pps in track.parameters.pps:
-                state.pps[parameter_set_id(<const uint8_t*>PyBytes_AsString(pps), len(pps))] = pps
+                identifier = parameter_set_id(<const uint8_t*>PyBytes_AsString(pps), len(pps))
+                if identifier >= 0 and pps[0] & 0x1F == NAL_PPS:
+                    state.pps[identifier] = pps
         self.states.append(state)
         self.tracks += (track,)
         self.channels[<int>rtp_channel] = 2 * index
@@ -521,7 +558,7 @@ cdef class Receiver:
         cdef TrackState t = self.track_state(index)
         if not t.have_wall:
             return None
-        return t.wall_clock + <double>(pts - t.wall_ticks) / <double>t.clock_rate
+        return t.wall_clock + (<double>pts - <double>t.wall_ticks) / <double>t.clock_rate
 
     def flush(self):
         """Closes the open fragment with the units that are whole; nothing happens where there are none."""
@@ -547,6 +584,7 @@ cdef class Receiver:
             now: monotonic time in ns.
         """
         cdef Py_buffer view
+        check_time(now)
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
             self.consume(<const uint8_t*>view.buf, <size_t>view.len, now)
@@ -554,8 +592,12 @@ cdef class Receiver:
             PyBuffer_Release(&view)
 
     cdef int consume(self, const uint8_t* p, size_t size, int64_t now) except -1:
-        cdef size_t taken
+        self.position = self.bytes_received
         self.bytes_received += size
+        return self.take(p, size, now)
+
+    cdef int take(self, const uint8_t* p, size_t size, int64_t now) except -1:
+        cdef size_t taken
         while size and self.error is None:
             if self.unknown_left:
                 taken = min(size, self.unknown_left)
@@ -565,36 +607,47 @@ cdef class Receiver:
             elif self.partial.size and self.partial.data[0] == DOLLAR:
                 taken = self.complete_frame(p, size, now)
             else:
-                taken = self.take_text(p, size)
+                taken = self.take_text(p, size, now)
             p += taken
             size -= taken
+            self.position += taken
         return 0
 
-    cdef size_t take_frame(self, const uint8_t* p, size_t size, int64_t now) except 0:
+    # Each of these takes as many bytes as it says; none where it has only changed what the next one sees.
+
+    cdef size_t take_frame(self, const uint8_t* p, size_t size, int64_t now) except? 0:
         """One interleaved frame that begins at `p`; a piece of one is kept until the rest comes."""
         cdef size_t whole
+        if self.garbage and size > 1 and self.channels[p[1]] < 0:
+            # While lost, a "$" before a channel nobody set up is most likely a byte of media.
+            self.pass_over(1, self.position)
+            return 1
         if size < FRAME_HEADER:
             append(&self.partial, p, size)
             return size
-        if self.channels[p[1]] < 0:
-            return self.pass_over_frame(p, FRAME_HEADER + get_u16(p + 2))
         whole = FRAME_HEADER + get_u16(p + 2)
+        if self.channels[p[1]] < 0:
+            self.pass_over_frame(whole, self.position)
+            return FRAME_HEADER
         if size < whole:
             append(&self.partial, p, size)
             return size
         self.frame(p, whole, now)
         return whole
 
-    cdef size_t complete_frame(self, const uint8_t* p, size_t size, int64_t now) except 0:
+    cdef size_t complete_frame(self, const uint8_t* p, size_t size, int64_t now) except? 0:
         cdef size_t whole, taken
+        if self.garbage and self.partial.size == 1 and self.channels[p[0]] < 0:
+            self.partial.size = 0
+            self.pass_over(1, self.position - 1)
+            return 0
         if self.partial.size < FRAME_HEADER:
             taken = min(size, FRAME_HEADER - self.partial.size)
             append(&self.partial, p, taken)
             if self.partial.size == FRAME_HEADER and self.channels[self.partial.data[1]] < 0:
                 whole = FRAME_HEADER + get_u16(self.partial.data + 2)
                 self.partial.size = 0
-                self.pass_over_frame(p, whole)
-                self.unknown_left = whole - FRAME_HEADER
+                self.pass_over_frame(whole, self.position + taken - FRAME_HEADER)
                 return taken
         else:
             whole = FRAME_HEADER + get_u16(self.partial.data + 2)
@@ -607,44 +660,43 @@ cdef class Receiver:
                 self.frame(self.partial.data, whole, now)
         return taken
 
-    cdef size_t pass_over_frame(self, const uint8_t* p, size_t whole) except 0:
+    cdef int pass_over_frame(self, size_t whole, uint64_t start) except -1:
         """A frame on a channel nobody set up is never buffered; too many bytes of it end the connection."""
         self.unknown_bytes += whole
         self.unknown_left = whole - FRAME_HEADER
         if self.unknown_bytes > self.limit_unknown:
             self.error = LimitExceeded(
-                f"more than {self.limit_unknown} bytes on interleaved channels that were never set up",
-                offset=self.bytes_received,
+                f"more than {self.limit_unknown} bytes on interleaved channels that were never set up", offset=start
             )
-        return FRAME_HEADER
+        return 0
 
-    cdef size_t take_text(self, const uint8_t* p, size_t size) except 0:
+    cdef size_t take_text(self, const uint8_t* p, size_t size, int64_t now) except? 0:
         """An RTSP message among the frames, or garbage that has to be passed over."""
         cdef size_t i
         cdef const uint8_t* end
         cdef size_t taken, left
         if self.partial.size == 0:
             # Some cameras send an empty line before "$"; it is not worth counting.
-            if p[0] == 0x0D or p[0] == 0x0A:
+            if not self.garbage and (p[0] == 0x0D or p[0] == 0x0A):
                 return 1
             if not 0x41 <= p[0] <= 0x5A:
                 return self.pass_over_garbage(p, size)
+            self.message_start = self.position
         if self.message_size:
             taken = min(size, self.message_size - self.partial.size)
             append(&self.partial, p, taken)
         else:
-            # The header section, line by line: at most to the end of this line.
-            end = <const uint8_t*>memchr(p, 0x0A, size)
-            taken = size if end == NULL else <size_t>(end - p) + 1
+            # The header section, line by line: at most to the end of this line, or of its limit.
+            left = self.partial.size - self.header_scan
+            taken = min(size, self.limit_line + 1 - left, self.limit_headers + 1 - self.partial.size)
+            end = <const uint8_t*>memchr(p, 0x0A, taken)
+            if end != NULL:
+                taken = <size_t>(end - p) + 1
             for i in range(taken):
                 if p[i] >= 0x80 or (p[i] < 0x20 and p[i] != 0x0D and p[i] != 0x0A and p[i] != 0x09):
-                    # Not text: what looked like a message was garbage.
-                    self.partial.size = 0
-                    self.header_scan = 0
-                    self.pass_over(i + 1)
-                    return i + 1 if p[i] != DOLLAR else max(<size_t>1, i)
+                    return self.give_up_text(p, i, now)
             append(&self.partial, p, taken)
-            left = self.partial.size - self.header_scan
+            left += taken
             if left > self.limit_line:
                 self.fail("a header line is longer", self.limit_line)
                 return taken
@@ -667,6 +719,36 @@ cdef class Receiver:
             self.garbage = 0
         return taken
 
+    cdef size_t give_up_text(self, const uint8_t* p, size_t last, int64_t now) except? 0:
+        """What looked like a message was garbage, for `p[last]` is no text; a frame may have begun within it.
+
+        A "$" counts as one where a channel that was set up follows.
+        """
+        cdef Growing again
+        cdef size_t i
+        cdef size_t kept = self.partial.size
+        cdef const uint8_t* text = self.partial.data
+        self.header_scan = 0
+        self.partial.size = 0
+        for i in range(kept):
+            if text[i] == DOLLAR and self.channels[text[i + 1] if i + 1 < kept else p[0]] >= 0:
+                self.pass_over(i, self.message_start)
+                again.data = NULL
+                again.size = again.capacity = 0
+                try:
+                    append(&again, text + i, kept - i)
+                    self.position -= again.size
+                    self.take(again.data, again.size, now)
+                finally:
+                    free(again.data)
+                return 0
+        for i in range(last):
+            if p[i] == DOLLAR and self.channels[p[i + 1]] >= 0:
+                self.pass_over(kept + i, self.message_start)
+                return i
+        self.pass_over(kept + last + 1, self.message_start)
+        return last + 1
+
     cdef size_t content_length(self) except? 0:
         """The Content-Length among the header lines that are in `partial`; 0 without one."""
         header = PyBytes_FromStringAndSize(<char*>self.partial.data, <Py_ssize_t>self.partial.size)
@@ -676,7 +758,7 @@ cdef class Receiver:
                 value = value.strip()
                 if not value.isdigit() or len(value) > 10 or int(value) > self.limit_body:
                     self.error = LimitExceeded(
-                        f"Content-Length is not a number up to {self.limit_body}", offset=self.bytes_received, head=value
+                        f"Content-Length is not a number up to {self.limit_body}", offset=self.message_start, head=value
                     )
                     return 0
                 return int(value)
@@ -684,24 +766,25 @@ cdef class Receiver:
 
     cdef int fail(self, what, size_t limit) except -1:
         head = PyBytes_FromStringAndSize(<char*>self.partial.data, min(<Py_ssize_t>self.partial.size, 32))
-        self.error = LimitExceeded(f"{what} than {limit} bytes", offset=self.bytes_received, head=head)
+        self.error = LimitExceeded(f"{what} than {limit} bytes", offset=self.message_start, head=head)
         return 0
 
-    cdef size_t pass_over_garbage(self, const uint8_t* p, size_t size) except 0:
+    cdef size_t pass_over_garbage(self, const uint8_t* p, size_t size) except? 0:
         """To the next byte that can begin a frame or a message."""
         cdef size_t i = 1
         while i < size and p[i] != DOLLAR and not 0x41 <= p[i] <= 0x5A:
             i += 1
-        self.pass_over(i)
+        self.pass_over(i, self.position)
         return i
 
-    cdef int pass_over(self, size_t size) except -1:
+    cdef int pass_over(self, size_t size, uint64_t start) except -1:
         if self.garbage == 0:
             self.resyncs += 1
+            self.garbage_start = start
         self.garbage += size
         if self.garbage > self.limit_garbage:
             self.error = LimitExceeded(
-                f"no RTSP message or interleaved frame within {self.limit_garbage} bytes", offset=self.bytes_received
+                f"no RTSP message or interleaved frame within {self.limit_garbage} bytes", offset=self.garbage_start
             )
         return 0
 
@@ -715,7 +798,8 @@ cdef class Receiver:
         if channel & 1 or (size >= FRAME_HEADER + 8 and 200 <= p[FRAME_HEADER + 1] <= 207):
             self.garbage = 0
             if len(self.rtcp) < 64:
-                self.rtcp.append((channel >> 1, PyBytes_FromStringAndSize(<char*>p + FRAME_HEADER, size - FRAME_HEADER)))
+                report = PyBytes_FromStringAndSize(<char*>p + FRAME_HEADER, size - FRAME_HEADER)
+                self.rtcp.append((channel >> 1, report))
             return 0
         if not parse_packet_header(&packet, p + FRAME_HEADER, size - FRAME_HEADER):
             t.broken += 1
@@ -730,7 +814,7 @@ cdef class Receiver:
         if not self.started:
             self.started = True
             self.start_arrival = now
-            self.start_time = self.first_ticks(t, &packet, now) * SECOND // t.clock_rate
+            self.start_time = scale(self.first_ticks(t, &packet, now), SECOND, t.clock_rate)
         if t.codec == CODEC_H264:
             h264(self, t, &packet, now)
         else:
@@ -745,11 +829,17 @@ cdef class Receiver:
         RTP-Info says it exactly, where it is right: many cameras send 0, or another session's value. It
         is believed where it agrees with the arrival times within two seconds (ten for the first track,
         for a recorder may send what it has kept). Otherwise the arrival decides.
+
+        With a new SSRC or sequence the timestamps may still go on as before; where they agree with the
+        arrival within two seconds they do.
         """
         cdef int64_t by_arrival, by_origin, slack
-        if t.ticks or t.arrival:  # a new SSRC: the timeline goes on by the wall
-            return t.ticks + max(<int64_t>1, (now - t.arrival) * t.clock_rate // SECOND)
-        by_arrival = (self.start_time + now - self.start_arrival) * t.clock_rate // SECOND
+        if t.had_time:
+            by_arrival = max(<int64_t>1, scale(now - t.arrival, t.clock_rate, SECOND))
+            by_origin = <int32_t>(packet.timestamp - t.timestamp)
+            slack = 2 * t.clock_rate
+            return t.ticks + (by_origin if -slack <= by_origin - by_arrival <= slack else by_arrival)
+        by_arrival = scale(self.start_time + (now - self.start_arrival), t.clock_rate, SECOND)
         if t.have_origin:
             by_origin = <int32_t>(packet.timestamp - t.origin)
             slack = t.clock_rate * (10 if now == self.start_arrival else 2)
@@ -764,10 +854,10 @@ cdef class Receiver:
             t.ticks += <int32_t>(packet.timestamp - t.timestamp)
         else:
             t.ticks = self.first_ticks(t, packet, now)
-            t.have_time = True
+            t.have_time = t.had_time = True
         t.timestamp = packet.timestamp
         t.arrival = now
-        transit = now // 1000 * t.clock_rate // 1000000 - t.ticks
+        transit = scale(now, t.clock_rate, SECOND) - t.ticks
         if t.transit:
             change = transit - t.transit
             t.jitter += (change if change >= 0 else -change) - ((t.jitter + 8) >> 4)
@@ -786,7 +876,7 @@ cdef class Receiver:
         span = now - first.arrival
         if t is self.leading:
             # Timestamps that stand or go back do not keep it open for ever.
-            if (pts - first.pts) * SECOND >= self.duration * t.clock_rate or span >= 2 * self.duration:
+            if pts - first.pts >= t.duration or span >= 2 * self.duration:
                 self.cut(t.codec == CODEC_H264, pts)
         elif span >= 3 * self.duration:
             self.cut(False, 0)
@@ -906,6 +996,7 @@ cdef class Drain:
         cdef ssize_t count
         cdef size_t total
         cdef int rounds, fd, number
+        check_time(now)
         ready = []
         self.fullest = 0
         for receiver in receivers:

@@ -62,7 +62,8 @@ cdef int aac_unit(Receiver receiver, TrackState t, const uint8_t* p, size_t size
 
 
 cdef int aac_fragment(
-    Receiver receiver, TrackState t, Packet* packet, const uint8_t* p, size_t size, size_t unit_size, int64_t pts, int64_t now,
+    Receiver receiver, TrackState t, Packet* packet, const uint8_t* p, size_t size, size_t unit_size,
+    int64_t pts, int64_t now,
 ) except -1:
     """One access unit over several packets: each says the size of the whole (RFC 3640, 3.2.1)."""
     if not t.fragment_open:

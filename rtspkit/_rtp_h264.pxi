@@ -273,7 +273,7 @@ cdef bint goes_on(const uint8_t* p, size_t size) noexcept nogil:
         return True
     nal_type = p[0] & 0x1F
     if nal_type == NAL_STAP_A:
-        return size > 3 and goes_on(p + 3, size - 3)
+        return size > 4 and 1 <= p[3] & 0x1F <= NAL_IDR and not p[4] & 0x80
     if nal_type == NAL_FU_A:
         if not p[1] & 0x80:
             return True

@@ -1,0 +1,743 @@
+"""What `rtspkit._rtp.Receiver` does, in plain Python: the oracle its property tests compare it with.
+
+Written to be read, not to be fast. It keeps all unread bytes in one buffer and looks at it from the start
+again whenever more arrive; an access unit is a list of NAL units until it is whole. RFC 2326, 10.12
+(interleaved frames), RFC 3550, 5.1 and appendix A (header, sequence, jitter), RFC 6184 (H.264), RFC 3640
+(AAC-hbr). Only what a caller can see has to agree; how it is stored does not.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rtspkit.errors import LimitExceeded
+from rtspkit.limits import DEFAULT_LIMITS, Limits
+from rtspkit.media import Fragment, H264Parameters, Run, Track
+
+SECOND = 10**9
+SYNC, DAMAGED = 1, 2
+SLICE, IDR, SPS, PPS, AUD, FILLER, STAP_A, FU_A = 1, 5, 7, 8, 9, 12, 24, 28
+MAX_DROPOUT, MAX_MISORDER = 3000, 100
+
+
+def scale(value: int, multiplier: int, divisor: int) -> int:
+    """value * multiplier / divisor towards zero."""
+    product = abs(value) * multiplier // divisor
+    return product if value >= 0 else -product
+
+
+def difference(a: int, b: int) -> int:
+    """a - b of 32-bit timestamps, the shorter way round."""
+    return (a - b + 2**31) % 2**32 - 2**31
+
+
+def is_text(byte: int) -> bool:
+    return byte in b"\t\r\n" or 0x20 <= byte < 0x80
+
+
+@dataclass
+class Packet:
+    marker: bool
+    payload_type: int
+    sequence: int
+    timestamp: int
+    ssrc: int
+    payload: bytes
+
+
+def parse_packet(data: bytes) -> Packet | None:
+    """RFC 3550, 5.1; None where the packet contradicts itself."""
+    if len(data) < 12 or data[0] >> 6 != 2:
+        return None
+    _, second, sequence, timestamp, ssrc = struct.unpack_from("!BBHII", data)
+    start, end = 12 + 4 * (data[0] & 0x0F), len(data)
+    if data[0] & 0x10:
+        if start + 4 > end:
+            return None
+        start += 4 + 4 * int.from_bytes(data[start + 2 : start + 4], "big")
+    if start > end:
+        return None
+    if data[0] & 0x20:
+        if start == end or not 1 <= data[-1] <= end - start:
+            return None
+        end -= data[-1]
+    return Packet(second >= 0x80, second & 0x7F, sequence, timestamp, ssrc, data[start:end])
+
+
+def parameter_set_id(nal: bytes) -> int:
+    """pic_parameter_set_id, an Exp-Golomb number, or -1."""
+    bits = "".join(f"{byte:08b}" for byte in nal[1:])
+    zeros = len(bits) - len(bits.lstrip("0"))
+    code = bits[zeros : 2 * zeros + 1]
+    return int(code, 2) - 1 if zeros <= 8 and len(code) == zeros + 1 else -1
+
+
+@dataclass
+class Unit:
+    """An access unit that is arriving."""
+
+    timestamp: int
+    pts: int
+    arrival: int = 0
+    nals: list[bytes] = field(default_factory=list)
+    count: int = 0  # of the NAL units that came, kept or not
+    partial: bytearray | None = None  # the NAL unit (or AAC unit) that comes in fragments
+    whole_size: int = 0  # AAC: what that is to have in the end
+    skipped: bool = False
+    damaged: bool = False
+    vcl: bool = False
+    sync: bool = False
+
+    @property
+    def size(self) -> int:
+        partial = 0 if self.partial is None else 4 + len(self.partial)
+        return sum(4 + len(nal) for nal in self.nals) + partial
+
+
+@dataclass
+class Sample:
+    pts: int
+    arrival: int
+    flags: int
+    nals: list[bytes]
+    data: bytes
+    count: int
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+
+class TrackState:
+    def __init__(self, track: Track, payload_type: int, origin: int | None, aac: tuple[int, int, int, int]) -> None:
+        self.track = track
+        self.payload_type = payload_type
+        self.origin = origin
+        self.size_length, self.index_length, self.index_delta_length, self.unit_ticks = aac
+        self.next: int | None = None  # extended sequence number
+        self.first = self.ssrc = 0
+        self.suspect: int | None = None
+        self.counters = dict.fromkeys(
+            ("received", "lost", "late", "broken", "discarded", "restarts", "units", "damaged_units"), 0
+        )
+        self.jitter = self.transit = 0
+        self.have_time = self.had_time = False
+        self.timestamp = self.ticks = self.arrival = 0
+        self.wall: tuple[int, float] | None = None
+        self.samples: list[Sample] = []
+        self.unit: Unit | None = None
+        self.after_loss = self.may_go_on = False
+        self.last_timestamp = 0  # of the last unit
+        self.sps: bytes | None = None
+        self.pps: dict[int, bytes] = {}
+        if isinstance(track.parameters, H264Parameters):
+            if track.parameters.sps[:1] and track.parameters.sps[0] & 0x1F == SPS:
+                self.sps = track.parameters.sps
+            for pps in track.parameters.pps:
+                if parameter_set_id(pps) >= 0 and pps[0] & 0x1F == PPS:
+                    self.pps[parameter_set_id(pps)] = pps
+
+    @property
+    def is_h264(self) -> bool:
+        return self.track.codec == "h264"
+
+    # -- sequence --
+
+    def accept(self, packet: Packet) -> bool:
+        if self.next is None:
+            self.start(packet)
+        elif packet.ssrc != self.ssrc:
+            self.counters["restarts"] += 1
+            if packet.sequence != self.next % 65536:
+                self.lose()
+            self.have_time = False
+            self.start(packet)
+        else:
+            gap = (packet.sequence - self.next) % 65536
+            if gap < MAX_DROPOUT:
+                if gap:
+                    self.counters["lost"] += gap
+                    self.lose()
+                self.next += gap + 1
+                self.suspect = None
+            elif gap >= 65536 - MAX_MISORDER:
+                self.counters["late"] += 1
+                return False
+            elif packet.sequence != self.suspect:
+                self.counters["late"] += 1
+                self.suspect = (packet.sequence + 1) % 65536
+                return False
+            else:
+                self.counters["restarts"] += 1
+                self.lose()
+                self.have_time = False
+                self.start(packet)
+        self.counters["received"] += 1
+        return True
+
+    def start(self, packet: Packet) -> None:
+        self.ssrc = packet.ssrc
+        self.first = packet.sequence
+        self.next = packet.sequence + 1
+        self.suspect = None
+
+    def lose(self) -> None:
+        self.drop_partial()
+        self.after_loss = True
+        self.may_go_on = False
+        if self.unit is not None:
+            self.unit.damaged = True
+
+    def drop_partial(self) -> None:
+        if self.unit is None or self.unit.partial is None:
+            return
+        self.unit.partial = None
+        self.unit.damaged = True
+        if not self.is_h264:
+            self.unit = None
+            self.after_loss = True
+
+    def skip_unit(self) -> None:
+        assert self.unit is not None
+        self.unit.nals.clear()
+        self.unit.partial = None
+        self.unit.skipped = self.unit.damaged = True
+        self.counters["broken"] += 1
+
+
+class Receiver:
+    def __init__(self, *, fragment_duration: float = 1.0, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
+        self.duration = int(fragment_duration * 1e9)
+        self.error: LimitExceeded | None = None
+        self.bytes_received = self.unknown_bytes = self.resyncs = self.media_arrival = 0
+        self.states: list[TrackState] = []
+        self.tracks: tuple[Track, ...] = ()
+        self.channels: dict[int, tuple[TrackState, bool]] = {}
+        self.leading: TrackState | None = None
+        self.fragments: list[Fragment] = []
+        self.messages: list[bytes] = []
+        self.rtcp: list[tuple[int, bytes]] = []
+        self.buffer = b""
+        self.consumed = 0  # offset of the buffer's first byte
+        self.unknown_left = self.garbage = self.garbage_start = 0
+        self.started: tuple[int, int] | None = None  # arrival and pts, in ns, of the first packet
+
+    def add_track(
+        self,
+        track: Track,
+        *,
+        payload_type: int,
+        channels: tuple[int, int],
+        origin: int | None = None,
+        size_length: int = 13,
+        index_length: int = 3,
+        index_delta_length: int = 3,
+        unit_ticks: int = 1024,
+    ) -> None:
+        t = TrackState(track, payload_type, origin, (size_length, index_length, index_delta_length, unit_ticks))
+        self.states.append(t)
+        self.tracks += (track,)
+        self.channels[channels[0]] = t, False
+        self.channels.setdefault(channels[1], (t, True))
+        if self.leading is None or (not self.leading.is_h264 and t.is_h264):
+            self.leading = t
+
+    def take_fragments(self) -> list[Fragment]:
+        taken, self.fragments = self.fragments, []
+        return taken
+
+    def take_messages(self) -> list[bytes]:
+        taken, self.messages = self.messages, []
+        return taken
+
+    def take_rtcp(self) -> list[tuple[int, bytes]]:
+        taken, self.rtcp = self.rtcp, []
+        return taken
+
+    def statistics(self, index: int) -> tuple[int, ...]:
+        t = self.states[index]
+        highest = 0 if t.next is None else t.next - 1
+        return (*t.counters.values(), t.ssrc, t.first, highest, t.jitter >> 4)
+
+    def set_wall_clock(self, index: int, timestamp: int, wall_clock: float) -> None:
+        t = self.states[index]
+        if t.have_time:
+            t.wall = t.ticks + difference(timestamp, t.timestamp), wall_clock
+
+    def wall_clock(self, index: int, pts: int) -> float | None:
+        t = self.states[index]
+        return None if t.wall is None else t.wall[1] + float(pts - t.wall[0]) / float(t.track.clock_rate)
+
+    def flush(self) -> None:
+        self.cut(None)
+
+    def finish(self) -> None:
+        for t in self.states:
+            if t.is_h264:
+                self.end_unit(t)
+            else:
+                t.drop_partial()
+        self.cut(None)
+
+    # -- bytes: frames, messages, garbage --
+
+    def feed(self, data: bytes, now: int) -> None:
+        self.bytes_received += len(data)
+        if self.error is None:
+            self.buffer += bytes(data)
+        while self.buffer and self.error is None and self.step(now):
+            pass
+
+    def drop(self, count: int) -> bytes:
+        taken, self.buffer = self.buffer[:count], self.buffer[count:]
+        self.consumed += len(taken)
+        return taken
+
+    def step(self, now: int) -> bool:
+        """Takes one thing off the buffer; False where more bytes have to come first."""
+        head = self.buffer[0]
+        if self.unknown_left:
+            self.unknown_left -= len(self.drop(self.unknown_left))
+            return True
+        if head == ord("$"):
+            return self.take_frame(now)
+        if 0x41 <= head <= 0x5A:
+            return self.take_text()
+        if self.garbage or head not in b"\r\n":
+            self.take_garbage(1)
+        else:
+            self.drop(1)
+        return True
+
+    def take_garbage(self, count: int) -> None:
+        if not self.garbage:
+            self.resyncs += 1
+            self.garbage_start = self.consumed
+        self.garbage += count
+        self.drop(count)
+        if self.garbage > self.limits.resync_size:
+            self.error = LimitExceeded(
+                f"no RTSP message or interleaved frame within {self.limits.resync_size} bytes",
+                offset=self.garbage_start,
+            )
+
+    def take_frame(self, now: int) -> bool:
+        if len(self.buffer) < 2:
+            return False
+        known = self.buffer[1] in self.channels
+        if self.garbage and not known:
+            self.take_garbage(1)
+            return True
+        if len(self.buffer) < 4:
+            return False
+        size = int.from_bytes(self.buffer[2:4], "big")
+        if not known:
+            self.unknown_bytes += 4 + size
+            self.unknown_left = size
+            if self.unknown_bytes > self.limits.unknown_channel_size:
+                most = self.limits.unknown_channel_size
+                self.error = LimitExceeded(
+                    f"more than {most} bytes on interleaved channels that were never set up", offset=self.consumed
+                )
+            self.drop(4)
+            return True
+        if len(self.buffer) < 4 + size:
+            return False
+        whole = self.drop(4 + size)
+        self.frame(whole[1], whole[4:], now)
+        return True
+
+    def take_text(self) -> bool:
+        limits = self.limits
+        line_start = 0
+        for i, byte in enumerate(self.buffer):
+            if not is_text(byte):
+                for k in range(i):
+                    if self.buffer[k] == ord("$") and self.buffer[k + 1] in self.channels:
+                        self.take_garbage(k)
+                        return True
+                self.take_garbage(i + 1)
+                return True
+            what = None
+            if i + 1 - line_start > limits.line_size:
+                what = f"a header line is longer than {limits.line_size} bytes"
+            elif i + 1 > limits.headers_size:
+                what = f"the header lines of a message are longer than {limits.headers_size} bytes"
+            if what:
+                self.error = LimitExceeded(what, offset=self.consumed, head=self.buffer[: min(i + 1, 32)])
+                return True
+            if byte == 0x0A:
+                if self.buffer[line_start : i + 1] in (b"\n", b"\r\n"):
+                    return self.take_message(i + 1)
+                line_start = i + 1
+        return False
+
+    def take_message(self, header_size: int) -> bool:
+        length = 0
+        for line in self.buffer[:header_size].split(b"\n"):
+            name, colon, value = line.partition(b":")
+            if colon and name.strip().lower() == b"content-length":
+                value = value.strip()
+                if not value.isdigit() or len(value) > 10 or int(value) > self.limits.body_size:
+                    self.error = LimitExceeded(
+                        f"Content-Length is not a number up to {self.limits.body_size}",
+                        offset=self.consumed,
+                        head=value,
+                    )
+                    return True
+                length = int(value)
+                break
+        if len(self.buffer) < header_size + length:
+            return False
+        message = self.drop(header_size + length)
+        if len(self.messages) < 64:
+            self.messages.append(message)
+        self.garbage = 0
+        return True
+
+    # -- one frame --
+
+    def frame(self, channel: int, data: bytes, now: int) -> None:
+        t, is_rtcp = self.channels[channel]
+        if is_rtcp or (len(data) >= 8 and 200 <= data[1] <= 207):
+            self.garbage = 0
+            if len(self.rtcp) < 64:
+                self.rtcp.append((t.track.index, data))
+            return
+        packet = parse_packet(data)
+        if packet is None:
+            t.counters["broken"] += 1
+            return
+        self.garbage = 0
+        if packet.payload_type != t.payload_type:
+            t.counters["discarded"] += 1
+            return
+        if not t.accept(packet):
+            return
+        self.media_arrival = now
+        if self.started is None:
+            self.started = now, 0
+            self.started = now, scale(self.first_ticks(t, packet, now), SECOND, t.track.clock_rate)
+        if t.is_h264:
+            self.h264(t, packet, now)
+        else:
+            self.aac(t, packet, now)
+
+    # -- time --
+
+    def first_ticks(self, t: TrackState, packet: Packet, now: int) -> int:
+        rate = t.track.clock_rate
+        if t.had_time:
+            by_arrival = max(1, scale(now - t.arrival, rate, SECOND))
+            by_timestamp = difference(packet.timestamp, t.timestamp)
+            return t.ticks + (by_timestamp if abs(by_timestamp - by_arrival) <= 2 * rate else by_arrival)
+        assert self.started is not None
+        start_arrival, start_time = self.started
+        by_arrival = scale(start_time + now - start_arrival, rate, SECOND)
+        if t.origin is not None:
+            by_origin = difference(packet.timestamp, t.origin)
+            if abs(by_origin - by_arrival) <= rate * (10 if now == start_arrival else 2):
+                return by_origin
+        return by_arrival
+
+    def tick(self, t: TrackState, packet: Packet, now: int) -> int:
+        if t.have_time:
+            t.ticks += difference(packet.timestamp, t.timestamp)
+        else:
+            t.ticks = self.first_ticks(t, packet, now)
+            t.have_time = t.had_time = True
+        t.timestamp = packet.timestamp
+        t.arrival = now
+        transit = scale(now, t.track.clock_rate, SECOND) - t.ticks
+        if t.transit:
+            t.jitter += abs(transit - t.transit) - ((t.jitter + 8) >> 4)
+        t.transit = transit
+        return t.ticks
+
+    # -- fragments --
+
+    def cut_before(self, t: TrackState, pts: int, now: int) -> None:
+        if not t.samples:
+            return
+        first = t.samples[0]
+        waited = now - first.arrival
+        if t is self.leading:
+            if pts - first.pts >= scale(self.duration, t.track.clock_rate, SECOND) or waited >= 2 * self.duration:
+                self.cut(pts if t.is_h264 else None)
+        elif waited >= 3 * self.duration:
+            self.cut(None)
+
+    def cut(self, next_pts: int | None) -> None:
+        if self.leading is None:
+            return
+        if self.leading.samples:
+            is_sync = bool(self.leading.samples[0].flags & SYNC)
+            if self.leading.samples[-1].pts == next_pts:
+                next_pts = None
+        else:
+            is_sync = not self.leading.is_h264
+        runs: list[Run] = []
+        wall = None
+        for t in self.states:
+            if not t.samples:
+                continue
+            if not runs:
+                wall = self.wall_clock(t.track.index, t.samples[0].pts)
+            records = b"".join(struct.pack("=qqII", s.pts, s.arrival, s.size, s.flags) for s in t.samples)
+            runs.append(Run(t.track.index, records, b"".join(s.data for s in t.samples)))
+            t.samples = []
+        if runs:
+            self.fragments.append(Fragment(self.tracks, tuple(runs), is_sync, False, next_pts, wall))
+
+    def add_sample(self, t: TrackState, sample: Sample) -> None:
+        if t.after_loss:
+            sample.flags |= DAMAGED
+            t.counters["damaged_units"] += 1
+        t.after_loss = False
+        t.counters["units"] += 1
+        t.samples.append(sample)
+        if sum(s.size + 24 for s in t.samples) > self.limits.fragment_size:
+            self.cut(None)
+
+    # -- H.264 --
+
+    def h264(self, t: TrackState, packet: Packet, now: int) -> None:
+        payload = packet.payload
+        if t.unit is not None and packet.timestamp != t.unit.timestamp:
+            self.end_unit(t)
+        pts = self.tick(t, packet, now)
+        if t.unit is None:
+            if t.may_go_on and packet.timestamp == t.last_timestamp and t.samples and goes_on(payload):
+                self.reopen_unit(t)
+            else:
+                self.cut_before(t, pts, now)
+                t.unit = Unit(packet.timestamp, pts)
+            t.may_go_on = False
+        unit = t.unit
+        assert unit is not None
+        unit.arrival = now
+        t.last_timestamp = packet.timestamp
+        if payload and not unit.skipped:
+            kind = payload[0] & 0x1F
+            if kind == FU_A:
+                self.fu_a(t, unit, payload)
+            elif kind == STAP_A:
+                t.drop_partial()
+                self.stap_a(t, unit, payload[1:])
+            elif kind <= 23 and (kind or b"\x00\x00\x01" in payload[:4]):
+                t.drop_partial()
+                self.whole_nal(t, unit, payload)
+            else:
+                t.counters["discarded"] += 1
+        if packet.marker and (unit.vcl or unit.skipped):
+            t.may_go_on = self.end_unit(t)
+
+    def reopen_unit(self, t: TrackState) -> None:
+        last = t.samples.pop()
+        damaged = bool(last.flags & DAMAGED)
+        t.counters["units"] -= 1
+        t.counters["damaged_units"] -= damaged
+        t.after_loss = damaged
+        t.unit = Unit(t.last_timestamp, last.pts, nals=last.nals, count=last.count, vcl=True)
+        t.unit.sync = bool(last.flags & SYNC)
+        t.unit.damaged = damaged and not t.unit.sync
+
+    def end_unit(self, t: TrackState) -> bool:
+        t.drop_partial()
+        unit, t.unit = t.unit, None
+        if unit is None:
+            return False
+        t.after_loss |= unit.damaged
+        if unit.skipped or not unit.vcl or not unit.nals:
+            return False
+        flags = SYNC if unit.sync and not unit.damaged else 0
+        data = b"".join(len(nal).to_bytes(4, "big") + nal for nal in unit.nals)
+        self.add_sample(t, Sample(unit.pts, unit.arrival, flags, unit.nals, data, unit.count))
+        return True
+
+    def stap_a(self, t: TrackState, unit: Unit, rest: bytes) -> None:
+        while len(rest) >= 2:
+            size = int.from_bytes(rest[:2], "big")
+            if size == 0:
+                break
+            if size > len(rest) - 2:
+                t.counters["broken"] += 1
+                unit.damaged = True
+                break
+            self.whole_nal(t, unit, rest[2 : 2 + size])
+            rest = rest[2 + size :]
+
+    def fu_a(self, t: TrackState, unit: Unit, payload: bytes) -> None:
+        if len(payload) < 2:
+            t.counters["broken"] += 1
+            return
+        start, end = payload[1] & 0x80, payload[1] & 0x40
+        body = payload[2:]
+        if start:
+            t.drop_partial()
+            nal = bytes([payload[0] & 0xE0 | payload[1] & 0x1F]) + body
+            if end:
+                if body:
+                    self.whole_nal(t, unit, nal)
+            elif self.begin_nal(t, unit, nal):
+                unit.partial = bytearray(nal)
+        elif unit.partial is None:
+            unit.damaged = True
+            t.counters["discarded"] += 1
+        elif unit.size + len(payload) > self.limits.access_unit_size:
+            t.skip_unit()
+        else:
+            unit.partial += body
+            if end:
+                nal, unit.partial = bytes(unit.partial), None
+                self.end_nal(t, unit, nal)
+
+    def whole_nal(self, t: TrackState, unit: Unit, nal: bytes) -> None:
+        if not unit.skipped and self.begin_nal(t, unit, nal):
+            self.end_nal(t, unit, nal)
+
+    def begin_nal(self, t: TrackState, unit: Unit, start: bytes) -> bool:
+        """`start`: as much of the NAL unit as is there."""
+        kind = start[0] & 0x1F
+        if unit.count >= self.limits.nal_unit_count or unit.size + 4 + len(start) > self.limits.access_unit_size:
+            t.skip_unit()
+            return False
+        unit.count += 1
+        if SLICE <= kind <= IDR:
+            first_of_picture = len(start) > 1 and start[1] & 0x80
+            if not unit.vcl and t.after_loss and not first_of_picture:
+                unit.damaged = True
+            unit.vcl = True
+            if kind == IDR and not unit.sync:
+                unit.sync = True
+                if t is self.leading and t.samples:
+                    self.cut(unit.pts)
+        return True
+
+    def end_nal(self, t: TrackState, unit: Unit, nal: bytes) -> None:
+        kind = nal[0] & 0x1F
+        if not SLICE <= kind <= IDR and b"\x00\x00\x01" in nal:
+            unit.count -= 1
+            for part in nal.split(b"\x00\x00\x01"):
+                if part.rstrip(b"\x00"):
+                    self.whole_nal(t, unit, part.rstrip(b"\x00"))
+            return
+        nal = nal[:1] + nal[1:].rstrip(b"\x00")
+        if kind in (SPS, PPS):
+            self.parameter_set(t, unit, kind, nal)
+        elif not AUD <= kind <= FILLER:
+            unit.nals.append(nal)
+
+    def parameter_set(self, t: TrackState, unit: Unit, kind: int, nal: bytes) -> None:
+        number = parameter_set_id(nal) if kind == PPS else 0
+        if len(nal) < (4 if kind == SPS else 2) or len(nal) > self.limits.parameter_set_size or not 0 <= number <= 255:
+            t.counters["broken"] += 1
+            return
+        if nal == (t.sps if kind == SPS else t.pps.get(number)):
+            return
+        self.cut(unit.pts if t is self.leading else None)
+        if kind == SPS:
+            t.sps = nal
+        else:
+            t.pps[number] = nal
+        if t.sps is not None and t.pps:
+            t.track = replace(t.track, parameters=H264Parameters(t.sps, tuple(t.pps.values())))
+            self.tracks = tuple(state.track for state in self.states)
+
+    # -- AAC --
+
+    def aac(self, t: TrackState, packet: Packet, now: int) -> None:
+        pts = self.tick(t, packet, now)
+        header_bits = int.from_bytes(packet.payload[:2], "big")
+        header_size = (header_bits + 7) // 8
+        width = t.size_length + t.index_length
+        if len(packet.payload) < 2 or not 0 < width <= header_bits or header_size > len(packet.payload) - 2:
+            t.counters["broken"] += 1
+            return
+        self.cut_before(t, pts, now)
+        header = "".join(f"{byte:08b}" for byte in packet.payload[2 : 2 + header_size])[:header_bits]
+        data = packet.payload[2 + header_size :]
+        size = int("0" + header[: t.size_length], 2)
+        unit = t.unit
+        if unit is not None and (packet.timestamp != unit.timestamp or size != unit.whole_size):
+            t.drop_partial()
+        if t.unit is not None or size > len(data):
+            self.aac_fragment(t, packet, data, size, pts=pts, now=now)
+            return
+        while True:
+            index = int("0" + header[t.size_length : width], 2)
+            if index or size > len(data):
+                t.counters["broken"] += 1
+                t.after_loss = True
+                return
+            self.aac_unit(t, data[:size], pts, now)
+            header, data, pts = header[width:], data[size:], pts + t.unit_ticks
+            width = t.size_length + t.index_delta_length
+            if width == 0 or len(header) < width:
+                return
+            size = int("0" + header[: t.size_length], 2)
+
+    def aac_unit(self, t: TrackState, data: bytes, pts: int, now: int) -> None:
+        if len(data) > 7 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0:  # ADTS
+            header_size = 7 if data[1] & 1 else 9
+            told = (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5
+            if told == len(data) > header_size:
+                data = data[header_size:]
+        if not 0 < len(data) <= self.limits.access_unit_size:
+            t.counters["broken"] += 1
+            return
+        self.add_sample(t, Sample(pts, now, SYNC, [], data, 0))
+
+    def aac_fragment(self, t: TrackState, packet: Packet, data: bytes, size: int, *, pts: int, now: int) -> None:
+        if t.unit is None:
+            if size > self.limits.access_unit_size:
+                t.counters["broken"] += 1
+                return
+            t.unit = Unit(packet.timestamp, pts, partial=bytearray(), whole_size=size)
+        unit = t.unit
+        assert unit.partial is not None
+        unit.partial += data
+        if len(unit.partial) == size:
+            t.unit = None
+            self.add_sample(t, Sample(unit.pts, now, SYNC, [], bytes(unit.partial), 0))
+        elif len(unit.partial) > size or packet.marker:
+            t.drop_partial()
+            t.counters["broken"] += 1
+
+
+def goes_on(payload: bytes) -> bool:
+    """Whether it belongs to the picture before it: its first slice does not begin at macroblock 0."""
+    if len(payload) < 2:
+        return True
+    kind = payload[0] & 0x1F
+    if kind == STAP_A:
+        return len(payload) > 4 and SLICE <= payload[3] & 0x1F <= IDR and not payload[4] & 0x80
+    if kind == FU_A:
+        if not payload[1] & 0x80:
+            return True
+        return SLICE <= payload[1] & 0x1F <= IDR and len(payload) > 2 and not payload[2] & 0x80
+    return SLICE <= kind <= IDR and not payload[1] & 0x80
+
+
+def plain(receiver: Any) -> dict[str, Any]:
+    """All that a caller can see of either receiver, as values that compare; takes what is ready."""
+    return {
+        "fragments": [
+            (
+                fragment.tracks,
+                [(run.track, bytes(run.samples), bytes(run.data)) for run in fragment.runs],
+                fragment.is_sync,
+                fragment.discontinuity,
+                fragment.next_pts,
+                fragment.wall_clock,
+            )
+            for fragment in receiver.take_fragments()
+        ],
+        "messages": receiver.take_messages(),
+        "rtcp": receiver.take_rtcp(),
+        "error": (type(receiver.error), str(receiver.error)),
+        "counters": (receiver.bytes_received, receiver.unknown_bytes, receiver.resyncs, receiver.media_arrival),
+    }
