@@ -134,7 +134,8 @@ def split(
     low = high = times[0]
     for i in range(1, len(times)):
         low, high = min(low, times[i]), max(high, times[i])
-        if i in breaks or high - low + unit > longest:
+        # the last sample of a piece lasts as long as the mean of it
+        if i in breaks or (high - low) * (i - starts[-1] + 1) // (i - starts[-1]) >= longest:
             starts.append(i)
             low = high = times[i]
     samples = b"".join(_SAMPLE.pack(*record) for record in records)

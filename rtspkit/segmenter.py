@@ -200,7 +200,7 @@ class Segmenter:
         self._discontinuity_number = first_msn
         self._init: InitSection | None = None  # of the open segment
         self._next_init: InitSection | None = None  # of the segment that time starts anew with
-        self._sequence_number = 0
+        self._sequence_number = 1
         self._starting = True  # time, or the parameters, start anew with the next fragment
         self._open: _Open | None = None
         self._last_sync: int | None = None
@@ -209,7 +209,7 @@ class Segmenter:
         self._far_units = 0
         #: Output time (ticks), the date (Unix microseconds) that belongs to it, whether it is the camera's.
         self._anchor: tuple[int, int, bool] | None = None
-        self._earliest_date = 0  # dates do not go back
+        self._last_anchor: tuple[int, int] | None = None  # the one before it was forgotten: dates do not go back
         # of the call that is being worked off: what it gives, and when it was made
         self._outputs: list[Output] = []
         self._now = self._wall = 0.0
@@ -258,10 +258,10 @@ class Segmenter:
         self.stats.dropped_fragments += 1
         self.stats.last_error = reason
 
-    def _start_anew(self) -> None:
+    def _start_anew(self, following: int = 0) -> None:
         self._starting = True
         self._last_sync = None
-        self._close()
+        self._close(following)
 
     def _take(self, fragment: Fragment) -> None:
         if fragment.tracks is not self._given:
@@ -301,6 +301,10 @@ class Segmenter:
             self._write(fragment, leading, times, fragment.next_pts)
             return
 
+        self._take_apart(fragment, leading, fragment.next_pts)
+
+    def _take_apart(self, fragment: Fragment, leading: Run, next_pts: int | None) -> None:
+        """Take a fragment whose leading run has outliers or is too long: in pieces that are in order."""
         lead = self._times[self._leader]
         step = self._small_step()
         pieces, restamped, self._far_units = restamp.split(
@@ -309,7 +313,7 @@ class Segmenter:
             unit=min(lead.unit, step),
             step=step,
             longest=max(1, self._limit() * lead.rate // MICROSECOND - 1),
-            next_pts=fragment.next_pts,
+            next_pts=next_pts,
             seen=self._far_units,
         )
         self.stats.restamped_units += restamped
@@ -321,10 +325,20 @@ class Segmenter:
                 is_sync=piece.is_sync if number else fragment.is_sync,
                 wall_clock=None if number else fragment.wall_clock,
             )
+            times = restamp.times_of(piece.run)
             if self._starting and not part.is_sync:
                 self.stats.awaiting_sync += 1
-                continue
-            self._write(part, piece.run, restamp.times_of(piece.run), piece.next_pts)
+            elif number and not self._fits(times):
+                # the piece before has closed the first segment, and with it fixed a shorter target
+                self._take_apart(part, piece.run, piece.next_pts)
+            else:
+                self._write(part, piece.run, times, piece.next_pts)
+
+    def _fits(self, times: list[int]) -> bool:
+        """Whether a leading run of these times, and of usual units between them, is short enough for a segment."""
+        count, span = len(times), max(times) - min(times)
+        rate = self._times[self._leader].rate
+        return count == 1 or (span + span // (count - 1) + 1) * MICROSECOND < self._limit() * rate
 
     def _small_step(self) -> int:
         """Ticks between two units of the leading track that need a closer look."""
@@ -338,7 +352,7 @@ class Segmenter:
         span = max(times) - min(times)
         if span > self._small_step() + 2 * count * lead.unit:
             return False
-        if (span + min(lead.unit, span + lead.rate)) * MICROSECOND >= self._limit() * lead.rate:
+        if not self._fits(times):
             return False
         # one or two units that step far away are not believed yet
         return count > 2 or self._starting or abs(min(times) + lead.shift - lead.end) <= self._small_step()
@@ -361,7 +375,7 @@ class Segmenter:
                 if jump > forward or -jump > max(round(_STEP_BACK * lead.rate), 2 * unit):
                     self.stats.time_jumps += 1
                     if fragment.is_sync:
-                        self._start_anew()
+                        self._start_anew(span)
                     else:
                         self._shift_all(lead.end - (first + lead.shift))
                         self._forget_date()
@@ -393,14 +407,14 @@ class Segmenter:
         if not runs:
             return
 
-        self._sequence_number = (self._sequence_number + 1) & 0xFFFFFFFF
         data, ends = fmp4.write_fragment(self._sequence_number, runs)
+        self._sequence_number = (self._sequence_number + 1) & 0xFFFFFFFF
         if leading is not None:
             boundary = begin if self._starting else old_end
             if fragment.is_sync:
                 self._note_sync(boundary)
             if self._must_cut(fragment.is_sync, boundary, ends[0], len(data)):
-                self._close()
+                self._close(ends[0] - boundary)
             if self._open is None:
                 self._open_segment(fragment, leading, boundary)
             lead.end = ends[0]
@@ -558,8 +572,12 @@ class Segmenter:
         )
         self._msn += 1
 
-    def _close(self) -> None:
-        """Close the open segment, if there is one; the first fixes the target duration."""
+    def _close(self, following: int) -> None:
+        """Close the open segment, if there is one; the first fixes the target duration.
+
+        Args:
+            following: what the fragment lasts that follows (ticks), where it was cut to fit the target so far.
+        """
         segment, self._open = self._open, None
         if segment is None or self._init is None:
             return
@@ -571,7 +589,8 @@ class Segmenter:
             else:
                 target = max(1, _ceil_seconds(max(self._setting, duration - self._microseconds(lead.unit // 2))))
             # and legal whatever happened so far
-            self.target_duration = max(target, (duration + MICROSECOND // 2) // MICROSECOND)
+            longest = max(duration, self._microseconds(following))
+            self.target_duration = max(target, (longest + MICROSECOND // 2) // MICROSECOND)
         self._outputs.append(
             Segment(
                 msn=segment.msn,
@@ -597,7 +616,9 @@ class Segmenter:
         measured, is_absolute = self._measured_date(fragment, leading, start)
         if self._anchor is None or (is_absolute and not self._anchor[2]):
             # the camera's own clock, where it is asked for, may set the date back once
-            date = measured if is_absolute else max(measured, self._earliest_date)
+            date = measured
+            if self._last_anchor is not None and not is_absolute:
+                date = max(date, self._last_anchor[1] + self._microseconds(start - self._last_anchor[0]))
         else:
             ticks, date, was_absolute = self._anchor
             elapsed = self._microseconds(start - ticks)
@@ -612,8 +633,7 @@ class Segmenter:
     def _forget_date(self) -> None:
         """The next segment takes its date from the clock anew, but no earlier than what was shown has ended."""
         if self._anchor is not None:
-            ticks, date, _is_absolute = self._anchor
-            self._earliest_date = date + self._microseconds(self._times[self._leader].end - ticks)
+            self._last_anchor = self._anchor[:2]
             self._anchor = None
 
     def _measured_date(self, fragment: Fragment, leading: Run, start: int) -> tuple[int, bool]:
