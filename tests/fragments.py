@@ -9,7 +9,7 @@ from rtspkit.media import AACParameters, Fragment, H264Parameters, Run, Track
 #: 1920x1080, High 4.0, 30 pictures a second in the VUI.
 SPS = bytes.fromhex("67640028acd940780227e584000003000400000300f03c60c658")
 #: 640x360, Constrained Baseline 3.0, no VUI.
-SPS_SMALL = bytes.fromhex("6742c01eda02802f96")
+SPS_SMALL = bytes.fromhex("6742c01eda0280bfe540")
 PPS = bytes.fromhex("68ebe3cb22c0")
 OTHER_PPS = bytes.fromhex("68ce3c80")
 
@@ -49,6 +49,7 @@ class Source:
         fps: int = 25,
         size: int = 100,
         start: float = 0.0,
+        drift: float = 0.0,
     ) -> None:
         self.tracks = tracks
         self.unit = 90_000 // fps
@@ -57,11 +58,17 @@ class Source:
         self.size = size
         self.video = round(start * 90_000)  # pts of the next unit
         self.audio = -(-round(start * 48_000) // 1024) * 1024
+        self.drift = drift  # how much longer than a second its seconds are
         self.until_sync = 0  # units
 
     @property
     def time(self) -> float:
         return self.video / 90_000
+
+    @property
+    def clock(self) -> float:
+        """Seconds since the start by everybody else's clock."""
+        return self.time * (1 + self.drift)
 
     def fragment(self, *, discontinuity: bool = False, wall_clock: float | None = None) -> Fragment:
         """The next stretch: up to the next sync sample, but no longer than a second."""
@@ -75,11 +82,11 @@ class Source:
         for track in self.tracks:
             if track.kind == "video":
                 times = range(self.video, end, self.unit)
-                runs.append(make_run(track.index, times, size=self.size, sync=is_sync, arrival=1000.0 + self.time))
+                runs.append(make_run(track.index, times, size=self.size, sync=is_sync, arrival=1000.0 + self.clock))
             else:
                 times = range(self.audio, end * 48_000 // 90_000, 1024)
                 self.audio += len(times) * 1024
-                runs.append(make_run(track.index, times, all_sync=True, size=20, arrival=1000.0 + self.time))
+                runs.append(make_run(track.index, times, all_sync=True, size=20, arrival=1000.0 + self.clock))
         self.video = end
         has_video = any(track.kind == "video" for track in self.tracks)
         return Fragment(

@@ -1,0 +1,133 @@
+"""The text of both playlists."""
+
+from datetime import UTC, datetime
+from fractions import Fraction
+
+import pytest
+from fragments import AUDIO, AUDIO_ALONE, SPS, SPS_SMALL, VIDEO, VIDEO_SMALL, VIDEO_UNKNOWN
+from hypothesis import given
+from hypothesis import strategies as st
+from real.playlists import read_media, read_multivariant
+
+from rtspkit.errors import RtspkitError
+from rtspkit.h264 import parse_sps
+from rtspkit.media import H264Parameters, Track
+from rtspkit.playlist import codecs, frame_rate, media_playlist, multivariant_playlist, resolution
+from rtspkit.segmenter import Segment
+
+
+def segment(msn: int, *, number: int = 50, tag: bool = False, init: int = 0, duration: int = 4_000_000) -> Segment:
+    return Segment(
+        msn=msn,
+        duration=duration,
+        date=1_767_866_400_000_000 + (msn - 100) * 4_000_000,
+        init=init,
+        discontinuity=tag,
+        discontinuity_number=number,
+        is_independent=True,
+        size=1,
+        units=100,
+    )
+
+
+def test_a_media_playlist() -> None:
+    text = media_playlist(
+        [segment(100), segment(101, duration=3_999_989), segment(102, tag=True, number=51, init=1)],
+        target_duration=4,
+        epoch="e",
+    )
+    assert text == "\n".join(
+        (
+            "#EXTM3U",
+            "#EXT-X-VERSION:7",
+            "#EXT-X-TARGETDURATION:4",
+            "#EXT-X-MEDIA-SEQUENCE:100",
+            "#EXT-X-DISCONTINUITY-SEQUENCE:50",
+            '#EXT-X-MAP:URI="e/init_0.mp4"',
+            "#EXT-X-PROGRAM-DATE-TIME:2026-01-08T10:00:00.000Z",
+            "#EXTINF:4.000000,",
+            "e/seg_100.mp4",
+            "#EXT-X-PROGRAM-DATE-TIME:2026-01-08T10:00:04.000Z",
+            "#EXTINF:3.999989,",
+            "e/seg_101.mp4",
+            "#EXT-X-DISCONTINUITY",
+            '#EXT-X-MAP:URI="e/init_1.mp4"',
+            "#EXT-X-PROGRAM-DATE-TIME:2026-01-08T10:00:08.000Z",
+            "#EXTINF:4.000000,",
+            "e/seg_102.mp4",
+            "",
+        )
+    )
+
+
+def test_the_discontinuity_sequence_counts_tags_that_have_left() -> None:
+    listed = [
+        segment(100),
+        segment(101, tag=True, number=51, init=1),
+        segment(102, number=51, init=1),
+        segment(103, tag=True, number=52, init=2),
+    ]
+    seen: dict[int, int] = {}
+    for start, sequence in enumerate((50, 50, 51, 51)):
+        playlist = read_media(media_playlist(listed[start:], target_duration=4, epoch="e"))
+        assert playlist.discontinuity_sequence == sequence
+        for entry in playlist.segments:
+            # the tag that goes and the sequence number that comes leave every segment where it was
+            assert seen.setdefault(entry.msn, entry.discontinuity) == entry.discontinuity
+
+
+def test_no_promise_is_made_that_a_long_gop_would_break() -> None:
+    text = media_playlist([segment(100)], target_duration=4, epoch="e")
+    assert "INDEPENDENT" not in text
+    assert "CAN-BLOCK-RELOAD" not in text
+    assert "ENDLIST" not in text
+
+
+@given(st.integers(0, 4_102_444_800_000_000))
+def test_any_date_is_written_as_the_calendar_has_it(microseconds: int) -> None:
+    one = Segment(1, 1_000_000, microseconds, 0, False, 1, True, 1, 1)
+    (entry,) = read_media(media_playlist([one], target_duration=1, epoch="e")).segments
+    expected = datetime.fromtimestamp((microseconds + 500) // 1000 // 1000, UTC)
+    assert entry.time is not None
+    assert entry.time.replace(microsecond=0) == expected
+    assert entry.time.microsecond == (microseconds + 500) // 1000 % 1000 * 1000
+
+
+def test_a_multivariant_playlist() -> None:
+    text = multivariant_playlist(
+        (VIDEO, AUDIO), bandwidth=3_800_000, average_bandwidth=3_100_000, measured_frame_rate=25.0
+    )
+    (variant,) = read_multivariant(text)
+    assert variant.uri == "stream.m3u8"
+    assert variant.attributes == {
+        "BANDWIDTH": "3800000",
+        "AVERAGE-BANDWIDTH": "3100000",
+        "CODECS": "avc1.640028,mp4a.40.2",
+        "RESOLUTION": "1920x1080",
+        "FRAME-RATE": "30.000",  # the parameter set's word goes before what was measured
+    }
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    text = multivariant_playlist((AUDIO_ALONE,), bandwidth=100_000, average_bandwidth=None, measured_frame_rate=None)
+    assert text.splitlines()[2] == '#EXT-X-STREAM-INF:BANDWIDTH=100000,CODECS="mp4a.40.2"'
+
+
+def test_the_measured_frame_rate_stands_in_for_one_that_is_not_said() -> None:
+    assert parse_sps(SPS_SMALL).frame_rate is None
+    text = multivariant_playlist((VIDEO_SMALL,), bandwidth=1, average_bandwidth=None, measured_frame_rate=12.5)
+    assert "FRAME-RATE=12.500" in text
+    assert "RESOLUTION=640x360" in text
+    assert parse_sps(SPS).frame_rate == Fraction(30)
+
+
+def test_an_sps_that_cannot_be_read_costs_its_attributes_only() -> None:
+    track = Track(0, "video", "h264", 90_000, H264Parameters(SPS[:4], (b"\x68",)))
+    assert codecs((track,)) == "avc1.640028"
+    assert resolution((track,)) is None
+    assert frame_rate((track,)) is None
+
+
+def test_missing_parameters_are_an_error() -> None:
+    with pytest.raises(RtspkitError, match="track 1: its parameter sets"):
+        codecs((VIDEO_UNKNOWN,))
