@@ -28,7 +28,9 @@ LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO,
 _SHORT = {logging.DEBUG: "DEB", logging.INFO: "INF", logging.WARNING: "WAR", logging.ERROR: "ERR"}
 # C0, DEL, C1, the line separators of Unicode and the marks that turn a line's direction
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_URL_PASSWORD = re.compile(r"(?i)\b([a-z][a-z0-9+.\-]*://[^\s/:@]*):([^\s]+?)@(?=[^\s@/]*(?:[\s/,;'\"]|$))")
+_URL_PASSWORD = re.compile(
+    r"(?i)\b([a-z][a-z0-9+.\-]*://[^\s/:@]*):(?!\d{1,5}[/?#])(\S+?)@(?=[^\s@/]*(?:[\s/,;'\"]|$))"
+)
 
 #: A shorter secret is found in URLs only: replaced everywhere it would eat into ordinary words.
 _LITERAL_SECRET = 6

@@ -291,6 +291,7 @@ class Path:
     # -- the camera -------------------------------------------------------
 
     async def _run(self) -> None:
+        me = asyncio.current_task()
         while True:
             try:
                 await self._attempt()
@@ -300,6 +301,8 @@ class Path:
             except Exception as caught:
                 self._source_log.exception("internal error")
                 error = caught
+            if me is not None and me.cancelling():  # an error on the way out hides that it was told to end
+                return
             delay = self._after_failure(error)
             if delay is None:
                 self._task = None
@@ -355,8 +358,6 @@ class Path:
                 self.muxer.write(fragment, now=now, wall=time.time())
         except Exception as error:  # the loop behind this callback serves every camera
             self._problem = error
-            if not isinstance(error, RtspkitError | OSError):
-                self._source_log.exception("internal error")
             self._give_up()
         if now >= self._next_report:
             self._next_report = now + self._timing.report

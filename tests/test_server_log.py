@@ -1,0 +1,136 @@
+"""Log lines: their form, and what must never get into one."""
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rtspkit.server import log
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    yield
+    log.setup(destinations=())
+
+
+class Stdout:
+    """What has been written so far."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
+        self.capture = capture
+        self.text = ""
+
+    def getvalue(self) -> str:
+        self.text += self.capture.readouterr().out
+        return self.text
+
+
+@pytest.fixture
+def stdout(capsys: pytest.CaptureFixture[str]) -> Stdout:
+    return Stdout(capsys)
+
+
+def test_form(stdout: Stdout) -> None:
+    log.setup(level="debug")
+    log.logger("HLS", "muxer cam_2").info("is converting into HLS, %s", "1 track (H264)")
+    log.logger("path cam").debug("x")
+    log.logger("path cam", "RTSP source").warning("12 RTP packets lost")
+    log.logger().error("100%% of it is %s", "100%")
+    lines = stdout.getvalue().splitlines()
+    assert all(re.match(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (DEB|INF|WAR|ERR) ", line) for line in lines)
+    assert [line[20:] for line in lines] == [
+        "INF [HLS] [muxer cam_2] is converting into HLS, 1 track (H264)",
+        "DEB [path cam] x",
+        "WAR [path cam] [RTSP source] 12 RTP packets lost",
+        "ERR 100% of it is 100%",
+    ]
+
+
+@pytest.mark.parametrize(("level", "count"), [("debug", 4), ("info", 3), ("warn", 2), ("error", 1)])
+def test_levels(stdout: Stdout, level: str, count: int) -> None:
+    log.setup(level=level)
+    for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+        log.logger("a").log(number, "x")
+    assert len(stdout.getvalue().splitlines()) == count
+
+
+def test_structured(stdout: Stdout) -> None:
+    log.setup(structured=True)
+    log.logger("path cam").warning('a "quoted"\nword')
+    entry = json.loads(stdout.getvalue())
+    assert list(entry) == ["timestamp", "level", "message"]
+    assert entry["level"] == "WAR"
+    assert entry["message"] == '[path cam] a "quoted"\\nword'
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+[+-]\d\d:\d\d", entry["timestamp"])
+
+
+@pytest.mark.parametrize("structured", [False, True])
+def test_what_a_peer_says_cannot_make_a_line_of_its_own(stdout: Stdout, structured: bool) -> None:
+    log.setup(structured=structured)
+    # the last one is half of a surrogate pair, which no encoding takes
+    nasty = "a\r\n2026/01/08 10:00:05 INF fake\x1b[31m\x00\x85\u2028\u202e\x7f\ud800"
+    log.logger("path x\ny").error("%s", nasty)
+    text = stdout.getvalue()
+    assert len(text.splitlines()) == 1
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]", text)
+    shown = json.loads(text)["message"] if structured else text
+    assert r"a\r\n2026/01/08 10:00:05 INF fake\x1b[31m\x00\x85\u2028\u202e\x7f\ud800" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rtsp://admin:hunter2@cam/x failed", "rtsp://admin:***@cam/x failed"),
+        ("rtsp://admin:a@b:c@cam:554/x", "rtsp://admin:***@cam:554/x"),
+        ("got rtsp://u:p@h, and rtsp://u:q@h.", "got rtsp://u:***@h, and rtsp://u:***@h."),
+        ("rtsp://cam:554/x@y", "rtsp://cam:554/x@y"),
+        ("it said s3cret-word here", "it said *** here"),
+        ("rtsp://cam:554/x", "rtsp://cam:554/x"),
+    ],
+)
+def test_redaction(text: str, shown: str) -> None:
+    assert log.Redactor({"s3cret-word", "abc"})(text) == shown
+
+
+def test_planted_secrets(stdout: Stdout) -> None:
+    log.setup(level="debug", secrets={"correct horse", "tiny"})
+    log.logger().error("%s", "the camera says: correct horse")
+    try:
+        raise RuntimeError("rtsp://a:correct horse@b/")
+    except RuntimeError:
+        log.logger().exception("internal error")
+    assert "correct horse" not in stdout.getvalue()
+    assert "internal error: RuntimeError: rtsp://a:***@b/" in stdout.getvalue()
+
+
+def test_traceback_is_for_debugging_only(stdout: Stdout) -> None:
+    for level in ("info", "debug"):
+        log.setup(level=level)
+        try:
+            raise RuntimeError("no")
+        except RuntimeError:
+            log.logger().exception("internal error")
+        assert ("Traceback" in stdout.getvalue()) == (level == "debug")
+
+
+def test_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    for _ in range(2):
+        log.setup(destinations=("file",), file=str(file))
+        log.logger().info("hello")
+    assert len(file.read_text().splitlines()) == 2
+    with pytest.raises(OSError, match="No such file"):
+        log.setup(destinations=("file",), file=str(tmp_path / "none" / "a.log"))
+
+
+def test_uvicorn_speaks_through_us(stdout: Stdout) -> None:
+    log.setup()
+    uvicorn = logging.getLogger("uvicorn.error")
+    uvicorn.info("Started server process")
+    uvicorn.warning("Invalid HTTP request received.")
+    uvicorn.error("Exception in ASGI application\n")
+    assert [line[20:] for line in stdout.getvalue().splitlines()] == ["ERR [HLS] Exception in ASGI application\\n"]

@@ -1,0 +1,717 @@
+"""Paths: every state, every way from one to the next, and that no path's trouble is another's."""
+
+import asyncio
+import logging
+import os
+import struct
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path as FilePath
+from typing import Any
+
+import pytest
+
+from rtspkit.asgi import NotReady, PathNotFound
+from rtspkit.client import CameraOptions, CameraStatistics
+from rtspkit.errors import AuthenticationError, ConnectionLost, UnsupportedError
+from rtspkit.limits import Limits
+from rtspkit.media import AACParameters, Fragment, H264Parameters, Run, Track
+from rtspkit.rtp import TrackStatistics
+from rtspkit.server.config import PathConfig
+from rtspkit.server.paths import Path, PathManager, Timing
+from rtspkit.server.viewers import Viewers
+
+SPS = bytes.fromhex("6764001facd9405005bb011000000300100000030320f1831960")
+PPS = bytes.fromhex("68ebe3cb22c0")
+VIDEO = Track(0, "video", "h264", 90000, H264Parameters(SPS, (PPS,)))
+AUDIO = Track(1, "audio", "aac", 16000, AACParameters(bytes.fromhex("1408")))
+
+#: The machine's times, a hundred times faster.
+QUICK = Timing(
+    try_interval=0.005,
+    backoff=0.1,
+    gap_backoff=0.02,
+    refused=0.1,
+    refused_max=0.4,
+    failed=0.3,
+    hold=0.3,
+    stable=0.6,
+    report=0.0,
+)
+SOURCE = "rtsp://admin:hunter2-secret@192.0.2.1/stream1"
+
+
+def fragment(number: int, tracks: tuple[Track, ...] = (VIDEO,)) -> Fragment:
+    """One second that begins with a sync sample."""
+    units = [(number * 90000 + unit * 9000, unit == 0) for unit in range(10)]
+    samples = b"".join(struct.pack("=qqII", pts, time.monotonic_ns(), 20, int(sync)) for pts, sync in units)
+    return Fragment(tracks, (Run(0, samples, bytes(200)),), is_sync=True, next_pts=(number + 1) * 90000)
+
+
+class FakeCamera:
+    """Sends fragments until it is told to stop."""
+
+    def __init__(self, tracks: tuple[Track, ...] = (VIDEO,), skipped: tuple[str, ...] = ()) -> None:
+        self.tracks, self.skipped = tracks, skipped
+        self.local_address, self.remote_address = "127.0.0.1:1000", "192.0.2.1:554"
+        self.session_id = "12345678"
+        self.is_closed = False
+        self.lost = 0
+        self.close_takes = 0.0
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._take: Callable[[Fragment], None] | None = None
+        self._sent = 0
+
+    def send(self, count: int = 1, tracks: tuple[Track, ...] | None = None) -> None:
+        assert self._take is not None, "nobody reads this camera"
+        for _ in range(count):
+            self._take(fragment(self._sent, tracks or self.tracks))
+            self._sent += 1
+
+    def lose(self) -> None:
+        self._ended.set_exception(ConnectionLost("192.0.2.1:554 closed the connection"))
+
+    def stats(self) -> CameraStatistics:
+        fields = dict.fromkeys(TrackStatistics._fields, 0)
+        track = TrackStatistics(**{**fields, "lost": self.lost})
+        return CameraStatistics(self._sent * 200, 0, 0, (track,))
+
+    async def stream(self, take: Callable[[Fragment], None]) -> None:
+        self._take = take
+        await self._ended
+
+    async def close(self) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)
+        await asyncio.sleep(self.close_takes)
+        self.is_closed = True
+
+
+class FakeNetwork:
+    """What `connect` finds; `answer` says what comes next: an error, a camera, or None: no answer at all."""
+
+    def __init__(self) -> None:
+        self.answer: Any = FakeCamera
+        self.tries = 0
+        self.cameras: list[FakeCamera] = []
+        self.urls: list[str] = []
+
+    async def connect(self, url: str, *, options: CameraOptions, ticker: Any) -> Any:
+        self.tries += 1
+        self.urls.append(url)
+        if self.answer is None:
+            await asyncio.sleep(60)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        camera = self.answer()
+        self.cameras.append(camera)
+        return camera
+
+    async def camera(self, number: int = -1) -> FakeCamera:
+        """The camera of that number, once it is read."""
+
+        def read() -> bool:
+            count = number + 1 if number >= 0 else 1
+            return len(self.cameras) >= count and self.cameras[number]._take is not None
+
+        await until(read)
+        return self.cameras[number]
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """The log, without times."""
+    found: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append(f"{record.levelname[:3]} {record.getMessage()}")  # type: ignore[method-assign]
+    logger = logging.getLogger("rtspkit.server")
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    yield found
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 3.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it has not come to that"
+        await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def running(
+    network: FakeNetwork, timing: Timing = QUICK, limits: Limits | None = None, **options: Any
+) -> AsyncIterator[tuple[PathManager, Path]]:
+    config = PathConfig(**{"source": SOURCE, "hls_segment_duration": 1.0, **options})
+    manager = PathManager({"cam": config}, connect=network.connect, timing=timing, limits=limits or Limits())
+    manager.start()
+    path = manager.find("cam")
+    assert path is not None
+    try:
+        yield manager, path
+    finally:
+        await manager.close()
+
+
+async def media_playlist(path: Path) -> str:
+    assert path.muxer is not None
+    response = path.muxer.get("stream.m3u8")
+    assert response is not None
+    assert isinstance(response.body, tuple)
+    return b"".join(response.body).decode()
+
+
+# -- the way up -----------------------------------------------------------
+
+
+async def test_connects_at_start(lines: list[str]) -> None:
+    network = FakeNetwork()
+    network.answer = lambda: FakeCamera((VIDEO, AUDIO), ("track 2 (PCMU)",))
+    async with running(network) as (manager, path):
+        assert path.state == "connecting"
+        assert network.urls == []
+        camera = await network.camera()
+        assert path.state == "connecting"
+        assert manager.get("cam") is None
+        camera.send()
+        assert path.state == "live"
+        assert manager.get("cam") is path.muxer is await manager.muxer("cam")
+        assert network.urls == [SOURCE]
+    assert camera.is_closed
+    assert path.state == "idle"
+    assert [line for line in lines if "is connecting" not in line] == [
+        "INF [path cam] [RTSP source] started",
+        "INF [RTSP] [conn 192.0.2.1:554] opened",
+        "INF [RTSP] [session 12345678] created by 192.0.2.1:554",
+        "INF [RTSP] [session 12345678] is reading from path 'cam', 2 tracks with TCP",
+        "WAR [HLS] [muxer cam] skipping track 2 (G711)",
+        "INF [HLS] [muxer cam] is converting into HLS, 2 tracks (H264, MPEG-4 Audio)",
+        "INF [path cam] stream is available and online, 3 tracks (H264, G711, MPEG-4 Audio)",
+        "INF [path cam] is live (was connecting): the camera sends media",
+        "INF [HLS] [muxer cam] destroyed: the gateway is stopping",
+        "INF [path cam] is idle (was live): the gateway is stopping",
+        "INF [RTSP] [session 12345678] destroyed",
+        "INF [RTSP] [conn 192.0.2.1:554] closed",
+        "INF [path cam] [RTSP source] stopped: the gateway is stopping",
+    ]
+
+
+async def test_viewer_is_held_until_media_come() -> None:
+    network = FakeNetwork()
+    async with running(network) as (manager, path):
+        waiting = asyncio.create_task(manager.muxer("cam"))
+        (await network.camera()).send()
+        assert await waiting is path.muxer
+
+
+async def test_viewer_is_not_held_forever() -> None:
+    network = FakeNetwork()
+    network.answer = None
+    async with running(network) as (manager, path):
+        started = time.monotonic()
+        with pytest.raises(NotReady, match="has not sent media yet") as caught:
+            await manager.muxer("cam")
+        assert caught.value.retry_after == 1
+        assert 0.25 < time.monotonic() - started < 1.0
+        assert path.state == "connecting"
+
+
+async def test_start_timeout_bounds_the_hold() -> None:
+    network = FakeNetwork()
+    network.answer = None
+    async with running(network, source_on_demand=True, source_on_demand_start_timeout=0.1) as (manager, _):
+        started = time.monotonic()
+        with pytest.raises(NotReady):
+            await manager.muxer("cam")
+        assert time.monotonic() - started < 0.25
+
+
+async def test_waits_for_parameter_sets() -> None:
+    network = FakeNetwork()
+    bare = Track(0, "video", "h264", 90000, None)
+    async with running(network) as (_, path):
+        camera = await network.camera()
+        camera.send(tracks=(bare,))
+        assert path.state == "connecting"
+        assert "parameter sets" in path.reason
+        camera.send(tracks=(VIDEO,))
+        assert path.state == "live"
+
+
+async def test_viewer_who_leaves_is_let_go() -> None:
+    network = FakeNetwork()
+    network.answer = None
+    async with running(network) as (manager, path):
+        tasks = [asyncio.create_task(manager.muxer("cam")) for _ in range(50)]
+        await asyncio.sleep(0.02)
+        assert path._requests == 50
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert path._requests == 0
+
+
+async def test_unknown_path() -> None:
+    async with running(FakeNetwork()) as (manager, _):
+        with pytest.raises(PathNotFound, match="no path 'x"):
+            await manager.muxer("x" * 5000)
+        assert manager.get("x") is None
+        manager.request("x")
+
+
+@pytest.mark.parametrize(("source", "reason"), [("publisher", "no source"), ("rtsps://u:hunter2-secret@h/", "'rtsps'")])
+async def test_sources_that_cannot_be_read(source: str, reason: str, lines: list[str]) -> None:
+    network = FakeNetwork()
+    async with running(network, source=source) as (manager, path):
+        with pytest.raises(PathNotFound, match=reason):
+            await manager.muxer("cam")
+        assert path.state == "failed"
+        assert network.tries == 0
+    assert "hunter2" not in "".join(lines)
+
+
+# -- failing --------------------------------------------------------------
+
+
+async def test_three_tries_then_failed_then_slowly_on(lines: list[str]) -> None:
+    network = FakeNetwork()
+    network.answer = ConnectionLost("192.0.2.1:554 cannot be reached: connection refused")
+    async with running(network, timing=Timing(try_interval=0.005, backoff=0.4)) as (manager, path):
+        await until(lambda: path.state == "failed")
+        assert network.tries == 3
+        with pytest.raises(PathNotFound, match="connection refused"):
+            await manager.muxer("cam")
+        network.answer = FakeCamera
+        (await network.camera()).send()
+        assert path.state == "live"
+    # the same trouble is one error, not one a try
+    assert sum(line.startswith("ERR") for line in lines) == 1
+
+
+async def test_viewer_held_meets_the_failure() -> None:
+    network = FakeNetwork()
+    network.answer = None
+    async with running(network, limits=Limits(connect_timeout=0.01)) as (manager, path):
+        path._timing = Timing(hold=5.0, try_interval=0.005)
+        with pytest.raises(PathNotFound, match="did not answer"):
+            await manager.muxer("cam")
+        assert network.tries == 3
+
+
+async def test_wrong_credentials_two_tries(lines: list[str]) -> None:
+    network = FakeNetwork()
+    network.answer = AuthenticationError("the camera refuses the credentials", status=401)
+    async with running(network) as (manager, path):
+        await until(lambda: path.state == "failed")
+        assert network.tries == 2
+        with pytest.raises(PathNotFound, match="credentials"):
+            await manager.muxer("cam")
+        await asyncio.sleep(0.04)
+        assert network.tries == 2
+        await until(lambda: network.tries >= 4)
+        assert path.state == "failed"
+    assert "hunter2" not in "".join(lines)
+
+
+async def test_pauses_after_refusals_grow() -> None:
+    network = FakeNetwork()
+    async with running(network, timing=Timing()) as (_, path):
+        path._fresh = True
+        pauses = [path._after_failure(AuthenticationError("no")) for _ in range(10)]
+    assert pauses[0] is not None
+    assert pauses[0] <= 0.5
+    for number, pause in enumerate(pauses[1:]):
+        assert pause is not None
+        longest = min(600.0, 60.0 * 2**number)
+        assert longest / 2 <= pause <= longest
+
+
+async def test_back_off_has_full_jitter_up_to_its_limit() -> None:
+    network = FakeNetwork()
+    pauses: dict[int, list[float]] = {}
+    async with running(network, timing=Timing()) as (_, path):
+        for _ in range(200):
+            path._failures = 0
+            path._set("connecting", "again")
+            path._fresh = True
+            for number in range(1, 12):
+                pause = path._after_failure(ConnectionLost("no"))
+                assert pause is not None
+                pauses.setdefault(number, []).append(pause)
+    for number, longest in {1: 0.5, 2: 0.5, 3: 1.0, 4: 2.0, 6: 8.0, 8: 30.0, 11: 30.0}.items():
+        assert max(pauses[number]) <= longest
+        assert max(pauses[number]) > longest * 0.8
+        assert min(pauses[number]) < longest * 0.2
+
+
+async def test_nothing_usable_fails_at_once() -> None:
+    network = FakeNetwork()
+    network.answer = UnsupportedError("the camera offers nothing usable: track 1 (H265)")
+    async with running(network, timing=Timing()) as (manager, path):
+        await until(lambda: path.state == "failed")
+        assert network.tries == 1
+        with pytest.raises(PathNotFound, match="H265"):
+            await manager.muxer("cam")
+
+
+async def test_reason_shows_no_password() -> None:
+    network = FakeNetwork()
+    network.answer = OSError(f"bad address {SOURCE}\nreally")
+    async with running(network) as (_, path):
+        await until(lambda: path.state == "failed")
+        assert path.reason == "bad address rtsp://admin:***@192.0.2.1/stream1 really"
+
+
+async def test_an_error_of_our_own_is_no_end(lines: list[str]) -> None:
+    network = FakeNetwork()
+    network.answer = ZeroDivisionError("oops")
+    async with running(network) as (_, path):
+        await until(lambda: path.state == "failed")
+        network.answer = FakeCamera
+        (await network.camera()).send()
+        assert path.state == "live"
+    assert "ERR [path cam] [RTSP source] internal error" in lines
+
+
+async def test_directory_that_cannot_be_written(tmp_path: FilePath) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    network = FakeNetwork()
+    configs = {
+        "bad": PathConfig(source=SOURCE, hls_directory=str(blocked)),
+        "good": PathConfig(source=SOURCE, hls_directory=str(tmp_path / "good"), hls_segment_duration=1.0),
+    }
+    manager = PathManager(configs, connect=network.connect, timing=QUICK)
+    manager.start()
+    try:
+
+        async def feed() -> None:
+            while True:
+                for camera in network.cameras:
+                    if not camera.is_closed and camera._take is not None:
+                        camera.send()
+                await asyncio.sleep(0.01)
+
+        feeding = asyncio.create_task(feed())
+        with pytest.raises(PathNotFound, match=r"cannot write segments to the directory .*bad"):
+            await manager.muxer("bad")
+        await manager.muxer("good")
+        await until(lambda: len(os.listdir(tmp_path / "good" / "good")) > 2)
+        feeding.cancel()
+    finally:
+        await manager.close()
+
+
+# -- on demand ------------------------------------------------------------
+
+
+async def test_on_demand(lines: list[str]) -> None:
+    network = FakeNetwork()
+    options = {"source_on_demand": True, "hls_muxer_close_after": 0.15, "source_on_demand_close_after": 0.05}
+    async with running(network, **options) as (manager, path):
+        await asyncio.sleep(0.05)
+        assert path.state == "idle"
+        assert network.tries == 0
+        for number in range(2):
+            waiting = asyncio.create_task(manager.muxer("cam"))
+            camera = await network.camera(number)
+            camera.send()
+            muxer = await waiting
+            for _ in range(6):  # as long as somebody asks, it stays
+                await asyncio.sleep(0.05)
+                manager.request("cam")
+                assert path.state == "live"
+            asked = time.monotonic()
+            await until(lambda: path.state == "idle")
+            assert 0.14 < time.monotonic() - asked < 0.4  # the longer of the two settings
+            await until(lambda camera=camera: camera.is_closed)
+            response = muxer.get("index.m3u8")
+            assert response is not None
+            assert response.status == 503
+        assert network.tries == 2
+    assert "INF [path cam] [RTSP source] started on demand" in lines
+    assert "INF [HLS] [muxer cam] destroyed: not used anymore" in lines
+
+
+async def test_on_demand_a_request_that_is_being_answered_keeps_the_camera() -> None:
+    network = FakeNetwork()
+    options = {"source_on_demand": True, "hls_muxer_close_after": 0.05, "source_on_demand_close_after": 0.05}
+    async with running(network, **options) as (manager, path):
+        waiting = asyncio.create_task(manager.muxer("cam"))
+        (await network.camera()).send()
+        await waiting
+        path.enter()
+        await asyncio.sleep(0.25)
+        assert path.state == "live"
+        path.leave()
+        await until(lambda: path.state == "idle")
+
+
+async def test_on_demand_connecting_stops_when_the_viewer_is_gone() -> None:
+    network = FakeNetwork()
+    network.answer = None
+    options = {"source_on_demand": True, "hls_muxer_close_after": 0.05, "source_on_demand_close_after": 0.05}
+    async with running(network, **options) as (manager, path):
+        waiting = asyncio.create_task(manager.muxer("cam"))
+        await asyncio.sleep(0.02)
+        waiting.cancel()
+        await until(lambda: path.state == "idle")
+
+
+async def test_on_demand_failed_lasts_a_while_then_the_next_viewer_starts_anew() -> None:
+    network = FakeNetwork()
+    network.answer = ConnectionLost("no route")
+    async with running(network, source_on_demand=True) as (manager, path):
+        for tries in (3, 6):
+            with pytest.raises(PathNotFound, match="no route"):
+                await manager.muxer("cam")
+            assert network.tries == tries
+            started = time.monotonic()
+            with pytest.raises(PathNotFound):  # at once, without a new try
+                await manager.muxer("cam")
+            assert time.monotonic() - started < 0.1
+            assert network.tries == tries
+            await until(lambda: path.state == "idle")
+            assert "no route" in path.reason
+
+
+async def test_viewer_who_comes_while_the_camera_is_let_go() -> None:
+    network = FakeNetwork()
+    options = {"source_on_demand": True, "hls_muxer_close_after": 0.05, "source_on_demand_close_after": 0.05}
+    async with running(network, **options) as (manager, path):
+        first = asyncio.create_task(manager.muxer("cam"))
+        camera = await network.camera()
+        camera.close_takes = 0.3
+        camera.send()
+        await first
+        await until(lambda: path.state == "idle")
+        assert not camera.is_closed
+        again = asyncio.create_task(manager.muxer("cam"))
+        path.enter()
+        second = await network.camera(1)
+        second.send()
+        assert await again is path.muxer
+        await until(lambda: camera.is_closed)
+        assert path._camera is second  # type: ignore[comparison-overlap]
+
+
+# -- losing the camera ----------------------------------------------------
+
+
+async def test_gap_and_back_on_the_same_playlist() -> None:
+    network = FakeNetwork()
+    async with running(network) as (manager, path):
+        camera = await network.camera()
+        camera.send(3)
+        muxer = path.muxer
+        network.answer = ConnectionLost("no route")
+        camera.lose()
+        await until(lambda: path.state == "gap")
+        assert "closed the connection" in path.reason or "no route" in path.reason
+        assert await manager.muxer("cam") is muxer
+        await until(lambda: network.tries >= 6)  # more than three: a playlist that is watched is not given up
+        assert path.state == "gap"
+        network.answer = FakeCamera
+        (await network.camera(1)).send(3)
+        assert path.state == "live"
+        assert path.muxer is muxer
+        assert (await media_playlist(path)).count("#EXT-X-DISCONTINUITY\n") == 1
+        assert camera.is_closed
+
+
+async def test_gap_does_not_last_forever() -> None:
+    network = FakeNetwork()
+    async with running(network, gap_keep_alive=0.1) as (manager, path):
+        camera = await network.camera()
+        camera.send(3)
+        epoch = path.muxer.epoch if path.muxer else ""
+        network.answer = ConnectionLost("no route")
+        camera.lose()
+        await until(lambda: path.state == "failed")
+        with pytest.raises(PathNotFound, match=r"away for 0\.1 s: no route"):
+            await manager.muxer("cam")
+        network.answer = FakeCamera
+        (await network.camera(1)).send(3)
+        assert path.state == "live"
+        assert path.muxer is not None
+        assert path.muxer.epoch != epoch
+
+
+async def test_gap_on_demand_ends_the_tries() -> None:
+    network = FakeNetwork()
+    async with running(network, gap_keep_alive=0.05, source_on_demand=True) as (manager, path):
+        waiting = asyncio.create_task(manager.muxer("cam"))
+        camera = await network.camera()
+        camera.send(3)
+        await waiting
+        network.answer = ConnectionLost("no route")
+        camera.lose()
+        await until(lambda: path.state == "failed")
+        await asyncio.sleep(0.01)
+        tries = network.tries
+        await until(lambda: path.state == "idle")
+        assert network.tries == tries
+
+
+async def test_gap_ends_where_credentials_are_refused() -> None:
+    network = FakeNetwork()
+    async with running(network) as (_, path):
+        camera = await network.camera()
+        camera.send(3)
+        network.answer = AuthenticationError("the camera refuses the credentials")
+        camera.lose()
+        await until(lambda: path.state == "failed")
+        assert network.tries == 3
+
+
+async def test_a_camera_that_flaps_is_not_hammered() -> None:
+    network = FakeNetwork()
+    async with running(network, timing=Timing(try_interval=0.0, gap_backoff=5.0, stable=60.0)) as (_, path):
+        for number in range(3):
+            camera = await network.camera(number)
+            camera.send()
+            camera.lose()
+            await until(lambda: path.state == "gap")
+        pauses = []
+        for _ in range(50):
+            path._failures = 3
+            path._fresh = False
+            pauses.append(path._after_failure(ConnectionLost("no")))
+        assert max(pause or 0.0 for pause in pauses) > 1.0
+
+
+async def test_long_media_forgive_earlier_failures() -> None:
+    network = FakeNetwork()
+    async with running(network, timing=Timing(stable=0.02)) as (_, path):
+        camera = await network.camera()
+        camera.send()
+        path._failures = 9
+        await asyncio.sleep(0.03)
+        camera.lose()
+        await until(lambda: path.state == "gap")
+        assert path._failures == 1
+
+
+async def test_other_tracks_need_a_new_muxer(lines: list[str]) -> None:
+    network = FakeNetwork()
+    async with running(network) as (_, path):
+        camera = await network.camera()
+        camera.send(2)
+        muxer = path.muxer
+        network.answer = lambda: FakeCamera((VIDEO, AUDIO))
+        camera.lose()
+        (await network.camera(1)).send()
+        assert path.state == "live"
+        assert path.muxer is not muxer
+    assert "INF [HLS] [muxer cam] destroyed: the camera's tracks have changed" in lines
+
+
+async def test_media_that_cannot_be_muxed_end_the_connection(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
+    network = FakeNetwork()
+    async with running(network) as (_, path):
+        camera = await network.camera()
+        camera.send()
+        assert path.muxer is not None
+
+        def broken(*_: object, **__: object) -> None:
+            raise ZeroDivisionError("oops")
+
+        monkeypatch.setattr(path.muxer, "write", broken)
+        camera.send(3)  # raises nothing: the tick behind it serves other cameras too
+        await until(lambda: camera.is_closed)
+        await until(lambda: path.state == "gap")
+    assert lines.count("ERR [path cam] [RTSP source] internal error") == 1
+
+
+async def test_an_error_while_stopping_does_not_keep_a_path_alive(lines: list[str]) -> None:
+    network = FakeNetwork()
+    async with running(network) as (manager, path):
+        camera = await network.camera()
+        camera.stats = lambda: 1 / 0  # type: ignore[assignment]
+        task = path._task
+        await manager.close()
+        assert task is not None
+        assert task.done()
+    assert path.state == "idle"
+
+
+async def test_lost_packets_are_logged(lines: list[str]) -> None:
+    network = FakeNetwork()
+    async with running(network):
+        camera = await network.camera()
+        camera.send()
+        camera.lost = 12
+        camera.send()
+        camera.lost = 13
+        camera.send(2)
+    assert [line for line in lines if "lost" in line] == [
+        "WAR [path cam] [RTSP source] 12 RTP packets lost",
+        "WAR [path cam] [RTSP source] 1 RTP packet lost",
+    ]
+
+
+# -- all of them ----------------------------------------------------------
+
+
+async def test_stopping_takes_less_than_two_seconds() -> None:
+    network = FakeNetwork()
+    configs = {f"cam{number}": PathConfig(source=SOURCE) for number in range(5)}
+    manager = PathManager(configs, connect=network.connect, timing=QUICK)
+    manager.start()
+    await until(lambda: len(network.cameras) == 5 and all(camera._take for camera in network.cameras))
+    network.cameras[0].close_takes = 60.0
+    for camera in network.cameras:
+        camera.send()
+    started = time.monotonic()
+    await manager.close()
+    assert time.monotonic() - started < 2.0
+    assert all(camera.is_closed for camera in network.cameras[1:])
+    assert [path.state for path in manager] == ["idle"] * 5
+
+
+async def test_counters_outlive_connections() -> None:
+    network = FakeNetwork()
+    async with running(network) as (_, path):
+        camera = await network.camera()
+        camera.send(3)
+        assert path.inbound_bytes == 600
+        camera.lose()
+        (await network.camera(1)).send(2)
+        assert path.inbound_bytes == 1000
+
+
+# -- viewers --------------------------------------------------------------
+
+
+def test_viewers_are_limited_and_forgotten() -> None:
+    viewers = Viewers(2, 10.0)
+    assert viewers.admit("a", "x", 0.0) == (True, True)
+    assert viewers.admit("a", "x", 1.0) == (True, False)
+    assert viewers.admit("a", "y", 2.0) == (True, True)
+    assert viewers.admit("b", "x", 3.0) == (False, False)
+    assert viewers.admit("a", "x", 9.0) == (True, False)
+    assert viewers.admit("b", "x", 12.5) == (True, True)  # a/y has left
+    assert len(viewers.present(13.0)) == 2
+    assert len({viewer.id for viewer in viewers.present(13.0)}) == 2
+    assert viewers.present(30.0) == []
+
+
+def test_viewers_without_a_limit_are_bounded_all_the_same() -> None:
+    viewers = Viewers(0, 10.0)
+    for number in range(10_100):
+        assert viewers.admit(str(number), "x", 0.0)[0]
+    assert len(viewers) == 10_000
+
+
+async def test_a_place_is_kept_for_three_target_durations() -> None:
+    network = FakeNetwork()
+    async with running(network, max_readers=1, hls_segment_duration=6.0) as (_, path):
+        assert path.viewers.window == 18.0
+        camera = await network.camera()
+        camera.send(15)
+        assert path.admit("a", "x") == (True, True)
+        assert path.admit("b", "x") == (False, False)
+        assert path.viewers.window == 3.0 * (path.muxer.target_duration or 0 if path.muxer else 0)
