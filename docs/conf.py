@@ -9,7 +9,7 @@ from rtspkit._version import __version__
 
 project = "rtspkit"
 author = "The rtspkit developers"
-copyright = author  # noqa: A001
+copyright = author
 release = version = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
