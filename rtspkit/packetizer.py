@@ -1,0 +1,317 @@
+"""Access units -> RTP packets: the sending half of RTP, for the test camera, the tests and the benches.
+
+Strategy: pure functions over bytes. `packetize_h264` (RFC 6184, packetization-mode 1: single NAL unit
+packets, STAP-A, FU-A) and `packetize_aac` (RFC 3640, mode AAC-hbr) give payloads; `rtp_packet` puts the
+header of RFC 3550, 5.1 before one, `interleaved_frame` the four bytes of RFC 2326, 10.12. `RTPSender`
+keeps the little state a sender has. The receiving half lives elsewhere and shares no code with this one,
+so that each is a check on the other.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from rtspkit.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "MAX_PAYLOAD_SIZE",
+    "Payload",
+    "RTPSender",
+    "bye",
+    "interleaved_frame",
+    "ntp_timestamp",
+    "packetize_aac",
+    "packetize_h264",
+    "rtp_packet",
+    "sender_report",
+]
+
+#: Bytes of one RTP payload: leaves room for every header within an Ethernet packet of 1500 bytes.
+MAX_PAYLOAD_SIZE = 1400
+
+STAP_A = 24
+FU_A = 28
+FU_START = 0x80
+FU_END = 0x40
+
+RTCP_SR = 200
+RTCP_SDES = 202
+RTCP_BYE = 203
+
+#: Seconds from 1900 (NTP) to 1970 (Unix).
+NTP_OFFSET = 2_208_988_800
+
+
+class Payload(NamedTuple):
+    """What one RTP packet carries.
+
+    Attributes:
+        data: the payload.
+        marker: the RTP marker bit: the access unit (or the last of several) ends with this packet.
+        first: AAC: index, in the sequence given, of the first access unit that has bytes in here; the
+            packet's timestamp is that unit's. H.264: 0, all packets share one timestamp.
+    """
+
+    data: bytes
+    marker: bool
+    first: int = 0
+
+
+def packetize_h264(
+    nal_units: Sequence[bytes], *, max_size: int = MAX_PAYLOAD_SIZE, aggregate: bool = True
+) -> list[Payload]:
+    """Cut one H.264 access unit into RTP payloads.
+
+    Args:
+        nal_units: the NAL units of the access unit, each with its header byte, without start code.
+        max_size: bytes of the largest payload, 3 or more.
+        aggregate: put consecutive small NAL units together (STAP-A) where they fit.
+
+    Returns:
+        The payloads in order; the last has the marker.
+
+    Raises:
+        LocalProtocolError: an empty NAL unit, a type outside 1-23, or `max_size` under 3.
+    """
+    if max_size < 3:
+        raise LocalProtocolError(f"max_size {max_size} leaves no room for a fragment: use 3 or more")
+    payloads: list[bytes] = []
+    waiting: list[bytes] = []  # small NAL units that may share a STAP-A
+    room = max_size - 1
+
+    def flush() -> None:
+        nonlocal room
+        if len(waiting) == 1:
+            payloads.append(bytes(waiting[0]))
+        elif waiting:
+            payloads.append(stap_a(waiting))
+        waiting.clear()
+        room = max_size - 1
+
+    for nal in nal_units:
+        if not nal or not 1 <= nal[0] & 0x1F <= 23:
+            raise LocalProtocolError(f"not a NAL unit RTP can carry: {bytes(nal[:8]).hex(' ') or 'empty'}")
+        if len(nal) > max_size:
+            flush()
+            payloads += fu_a(nal, max_size)
+            continue
+        if not aggregate or len(nal) + 2 > room or len(nal) > 0xFFFF:
+            flush()
+        waiting.append(nal)
+        room -= len(nal) + 2
+    flush()
+    last = len(payloads) - 1
+    return [Payload(data, i == last) for i, data in enumerate(payloads)]
+
+
+def stap_a(nal_units: Sequence[bytes]) -> bytes:
+    """One STAP-A payload (RFC 6184, 5.7.1): the highest NRI of its members, F if any has it."""
+    forbidden = max(nal[0] & 0x80 for nal in nal_units)
+    nri = max(nal[0] & 0x60 for nal in nal_units)
+    parts = [bytes((forbidden | nri | STAP_A,))]
+    for nal in nal_units:
+        parts += (len(nal).to_bytes(2, "big"), nal)
+    return b"".join(parts)
+
+
+def fu_a(nal: bytes, max_size: int) -> list[bytes]:
+    """One NAL unit as FU-A payloads (RFC 6184, 5.8) of at most `max_size` bytes each."""
+    indicator = (nal[0] & 0xE0) | FU_A
+    kind = nal[0] & 0x1F
+    step = max_size - 2
+    body = memoryview(nal)[1:]
+    payloads = []
+    for at in range(0, len(body), step):
+        flags = (FU_START if at == 0 else 0) | (FU_END if at + step >= len(body) else 0)
+        payloads.append(bytes((indicator, flags | kind)) + body[at : at + step])
+    return payloads
+
+
+def packetize_aac(
+    units: Sequence[bytes],
+    *,
+    max_size: int = MAX_PAYLOAD_SIZE,
+    per_packet: int = 1,
+    size_length: int = 13,
+    index_length: int = 3,
+    index_delta_length: int = 3,
+) -> list[Payload]:
+    """Put AAC access units into RTP payloads (RFC 3640, 3.2; not interleaved).
+
+    Args:
+        units: consecutive raw access units (without ADTS headers).
+        max_size: bytes of the largest payload; a unit that is longer goes out in fragments.
+        per_packet: at most so many whole units in one packet.
+        size_length: bits of AU-size (13 in AAC-hbr, 6 in AAC-lbr).
+        index_length: bits of AU-Index.
+        index_delta_length: bits of AU-Index-delta.
+
+    Raises:
+        LocalProtocolError: an empty unit, one too long for AU-size, or `max_size` without room for a byte.
+    """
+    first_bits = size_length + index_length
+    next_bits = size_length + index_delta_length
+    head = 2 + (first_bits + 7) // 8  # of a packet with one unit
+    if max_size <= head or per_packet < 1:
+        raise LocalProtocolError(f"max_size {max_size} or per_packet {per_packet} leaves no room for an access unit")
+    for unit in units:
+        if not 0 < len(unit) < 1 << size_length:
+            raise LocalProtocolError(f"an AAC access unit of {len(unit)} bytes does not fit {size_length} bits")
+
+    def headers(sizes: Sequence[int]) -> bytes:
+        value = bits = 0
+        for i, size in enumerate(sizes):  # index and index delta are 0: nothing is interleaved
+            width = next_bits if i else first_bits
+            value = value << width | size << (width - size_length)
+            bits += width
+        padding = -bits % 8
+        return struct.pack("!H", bits) + (value << padding).to_bytes((bits + 7) // 8, "big")
+
+    payloads: list[Payload] = []
+    i = 0
+    while i < len(units):
+        if head + len(units[i]) > max_size:
+            room = max_size - head
+            for at in range(0, len(units[i]), room):
+                piece = units[i][at : at + room]
+                payloads.append(Payload(headers((len(units[i]),)) + piece, at + room >= len(units[i]), i))
+            i += 1
+            continue
+        end = i + 1
+        size = len(units[i])
+        while end < len(units) and end - i < per_packet:
+            bits = first_bits + next_bits * (end - i)
+            if 2 + (bits + 7) // 8 + size + len(units[end]) > max_size:
+                break
+            size += len(units[end])
+            end += 1
+        group = units[i:end]
+        payloads.append(Payload(headers([len(unit) for unit in group]) + b"".join(group), True, i))
+        i = end
+    return payloads
+
+
+def rtp_packet(
+    payload: bytes,
+    *,
+    payload_type: int,
+    sequence: int,
+    timestamp: int,
+    ssrc: int,
+    marker: bool = False,
+    csrc: Sequence[int] = (),
+    extension: tuple[int, bytes] | None = None,
+    padding: int = 0,
+) -> bytes:
+    """One RTP packet (RFC 3550, 5.1). Sequence number and timestamp are taken modulo their width.
+
+    Args:
+        payload: what it carries.
+        payload_type: 0-127.
+        sequence: extended sequence number; the low 16 bits are sent.
+        timestamp: extended timestamp; the low 32 bits are sent.
+        ssrc: of the sender.
+        marker: the marker bit.
+        csrc: up to 15 contributing sources.
+        extension: profile and data (a multiple of 4 bytes) of a header extension.
+        padding: bytes of padding behind the payload, 0-255, its last byte saying how many.
+    """
+    first = 0x80 | len(csrc) | (0x10 if extension is not None else 0) | (0x20 if padding else 0)
+    head = struct.pack(
+        "!BBHII", first, payload_type | (0x80 if marker else 0), sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc
+    )
+    if csrc:
+        head += struct.pack(f"!{len(csrc)}I", *csrc)
+    if extension is not None:
+        profile, data = extension
+        if len(data) % 4:
+            raise LocalProtocolError(f"a header extension of {len(data)} bytes: it must be a multiple of 4")
+        head += struct.pack("!HH", profile, len(data) // 4) + data
+    tail = bytes(padding - 1) + bytes((padding,)) if padding else b""
+    return head + payload + tail
+
+
+def interleaved_frame(channel: int, packet: bytes) -> bytes:
+    """One packet as it goes over the RTSP connection (RFC 2326, 10.12): ``$``, channel, length, packet."""
+    return struct.pack("!BBH", 0x24, channel, len(packet)) + packet
+
+
+def ntp_timestamp(unix_seconds: float) -> int:
+    """Unix seconds as the 64-bit fixed-point NTP timestamp of a sender report."""
+    return int((unix_seconds + NTP_OFFSET) * (1 << 32)) & 0xFFFFFFFFFFFFFFFF
+
+
+def sender_report(
+    *, ssrc: int, ntp: int, timestamp: int, packet_count: int, octet_count: int, cname: str = "rtspkit"
+) -> bytes:
+    """A compound RTCP packet: sender report and SDES with the canonical name (RFC 3550, 6.4.1, 6.5)."""
+    report = struct.pack(
+        "!BBHIQIII",
+        0x80,
+        RTCP_SR,
+        6,
+        ssrc,
+        ntp,
+        timestamp & 0xFFFFFFFF,
+        packet_count & 0xFFFFFFFF,
+        octet_count & 0xFFFFFFFF,
+    )
+    name = cname.encode()[:255]
+    item = bytes((1, len(name))) + name
+    item += bytes(4 - len(item) % 4)  # one to four zero bytes end the list
+    return report + struct.pack("!BBHI", 0x81, RTCP_SDES, 1 + len(item) // 4, ssrc) + item
+
+
+def bye(ssrc: int) -> bytes:
+    """An RTCP BYE (RFC 3550, 6.6)."""
+    return struct.pack("!BBHI", 0x81, RTCP_BYE, 1, ssrc)
+
+
+class RTPSender:
+    """The state of one outgoing RTP stream: numbers its packets and counts them for sender reports.
+
+    Attributes:
+        sequence: extended sequence number of the next packet.
+        packet_count: packets so far.
+        octet_count: payload bytes so far.
+    """
+
+    def __init__(self, *, payload_type: int, ssrc: int, sequence: int = 0) -> None:
+        self.payload_type = payload_type
+        self.ssrc = ssrc
+        self.sequence = sequence
+        self.packet_count = 0
+        self.octet_count = 0
+
+    def packets(self, payloads: Iterable[Payload], timestamp: int, duration: int = 0) -> list[bytes]:
+        """The payloads as RTP packets; unit i of AAC has the timestamp ``timestamp + i * duration``."""
+        packets = []
+        for payload in payloads:
+            packets.append(
+                rtp_packet(
+                    payload.data,
+                    payload_type=self.payload_type,
+                    sequence=self.sequence,
+                    timestamp=timestamp + payload.first * duration,
+                    ssrc=self.ssrc,
+                    marker=payload.marker,
+                )
+            )
+            self.sequence += 1
+            self.packet_count += 1
+            self.octet_count += len(payload.data)
+        return packets
+
+    def sender_report(self, *, wall: float, timestamp: int) -> bytes:
+        """An RTCP sender report: at Unix time `wall` the media clock shows `timestamp`."""
+        return sender_report(
+            ssrc=self.ssrc,
+            ntp=ntp_timestamp(wall),
+            timestamp=timestamp,
+            packet_count=self.packet_count,
+            octet_count=self.octet_count,
+        )
