@@ -1,0 +1,299 @@
+"""From access units to fragments: where they are cut, parameter sets, units that are too large."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from rtp_camera import (
+    IDR,
+    LATER_SLICE,
+    OTHER_PPS,
+    OTHER_SPS,
+    PPS,
+    SECOND,
+    SECOND_PPS,
+    SPS,
+    T0,
+    Camera,
+    P,
+    avcc,
+    packets_of,
+    pts,
+)
+
+from rtspkit.limits import Limits
+from rtspkit.media import SAMPLE_SIZE, Fragment, H264Parameters, Track
+from rtspkit.packetizer import (
+    RTPSender,
+    interleaved_frame,
+    packetize_aac,
+    packetize_h264,
+    rtp_packet,
+)
+from rtspkit.rtp import (
+    Receiver,
+    access_units,
+)
+
+# -- fragments --------------------------------------------------------------------------------------------------------
+
+
+def fragment_pts(fragments: list[Fragment]) -> list[list[int]]:
+    return [pts(access_units(fragment)) for fragment in fragments]
+
+
+def test_fragment_is_cut_before_a_sync_sample() -> None:
+    camera = Camera(fragment_duration=10)
+    for i in range(7):
+        camera.picture(IDR if i % 3 == 0 else P, at=i * 0.04)
+    fragments = camera.fragments()
+    assert fragment_pts(fragments) == [[0, 3600, 7200], [10800, 14400, 18000], [21600]]
+    assert [fragment.is_sync for fragment in fragments] == [True] * 3
+    assert [fragment.next_pts for fragment in fragments] == [10800, 21600, None]
+
+
+def test_fragment_is_cut_by_its_duration() -> None:
+    camera = Camera(fragment_duration=0.1)
+    camera.picture(IDR, at=0)
+    for i in range(1, 7):
+        camera.picture(P, at=i * 0.04)
+    fragments = camera.fragments()
+    assert fragment_pts(fragments) == [[0, 3600, 7200], [10800, 14400, 18000], [21600]]
+    assert [fragment.is_sync for fragment in fragments] == [True, False, False]
+    assert [fragment.next_pts for fragment in fragments] == [10800, 21600, None]
+
+
+def test_fragment_is_cut_by_its_size() -> None:
+    camera = Camera(limits=Limits(fragment_size=10_000))
+    camera.picture(IDR, at=0)
+    for i in range(1, 5):
+        camera.picture(P + b"x" * 4000, at=i * 0.04)
+    fragments = camera.fragments()
+    assert fragment_pts(fragments) == [[0, 3600, 7200, 10800], [14400]]
+    assert fragments[0].next_pts is None
+
+
+def test_standing_timestamps_do_not_keep_a_fragment_open() -> None:
+    camera = Camera(fragment_duration=1)
+    for i in range(10):
+        camera.picture(P, at=0, now=i / 2)
+    fragments = camera.fragments()
+    assert [len(run) for run in fragment_pts(fragments)] == [4, 4, 2]
+    assert [fragment.next_pts for fragment in fragments] == [None] * 3
+
+
+def test_audio_does_not_wait_for_video_for_ever() -> None:
+    camera = Camera(audio=True, fragment_duration=1)
+    for i in range(8):
+        camera.sound(b"a", at=i)
+    fragments = camera.fragments()
+    assert [len(run) for run in fragment_pts(fragments)] == [3, 3, 2]
+    assert not any(fragment.is_sync for fragment in fragments)
+
+
+def test_audio_alone_makes_fragments() -> None:
+    receiver = Receiver(fragment_duration=1)
+    receiver.add_track(Track(0, "audio", "aac", 48000), payload_type=97, channels=(0, 1), origin=0)
+    sender = RTPSender(payload_type=97, ssrc=1)
+    for i in range(5):
+        for packet in sender.packets(packetize_aac([b"a"]), 24000 * i):
+            receiver.feed(interleaved_frame(0, packet), T0 + i * SECOND // 2)
+    receiver.finish()
+    fragments = receiver.take_fragments()
+    assert fragment_pts(fragments) == [[0, 24000], [48000, 72000], [96000]]
+    assert all(fragment.is_sync and fragment.next_pts is None for fragment in fragments)
+
+
+def test_sync_with_audio_before_and_behind() -> None:
+    camera = Camera(audio=True, fragment_duration=10)
+    camera.sound(b"a", at=0)
+    for i in range(4):
+        camera.picture(IDR if i % 2 == 0 else P, at=i)
+        camera.sound(b"a", at=i + 0.5)
+    fragments = camera.fragments()
+    assert [[run.track for run in fragment.runs] for fragment in fragments] == [[0, 1], [0, 1]]
+    assert [fragment.is_sync for fragment in fragments] == [True, True]
+    assert fragment_pts(fragments) == [[0, 0, 24000, 90000, 72000], [180000, 120000, 270000, 168000]]
+
+
+def test_fragments_cut_while_an_audio_unit_arrives() -> None:
+    camera = Camera(audio=True, fragment_duration=10)
+    camera.picture(IDR, at=0)
+    camera.sound(b"first", at=0)
+    pieces = camera.audio.packets(packetize_aac([b"second" * 50], max_size=104), 1024)
+    camera.packet(pieces[0], 0.02, channel=2)
+    camera.picture(IDR, at=0.04)
+    for piece in pieces[1:]:
+        camera.packet(piece, 0.05, channel=2)
+    fragments = camera.fragments()
+    assert [[bytes(run.data) for run in fragment.runs] for fragment in fragments] == [
+        [avcc(IDR), b"first"],
+        [avcc(IDR), b"second" * 50],
+    ]
+
+
+def test_audio_unit_cut_short_by_loss_spoils_nothing() -> None:
+    camera = Camera(audio=True, fragment_duration=10)
+    camera.sound(b"first", at=0)
+    pieces = camera.audio.packets(packetize_aac([b"second" * 50], max_size=104), 1024)
+    camera.packet(pieces[0], 0.02, channel=2)
+    camera.audio.sequence += 1
+    camera.sound(b"third", b"fourth", at=0.04)
+    camera.receiver.flush()
+    camera.sound(b"fifth", at=0.1)
+    units = camera.units()
+    assert [unit.data for unit in units] == [b"first", b"third", b"fourth", b"fifth"]
+    assert [unit.damaged for unit in units] == [False, True, False, False]
+
+
+def test_next_audio_unit_of_a_broken_one_is_taken_whole() -> None:
+    camera = Camera(audio=True)
+    pieces = camera.audio.packets(packetize_aac([b"x" * 300], max_size=104), 0)
+    camera.packet(pieces[0], 0, channel=2)
+    camera.audio.sequence -= len(pieces) - 1
+    camera.sound(b"one", b"two", at=1)
+    units = camera.units()
+    assert [unit.data for unit in units] == [b"one", b"two"]
+    assert units[0].damaged
+
+
+def test_fragment_media_outlive_the_receiver_and_cannot_be_written() -> None:
+    camera = Camera()
+    camera.picture(IDR, at=0)
+    (fragment,) = camera.fragments()
+    del camera
+    (run,) = fragment.runs
+    view = memoryview(run.data)
+    assert view.readonly
+    assert len(run.data) == len(view) == len(avcc(IDR))  # type: ignore[arg-type]
+    assert bytes(view) == avcc(IDR)
+    assert len(bytes(run.samples)) == SAMPLE_SIZE
+    assert struct.unpack("=qqII", run.samples) == (0, T0, len(avcc(IDR)), 1)
+
+
+def test_flush_keeps_the_unit_that_arrives() -> None:
+    camera = Camera()
+    camera.picture(IDR, at=0)
+    packets = packets_of(camera, P, at=0.04)
+    for packet in packets[:-1]:
+        camera.packet(packet, 0.04)
+    camera.receiver.flush()
+    assert fragment_pts(camera.fragments(end=False)) == [[0]]
+    camera.receiver.flush()
+    assert camera.fragments(end=False) == []
+    camera.packet(packets[-1], 0.05)
+    assert [unit.data for unit in camera.units()] == [avcc(P)]
+
+
+# -- parameter sets ---------------------------------------------------------------------------------------------------
+
+
+def test_parameter_sets_in_band() -> None:
+    camera = Camera()
+    camera.picture(SPS, PPS, IDR, at=0)
+    (fragment,) = camera.fragments()
+    assert fragment.tracks[0].parameters == H264Parameters(SPS, (PPS,))
+    assert [unit.data for unit in access_units(fragment)] == [avcc(IDR)]
+
+
+def test_changed_parameter_set_begins_a_fragment() -> None:
+    camera = Camera(fragment_duration=10)
+    camera.picture(SPS, PPS, IDR, at=0)
+    camera.picture(P, at=0.04)
+    camera.picture(OTHER_SPS, PPS, IDR, at=0.08)
+    camera.picture(OTHER_SPS, OTHER_PPS, b"\x41\x9a", at=0.12)
+    fragments = camera.fragments()
+    assert fragment_pts(fragments) == [[0, 3600], [7200], [10800]]
+    assert [fragment.tracks[0].parameters for fragment in fragments] == [
+        H264Parameters(SPS, (PPS,)),
+        H264Parameters(OTHER_SPS, (PPS,)),
+        H264Parameters(OTHER_SPS, (OTHER_PPS,)),
+    ]
+    assert [fragment.next_pts for fragment in fragments] == [7200, 10800, None]
+
+
+def test_repeated_parameter_sets_change_nothing() -> None:
+    camera = Camera(fragment_duration=10)
+    for i in range(3):
+        camera.picture(SPS, PPS, SECOND_PPS, IDR, at=i)
+    fragments = camera.fragments()
+    assert len(fragments) == 3
+    assert fragments[0].tracks is fragments[1].tracks is fragments[2].tracks
+    assert fragments[0].tracks[0].parameters == H264Parameters(SPS, (PPS, SECOND_PPS))
+
+
+def test_parameter_sets_in_front_with_the_timestamp_before() -> None:
+    """Reolink: SPS and PPS carry the timestamp of the picture before them."""
+    camera = Camera(fragment_duration=10)
+    camera.picture(SPS, PPS, IDR, at=0)
+    camera.picture(P, at=0.04)
+    camera.picture(OTHER_SPS, at=0.04)
+    camera.picture(PPS, at=0.04)
+    camera.picture(IDR, at=0.08)
+    fragments = camera.fragments()
+    assert fragment_pts(fragments) == [[0, 3600], [7200]]
+    assert fragments[0].next_pts is None  # 3600 would be a lie
+
+
+def test_announced_rubbish_gives_way_to_what_is_sent() -> None:
+    receiver = Receiver()
+    rubbish = H264Parameters(b"\xe9\x00\xf0", (b"\0\0\0\0", b"", b"\x68"))
+    receiver.add_track(Track(0, "video", "h264", 90000, rubbish), payload_type=96, channels=(0, 1))
+    for packet in RTPSender(payload_type=96, ssrc=1).packets(packetize_h264([SPS, PPS, IDR]), 0):
+        receiver.feed(interleaved_frame(0, packet), T0)
+    receiver.finish()
+    (fragment,) = receiver.take_fragments()
+    assert fragment.tracks[0].parameters == H264Parameters(SPS, (PPS,))
+
+
+@pytest.mark.parametrize("broken", [b"\x67", b"\x67\x42\xc0", b"\x68", b"\x68\x00\x00", b"\x67" + b"x" * 2000])
+def test_broken_parameter_sets_are_counted(broken: bytes) -> None:
+    camera = Camera()
+    camera.picture(SPS, PPS, IDR, at=0)
+    camera.picture(broken, IDR, at=1, max_size=60000)
+    fragments = camera.fragments()
+    assert {fragment.tracks[0].parameters for fragment in fragments} == {H264Parameters(SPS, (PPS,))}
+    assert camera.counted().broken == 1
+
+
+# -- units that are too large -----------------------------------------------------------------------------------------
+
+
+def test_unit_over_its_size_is_dropped_and_the_next_one_comes() -> None:
+    camera = Camera(limits=Limits(access_unit_size=1000))
+    camera.picture(IDR, at=0)
+    camera.picture(P + b"x" * 5000, LATER_SLICE, at=0.04, max_size=300)
+    camera.picture(P + b"x" * 5000, LATER_SLICE, at=0.08, max_size=6000)
+    camera.picture(P, at=0.12)
+    units = camera.units()
+    assert [unit.data for unit in units] == [avcc(IDR), avcc(P)]
+    assert [unit.damaged for unit in units] == [False, True]
+    assert camera.counted().broken == 2
+
+
+def test_given_up_unit_does_not_go_on_in_the_one_before() -> None:
+    camera = Camera(limits=Limits(nal_unit_count=2))
+    camera.picture(IDR, at=0)
+    camera.picture(P, LATER_SLICE, LATER_SLICE, at=0.04)
+    camera.picture(LATER_SLICE, at=0.04)
+    camera.picture(P, at=0.08)
+    data = [unit.data for unit in camera.units()]
+    assert data[0] == avcc(IDR)
+    assert data[-1] == avcc(P)
+
+
+@pytest.mark.parametrize("flags", [0x80, 0xC0])
+def test_fragment_that_begins_over_the_limit(flags: int) -> None:
+    """It is given up before anything of it lies anywhere."""
+    camera = Camera(limits=Limits(access_unit_size=100))
+    for i, size in enumerate((50, 200, 200, 10)):
+        camera.packet(
+            rtp_packet(
+                bytes([0x7C, flags | 1]) + b"\x88" * size, payload_type=96, sequence=i, timestamp=i, ssrc=1, marker=True
+            ),
+            i,
+        )
+    assert camera.receiver.error is None
+    assert camera.counted().broken == 2
+    assert [len(unit.data) for unit in camera.units()] == ([55, 15] if flags == 0xC0 else [])
