@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import gzip
 import hashlib
 import importlib.util
 import socket
+import sys
+import termios
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -181,7 +184,7 @@ class _Deadlines:
 
     def pause_writing(self) -> None:
         super().pause_writing()  # type: ignore[misc]
-        self._watch_stall(self.transport.get_write_buffer_size())
+        self._watch_stall(self._unread())
 
     def resume_writing(self) -> None:
         super().resume_writing()  # type: ignore[misc]
@@ -189,13 +192,22 @@ class _Deadlines:
             self._stall_timer.cancel()
             self._stall_timer = None
 
+    def _unread(self) -> int:
+        """Bytes the reader has not acknowledged: our own and the kernel's, which may hold megabytes of them."""
+        own = self.transport.get_write_buffer_size()
+        try:
+            answer = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        except (OSError, AttributeError):
+            return own
+        return own + int.from_bytes(answer, sys.byteorder)
+
     def _watch_stall(self, size: int) -> None:
         if self._stall_timer is not None:
             self._stall_timer.cancel()
         self._stall_timer = self.loop.call_later(STALL_TIME, self._check_stall, size)
 
     def _check_stall(self, before: int) -> None:
-        size = self.transport.get_write_buffer_size()
+        size = self._unread()
         if size >= before:
             self.transport.abort()
         else:

@@ -1,0 +1,210 @@
+"""The control API: its shapes, its pages, and whom it refuses."""
+
+from typing import Any
+
+import httpx
+import pytest
+from test_server_paths import AUDIO, SOURCE, VIDEO, FakeCamera, FakeNetwork, running, until
+
+from rtspkit._version import __version__
+from rtspkit.server.api import create_api
+from rtspkit.server.config import PathConfig
+from rtspkit.server.paths import PathManager
+
+FIELDS = [
+    *("name", "confName", "ready", "readyTime", "available", "availableTime", "online", "onlineTime"),
+    *("source", "tracks", "tracks2", "readers", "inboundBytes", "outboundBytes", "inboundFramesInError"),
+    *("bytesReceived", "bytesSent", "state", "stateReason", "sourceURL"),
+]
+
+
+def client(manager: PathManager, peer: str = "127.0.0.1", **options: Any) -> httpx.AsyncClient:
+    app = create_api(manager, address="127.0.0.1:9997", **options)
+    transport = httpx.ASGITransport(app=app, client=(peer, 1234))  # type: ignore[arg-type]
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:9997")
+
+
+def idle(*names: str) -> PathManager:
+    """Paths that never start."""
+    return PathManager({name: PathConfig(source=SOURCE) for name in names}, connect=FakeNetwork().connect)
+
+
+async def test_a_live_path() -> None:
+    network = FakeNetwork()
+    network.answer = lambda: FakeCamera((VIDEO, AUDIO), ("track 2 (PCMU)",))
+    async with running(network) as (manager, path), client(manager) as api:
+        (await network.camera()).send(3)
+        path.admit("192.0.2.9", "browser")
+        item = (await api.get("/v3/paths/get/cam")).json()
+        assert list(item) == FIELDS
+        assert item["name"] == item["confName"] == "cam"
+        assert item["ready"] is item["available"] is item["online"] is True
+        assert item["readyTime"] == item["availableTime"]
+        assert item["onlineTime"][:2] == "20"
+        assert item["source"] == {"type": "rtspSource", "id": ""}
+        assert item["tracks"] == ["H264", "G711", "MPEG-4 Audio"]
+        assert item["tracks2"] == [
+            {"codec": "H264", "codecProps": {"width": 1280, "height": 720, "profile": "High", "level": "3.1"}},
+            {"codec": "G711", "codecProps": None},
+            {"codec": "MPEG-4 Audio", "codecProps": {"sampleRate": 16000, "channelCount": 1}},
+        ]
+        assert [reader["type"] for reader in item["readers"]] == ["hidden", "hlsSession"]
+        assert item["inboundBytes"] == item["bytesReceived"] == 600
+        assert item["state"] == "live"
+        assert item["stateReason"] == "the camera sends media"
+        assert item["sourceURL"] == "rtsp://admin:***@192.0.2.1/stream1"
+        network.answer = OSError("away")
+        (await network.camera()).lose()
+        await until(lambda: path.state == "gap")
+        item = (await api.get("/v3/paths/get/cam")).json()
+        assert (item["available"], item["online"], item["state"]) == (True, False, "gap")
+        assert item["onlineTime"] is None
+
+
+async def test_a_path_that_does_nothing() -> None:
+    async with client(idle("cam")) as api:
+        item = (await api.get("/v3/paths/get/cam")).json()
+    assert list(item) == FIELDS
+    assert item["ready"] is item["online"] is False
+    assert item["readyTime"] is item["availableTime"] is item["onlineTime"] is None
+    assert item["tracks"] == item["tracks2"] == item["readers"] == []
+
+
+async def test_a_path_without_a_source() -> None:
+    manager = PathManager({"cam": PathConfig()}, connect=FakeNetwork().connect)
+    async with client(manager) as api:
+        assert (await api.get("/v3/paths/get/cam")).json()["source"] is None
+
+
+async def test_names_with_slashes() -> None:
+    async with client(idle("a/b/c")) as api:
+        assert (await api.get("/v3/paths/get/a/b/c")).json()["name"] == "a/b/c"
+        assert (await api.get("/v3/paths/get/a%2Fb%2Fc")).json()["name"] == "a/b/c"
+
+
+async def test_pages() -> None:
+    names = [f"cam{number:03}" for number in range(250)]
+    async with client(idle(*reversed(names))) as api:
+        first = (await api.get("/v3/paths/list")).json()
+        assert list(first) == ["itemCount", "pageCount", "items"]
+        assert (first["itemCount"], first["pageCount"]) == (250, 3)
+        assert [item["name"] for item in first["items"]] == names[:100]
+        last = (await api.get("/v3/paths/list?page=2")).json()
+        assert [item["name"] for item in last["items"]] == names[200:]
+        assert (await api.get("/v3/paths/list?page=3")).json()["items"] == []
+        small = (await api.get("/v3/paths/list?page=1&itemsPerPage=7")).json()
+        assert small["pageCount"] == 36
+        assert [item["name"] for item in small["items"]] == names[7:14]
+
+
+async def test_empty_list() -> None:
+    async with client(idle()) as api:
+        assert (await api.get("/v3/paths/list")).json() == {"itemCount": 0, "pageCount": 0, "items": []}
+
+
+@pytest.mark.parametrize(
+    "query", ["itemsPerPage=0", "itemsPerPage=x", "page=-1", "page=1.5", "page=99999999999999", "page=%D9%A1"]
+)
+async def test_wrong_pages(query: str) -> None:
+    async with client(idle()) as api:
+        reply = await api.get(f"/v3/paths/list?{query}")
+    assert reply.status_code == 400
+    assert list(reply.json()) == ["status", "error"]
+    assert reply.json()["status"] == "error"
+
+
+async def test_info() -> None:
+    async with client(idle()) as api:
+        info = (await api.get("/v3/info")).json()
+    assert list(info) == ["version", "started"]
+    assert info["version"] == __version__
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "error"),
+    [
+        ("GET", "/v3/paths/get/none", 404, "path not found"),
+        ("GET", "/", 404, "not found"),
+        ("GET", "/v3/rtspconns/list", 404, "not found"),
+        ("POST", "/v3/paths/list", 405, "method not allowed"),
+        ("DELETE", "/v3/paths/get/cam", 405, "method not allowed"),
+    ],
+)
+async def test_errors_have_their_shape(method: str, path: str, status: int, error: str) -> None:
+    async with client(idle("cam")) as api:
+        reply = await api.request(method, path)
+    assert reply.status_code == status
+    assert reply.json() == {"status": "error", "error": error}
+    assert reply.headers["cache-control"] == "no-store"
+
+
+async def test_an_error_of_our_own_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = idle("cam")
+    monkeypatch.setattr(manager, "find", lambda name: 1 / 0)
+    app = create_api(manager)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as api:
+        reply = await api.get("/v3/paths/get/cam")
+    assert reply.status_code == 500
+    assert reply.json() == {"status": "error", "error": "internal error"}
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:9997", 200),
+        ("localhost:9997", 200),
+        ("LOCALHOST", 200),
+        ("[::1]:9997", 200),
+        ("127.8.7.6", 200),
+        ("evil.example:9997", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("localhost.evil.example", 403),
+        ("localhost@evil.example", 403),
+        ("192.0.2.1", 403),
+        ("", 403),
+        ("[", 403),
+        ("[::1", 403),
+    ],
+)
+async def test_foreign_hosts_are_refused(host: str, status: int) -> None:
+    async with client(idle()) as api:
+        reply = await api.get("/v3/info", headers={"host": host})
+    assert reply.status_code == status
+    assert (status == 200) == ("version" in reply.json())
+
+
+async def test_two_hosts_are_refused() -> None:
+    async with client(idle()) as api:
+        reply = await api.get("/v3/info", headers=[("host", "localhost"), ("host", "evil.example")])
+    assert reply.status_code == 403
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9997", "https://vms.example.evil"])
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+async def test_foreign_origins_are_refused(origin: str, method: str) -> None:
+    async with client(idle(), allow_origins=["https://vms.example", "*"]) as api:
+        reply = await api.request(method, "/v3/info", headers={"origin": origin})
+    assert reply.status_code == 403
+    assert "access-control-allow-origin" not in reply.headers
+
+
+async def test_allowed_origin() -> None:
+    async with client(idle(), allow_origins=["https://vms.example"]) as api:
+        for method, status in (("GET", 200), ("OPTIONS", 204)):
+            reply = await api.request(method, "/v3/info", headers={"origin": "https://vms.example"})
+            assert reply.status_code == status
+            assert reply.headers["access-control-allow-origin"] == "https://vms.example"
+            assert reply.headers["vary"] == "origin"
+
+
+@pytest.mark.parametrize(
+    ("peer", "status"), [("127.0.0.1", 200), ("::1", 200), ("::ffff:127.0.0.1", 200), ("192.0.2.7", 401)]
+)
+async def test_from_elsewhere_credentials_are_needed(peer: str, status: int) -> None:
+    async with client(idle(), peer) as api:
+        reply = await api.get("/v3/info")
+    assert reply.status_code == status
+    if status == 401:
+        assert reply.headers["www-authenticate"] == 'Basic realm="mediamtx"'
+        assert reply.json()["status"] == "error"

@@ -1,0 +1,317 @@
+"""Listening sockets, the deadlines of a public server, and what stands in front of `HLSApp`; on both HTTP parsers."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from test_server_paths import FakeNetwork, running
+
+from rtspkit.asgi import HLSApp, PathNotFound
+from rtspkit.server import http
+from rtspkit.server.http import Front, Server, bind, loop_factory, split_address
+from rtspkit.server.web import player_page
+
+
+@pytest.fixture(params=["httptools", "h11"])
+def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Each HTTP parser in turn."""
+    name: str = request.param
+    if name == "httptools":
+        pytest.importorskip("httptools")
+    else:
+        monkeypatch.setattr(http.importlib.util, "find_spec", lambda _: None)
+    http._protocol.cache_clear()
+    yield name
+    http._protocol.cache_clear()
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Any) -> AsyncIterator[Server]:
+    server = Server(app, bind("127.0.0.1:0"))
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def read_all(reader: asyncio.StreamReader) -> bytes:
+    with contextlib.suppress(ConnectionError):
+        return await asyncio.wait_for(reader.read(), 5)
+    return b""
+
+
+# -- sockets --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (":8888", ("", 8888)),
+        ("127.0.0.1:1", ("127.0.0.1", 1)),
+        ("[::1]:2", ("::1", 2)),
+        ("cam.local:3", ("cam.local", 3)),
+    ],
+)
+def test_split_address(text: str, expected: tuple[str, int]) -> None:
+    assert split_address(text) == expected
+
+
+def test_no_host_means_every_interface() -> None:
+    with bind(":0") as sock:
+        port = sock.getsockname()[1]
+        for host in ("127.0.0.1", "127.3.2.1", "::1"):
+            with contextlib.suppress(OSError) if ":" in host else contextlib.nullcontext():
+                socket.create_connection((host, port), 1).close()
+
+
+def test_machine_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = http._listen
+
+    def listen(family: int, target: Any) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "no")
+        return real(family, target)
+
+    monkeypatch.setattr(http, "_listen", listen)
+    with bind(":0") as sock:
+        assert sock.getsockname()[0] == "0.0.0.0"
+
+
+def test_port_in_use() -> None:
+    with bind("127.0.0.1:0") as sock:
+        port = sock.getsockname()[1]
+        for address in (f"127.0.0.1:{port}", f":{port}"):
+            with pytest.raises(OSError, match=f"port {port} is in use by another program"):
+                bind(address)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1:0", "no-such-host.invalid:0"])
+def test_address_of_somebody_else(address: str) -> None:
+    with pytest.raises(OSError, match="no address of this machine"):
+        bind(address)
+
+
+# -- deadlines ------------------------------------------------------------
+
+
+async def test_answers(parser: str) -> None:
+    async with serving(hello) as server, httpx.AsyncClient() as client:
+        for _ in range(3):
+            reply = await client.get(f"http://127.0.0.1:{server.port}/")
+            assert reply.text == "hello"
+            assert "server" not in reply.headers
+            assert reply.headers["date"].endswith("GMT")
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET / HTTP/1.1\r\nHost: x\r\n", b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /"]
+)
+async def test_slow_headers_end_the_connection(parser: str, head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "HEADER_TIME", 0.3)
+    async with serving(hello) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(head)
+        started = time.monotonic()
+        closed = asyncio.create_task(read_all(reader))
+        for _ in range(20):  # a byte now and then buys no time
+            if closed.done():
+                break
+            writer.write(b"x")
+            await asyncio.sleep(0.05)
+        await closed
+        assert 0.2 < time.monotonic() - started < 0.8
+        writer.close()
+
+
+async def test_silent_connections_end(parser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "IDLE_TIME", 0.2)
+    async with serving(hello) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        started = time.monotonic()
+        assert await read_all(reader) == b""
+        assert time.monotonic() - started < 1.0
+        writer.close()
+
+
+@pytest.mark.parametrize("part", [b"GET /" + b"x" * 20_000, b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 4000])
+async def test_endless_headers_are_refused(parser: str, part: bytes) -> None:
+    async with serving(hello) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(part)
+        reply = await read_all(reader)
+        assert reply == b"" or reply.split(b" ")[1] in (b"431", b"400")
+        writer.close()
+
+
+async def test_reader_who_does_not_read_is_cut_off(parser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "STALL_TIME", 0.2)
+    ended = asyncio.Event()
+
+    async def big(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            for _ in range(200):
+                await send({"type": "http.response.body", "body": bytes(1 << 20), "more_body": True})
+        finally:
+            ended.set()
+
+    async with serving(big) as server:
+        loop = asyncio.get_running_loop()
+        with socket.create_connection(("127.0.0.1", server.port)) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.wait_for(ended.wait(), 3)
+            assert loop.is_running()
+
+
+async def test_reader_who_reads_slowly_is_not(parser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "STALL_TIME", 0.2)
+
+    async def big(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"12000000")]})
+        for number in range(12):
+            await send({"type": "http.response.body", "body": bytes(1_000_000), "more_body": number < 11})
+
+    async with serving(big) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1 << 16)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        got, started = 0, time.monotonic()
+        while got < 12_000_000:
+            data = await reader.read(500_000)
+            assert data, "cut off"
+            got += len(data)
+            if time.monotonic() - started < 1.0:
+                await asyncio.sleep(0.05)
+        assert got == 12_000_000
+        writer.close()
+
+
+async def test_closing_does_not_wait_for_viewers(parser: str) -> None:
+    async def forever(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(60)
+
+    async with serving(forever) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.sleep(0.05)
+        started = time.monotonic()
+        await server.close()
+        assert time.monotonic() - started < 1.0
+        await read_all(reader)
+        writer.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", server.port)
+
+
+def test_loop_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert loop_factory() is None
+
+
+# -- the front ------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def front(network: FakeNetwork, **options: Any) -> AsyncIterator[tuple[Any, Any, httpx.AsyncClient]]:
+    async with running(network, **options) as (manager, path):
+
+        def page(name: str) -> bytes:
+            if manager.find(name) is None:
+                raise PathNotFound("no")
+            return player_page(name)
+
+        app = Front(HLSApp(manager, player_page=page, hold=0.3), manager)
+        transport = httpx.ASGITransport(app=app, client=("192.0.2.8", 1))  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            yield path, network, client
+
+
+async def test_pages_and_their_files() -> None:
+    async with front(FakeNetwork()) as (path, _, client):
+        page = await client.get("/cam/")
+        assert page.status_code == 200
+        assert "script-src 'self'" in page.headers["content-security-policy"]
+        assert page.headers["x-content-type-options"] == "nosniff"
+        assert (await client.get("/cam")).headers["location"] == "./cam/"
+        index = await client.get("/")
+        assert 'href="./cam/"' in index.text
+        for name in ("hls.min.js", "player.js", "player.css"):
+            for folder in ("", "/cam"):
+                reply = await client.get(f"{folder}/{name}", headers={"accept-encoding": "identity"})
+                assert reply.status_code == 200
+                packed = await client.get(f"{folder}/{name}", headers={"accept-encoding": "gzip"})
+                assert packed.headers["content-encoding"] == "gzip"
+                assert packed.content == reply.content
+                assert int(packed.headers["content-length"]) < len(reply.content)
+                etag = reply.headers["etag"]
+                again = await client.get(f"{folder}/{name}", headers={"if-none-match": etag})
+                assert (again.status_code, again.content) == (304, b"")
+                head = await client.head(f"{folder}/{name}", headers={"accept-encoding": "identity"})
+                assert (head.content, head.headers["content-length"]) == (b"", str(len(reply.content)))
+        assert (await client.get("/none/player.js")).status_code == 404
+        assert (await client.get("/cam/none.js")).status_code == 404
+        assert path.outbound_bytes > 0
+
+
+async def test_playlists_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    network = FakeNetwork()
+    async with front(network) as (path, _, client):
+        camera = await network.camera()
+        camera.send(4)
+        for agent in ("a", "b", "a"):
+            assert (await client.get("/cam/stream.m3u8", headers={"user-agent": agent})).status_code == 200
+        assert len(path.viewers) == 2
+        playlist = await client.get("/cam/stream.m3u8")
+        assert "public" not in playlist.headers["cache-control"]
+        name = next(line for line in playlist.text.splitlines() if "seg_" in line)
+        before = path.outbound_bytes
+        segment = await client.get(f"/cam/{name}")
+        assert segment.headers["cache-control"] == "public, max-age=3600, immutable"
+        assert path.outbound_bytes == before + len(segment.content)
+
+
+async def test_limit_of_readers() -> None:
+    network = FakeNetwork()
+    async with front(network, max_readers=2) as (path, _, client):
+        camera = await network.camera()
+        camera.send(4)
+        for agent, status in (("a", 200), ("b", 200), ("c", 503), ("a", 200)):
+            reply = await client.get("/cam/stream.m3u8", headers={"user-agent": agent})
+            assert reply.status_code == status
+            if status == 200:
+                assert reply.headers.get_list("cache-control") == ["private, no-store"]
+            else:
+                assert reply.headers["retry-after"] == "1"
+                assert reply.headers["cache-control"] == "max-age=1"
+        name = next(
+            line
+            for line in (await client.get("/cam/stream.m3u8", headers={"user-agent": "b"})).text.splitlines()
+            if "seg_" in line
+        )
+        segment = await client.get(f"/cam/{name}")
+        assert segment.headers.get_list("cache-control") == ["private, max-age=3600, immutable"]
+        assert path._requests == 0
+
+
+async def test_not_ready_and_not_there() -> None:
+    network = FakeNetwork()
+    network.answer = None
+    async with front(network) as (path, _, client):
+        reply = await client.get("/cam/index.m3u8")
+        assert reply.status_code == 503
+        assert reply.headers["retry-after"] == "1"
+        assert (await client.get("/none/index.m3u8")).status_code == 404
+        assert path._requests == 0
