@@ -428,11 +428,11 @@ def _range(headers: Mapping[bytes, bytes], etag: bytes, size: int) -> tuple[int,
 
 
 def _takes_gzip(value: bytes | None) -> bool:
-    if value is None or b"gzip" not in value:
+    if value is None:
         return False
-    for coding in value.split(b","):
+    for coding in value.lower().split(b","):
         name, _, weight = coding.partition(b";")
-        if name.strip().lower() == b"gzip":
+        if name.strip() == b"gzip":
             return not re.fullmatch(rb"\s*q\s*=\s*0(?:\.0*)?\s*", weight)
     return False
 

@@ -87,7 +87,7 @@ def test_the_window_slides_and_what_left_stays_for_its_own_duration() -> None:
     feed(muxer, source, 1)
     assert status(muxer, 0) == 404
     assert status(muxer, 1) == 200
-    assert status(muxer, 7) == 404  # not closed yet
+    assert status(muxer, 8) == 404  # not closed yet
 
 
 def test_the_list_never_falls_under_three_target_durations() -> None:
