@@ -31,6 +31,11 @@ class StartError(Exception):
     """The gateway cannot start; the message is one line: what is wrong and what to do."""
 
 
+def _announce(name: str, address: str, server: Server) -> None:
+    host = address.rpartition(":")[0]
+    logger(name).info("started with listener on %s:%d (TCP/HTTP)", host, server.port)
+
+
 class Gateway:
     """A running gateway: ``async with Gateway(config) as gateway: …``.
 
@@ -79,12 +84,12 @@ class Gateway:
         except OSError as error:
             raise StartError(
                 f"[HLS] cannot listen on {config.hls_address}: {error.strerror}; "
-                "stop that program, or choose another one with hlsAddress (MTX_HLSADDRESS=:8889)"
+                "choose another address with hlsAddress, for example MTX_HLSADDRESS=:8889"
             ) from None
         app = HLSApp(self.paths, allow_origin=config.hls_allow_origins, player_page=self._page)
         self.hls = Server(Front(app, self.paths), sock)
         await self.hls.start()
-        logger("HLS").info("started with listener on %s (TCP/HTTP)", config.hls_address)
+        _announce("HLS", config.hls_address, self.hls)
 
     def _page(self, path: str) -> bytes:
         if self.paths.find(path) is None:
@@ -101,13 +106,11 @@ class Gateway:
             if not {"api", "apiAddress"} & config.explicit:  # nobody has asked for it
                 log.warning("%s; going on without the API (apiAddress chooses another address)", text)
                 return
-            raise StartError(
-                f"[API] {text}; stop that program, choose another one with apiAddress, or set 'api: no'"
-            ) from None
+            raise StartError(f"[API] {text}; choose another address with apiAddress, or set 'api: no'") from None
         app = create_api(self.paths, address=config.api_address, allow_origins=config.api_allow_origins)
         self.api = Server(app, sock)
         await self.api.start()
-        log.info("started with listener on %s (TCP/HTTP)", config.api_address)
+        _announce("API", config.api_address, self.api)
 
     async def close(self) -> None:
         """Stops: TEARDOWN to every camera, listeners closed. Within two seconds."""
