@@ -348,6 +348,7 @@ class Camera:
             await self._until_ended()
         finally:
             ticker.remove(receiver)
+            self._finish()
             self._release()
 
     async def __aiter__(self) -> AsyncIterator[AccessUnit]:
@@ -387,6 +388,9 @@ class Camera:
                 while units:
                     yield units.popleft()
                 if self._ended.done():
+                    self._finish()
+                    while units:
+                        yield units.popleft()
                     self._ended.result()
                     return
                 if paused:
@@ -435,13 +439,7 @@ class Camera:
         receiver = self._receiver
         if self._ended is None or self._ended.done():
             return
-        over = receiver.eof or receiver.os_error != 0 or receiver.error is not None
-        if over:
-            receiver.finish()
-        for fragment in receiver.take_fragments():
-            self.tracks = fragment.tracks
-            if self._on_fragment is not None:
-                self._on_fragment(fragment)
+        self._hand_over()
         try:
             for message in receiver.take_messages():
                 self._connection.receive_data(message, time.monotonic())
@@ -457,6 +455,17 @@ class Camera:
             self._end(ConnectionLost(f"{self.url.address} dropped the connection: {os.strerror(receiver.os_error)}"))
         elif receiver.eof:
             self._end(ConnectionLost(f"{self.url.address} closed the connection"))
+
+    def _hand_over(self) -> None:
+        for fragment in self._receiver.take_fragments():
+            self.tracks = fragment.tracks
+            if self._on_fragment is not None:
+                self._on_fragment(fragment)
+
+    def _finish(self) -> None:
+        """The stream has ended, whatever the reason: what has arrived is handed over."""
+        self._receiver.finish()
+        self._hand_over()
 
     def _take_events(self) -> None:
         while (event := self._connection.next_event()) is not None:

@@ -1,0 +1,362 @@
+"""The asyncio shell against a scripted camera: what it asks, what it survives, what it says when it cannot."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from fakecamera import FakeCamera
+
+import rtspkit
+from rtspkit.client import Camera, CameraOptions, connect
+from rtspkit.limits import DEFAULT_LIMITS, Limits
+from rtspkit.media import Fragment
+from rtspkit.ticker import Ticker
+
+QUICK = replace(DEFAULT_LIMITS, connect_timeout=0.4, reply_timeout=0.4, media_timeout=0.6)
+
+
+@pytest.fixture
+async def camera() -> AsyncIterator[FakeCamera]:
+    async with FakeCamera() as made:
+        assert isinstance(made, FakeCamera)
+        yield made
+
+
+async def collect(session: Camera, seconds: float) -> list[Fragment]:
+    """What a camera streams within that time."""
+    fragments: list[Fragment] = []
+
+    async def stop() -> None:
+        await asyncio.sleep(seconds)
+        await session.close()
+
+    stopping = asyncio.ensure_future(stop())
+    try:
+        await session.stream(fragments.append)
+    finally:
+        await stopping
+    return fragments
+
+
+def options(limits: Limits = QUICK, **changes: float) -> CameraOptions:
+    return CameraOptions(limits=replace(limits, **changes) if changes else limits)
+
+
+# -- the conversation ---------------------------------------------------------
+
+
+async def test_the_whole_conversation(camera: FakeCamera) -> None:
+    session = await connect(camera.url)
+    assert [track.codec for track in session.tracks] == ["h264", "aac"]
+    await collect(session, 0.3)
+    assert camera.methods() == ["OPTIONS", "DESCRIBE", "SETUP", "SETUP", "PLAY", "TEARDOWN"]
+    setups = [seen for seen in camera.requests if seen.method == "SETUP"]
+    assert [seen.headers["transport"] for seen in setups] == [
+        "RTP/AVP/TCP;unicast;interleaved=0-1",
+        "RTP/AVP/TCP;unicast;interleaved=2-3",
+    ]
+    assert camera.requests[4].headers["range"] == "npt=0.000-"
+    assert [seen.headers["cseq"] for seen in camera.requests] == [str(n + 1) for n in range(6)]
+    assert len({seen.headers.get("session") for seen in camera.requests[3:]}) == 1
+
+
+async def test_fragments_come_with_both_tracks_and_a_common_time(camera: FakeCamera) -> None:
+    fragments = await collect(await connect(camera.url), 2.5)
+    assert len(fragments) >= 2
+    assert all(fragment.is_sync for fragment in fragments)  # the clip has a sync sample every second
+    assert [run.track for run in fragments[0].runs] == [0, 1]
+    units = [unit for fragment in fragments for unit in rtspkit.rtp.access_units(fragment)]
+    for kind in ("video", "audio"):
+        first = next(unit for unit in units if unit.track.kind == kind)
+        assert 0 <= first.pts / first.track.clock_rate < 0.2
+
+
+async def test_units_are_those_that_were_sent(camera: FakeCamera) -> None:
+    seen: list[bytes] = []
+    async with asyncio.timeout(10), rtspkit.open(camera.url) as reader:
+        async for unit in reader:
+            if unit.track.kind == "video":
+                seen.append(unit.data)
+            if len(seen) == 30:
+                break
+    sent = [
+        b"".join(len(nal).to_bytes(4, "big") + nal for nal in unit if nal[0] & 0x1F not in {7, 8, 9})
+        for unit in camera.clip.tracks[0].units
+    ]
+    start = sent.index(seen[0])
+    assert start % 25 == 0  # it begins with a sync sample
+    assert seen == [sent[(start + number) % len(sent)] for number in range(30)]
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_camera_that_hangs_up_is_lost(camera: FakeCamera, reset: bool) -> None:
+    camera.close_after, camera.reset = 40, reset
+    session = await connect(camera.url)
+    fragments: list[Fragment] = []
+    with pytest.raises(rtspkit.ConnectionLost, match=str(camera.port)):
+        await asyncio.wait_for(session.stream(fragments.append), 10)
+    assert fragments  # what had come is not lost with it
+    await session.close()
+    with pytest.raises(rtspkit.ConnectionLost, match="closed"):
+        await session.stream(fragments.append)
+
+
+async def test_iteration_ends_with_the_same_error(camera: FakeCamera) -> None:
+    camera.close_after = 20
+    units = []
+
+    async def read() -> None:
+        async with rtspkit.open(camera.url) as reader:
+            async for unit in reader:
+                units.append(unit)  # noqa: PERF401
+
+    with pytest.raises(rtspkit.ConnectionLost):
+        await read()
+    assert len(units) >= 19
+
+
+async def test_open_reconnects_when_asked_to(camera: FakeCamera) -> None:
+    camera.close_after = 20
+    breaks = 0
+    async with asyncio.timeout(20), rtspkit.open(camera.url, reconnect=True) as reader:
+        async for unit in reader:
+            breaks += unit.discontinuity
+            if breaks == 2:
+                break
+    assert camera.connections == 3
+
+
+async def test_media_silence_is_noticed(camera: FakeCamera) -> None:
+    session = await connect(camera.url, options=options())
+    camera.mute = True
+    started = time.monotonic()
+    with pytest.raises(rtspkit.TimeoutExceeded, match="no media"):
+        await asyncio.wait_for(session.stream(lambda _: None), 10)
+    assert time.monotonic() - started >= 0.5
+    await session.close()
+    assert camera.methods()[-1] == "TEARDOWN"  # a silent camera is told, too
+
+
+async def test_rtcp_alone_is_no_media(camera: FakeCamera) -> None:
+    """Sender reports go on while RTP has stopped (R06)."""
+    session = await connect(camera.url, options=options())
+    camera.mute = True
+    with pytest.raises(rtspkit.TimeoutExceeded):
+        await asyncio.wait_for(session.stream(lambda _: None), 5)
+    await session.close()
+
+
+# -- keep-alive ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("public", "method"),
+    [("OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN", "GET_PARAMETER"), ("OPTIONS, DESCRIBE", "OPTIONS")],
+)
+async def test_keep_alive_as_public_and_the_timeout_say(camera: FakeCamera, public: str, method: str) -> None:
+    camera.public, camera.session_timeout = public, 1
+    session = await connect(camera.url)
+    streaming = asyncio.ensure_future(session.stream(lambda _: None))
+    before = camera.methods().count(method)
+    await camera.wait_for(method, before + 2)
+    await session.close()
+    await streaming
+
+
+async def test_an_unanswered_keep_alive_ends_nothing(camera: FakeCamera) -> None:
+    camera.session_timeout = 1
+    session = await connect(camera.url, options=options(media_timeout=5))
+    camera.silent_on = frozenset({"GET_PARAMETER"})
+    fragments = await collect(session, 2.2)
+    assert len(fragments) >= 2
+    assert "OPTIONS" in camera.methods()[5:]  # it tries the other one
+
+
+async def test_a_request_from_the_camera_is_answered(camera: FakeCamera) -> None:
+    camera.ask = b"OPTIONS * RTSP/1.0\r\nCSeq: 77\r\n\r\n"
+    fragments = await collect(await connect(camera.url), 1.5)
+    assert fragments
+    assert fragments[0].runs[0].track == 0
+
+
+async def test_junk_between_frames_and_strange_channels_do_no_harm(camera: FakeCamera) -> None:
+    camera.before_frames = b"\r\n"
+    camera.extra_frames = [(9, b"\x80" * 500)]
+    session = await connect(camera.url)
+    fragments = await collect(session, 1.5)
+    stats = session.stats()
+    assert fragments
+    assert stats.unknown_bytes > 5000
+    assert stats.packets_lost == stats.errors == 0
+
+
+# -- credentials --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("auth", "algorithm"), [("basic", "MD5"), ("digest", "MD5"), ("digest", "SHA-256")])
+async def test_credentials(camera: FakeCamera, auth: str, algorithm: str) -> None:
+    camera.auth, camera.algorithm = auth, algorithm
+    camera.password = "p@s:s/w?o#r%d"
+    url = camera.url.replace("rtsp://", "rtsp://admin:p%40s%3As%2Fw%3Fo%23r%25d@")
+    fragments = await collect(await connect(url), 1.2)
+    assert fragments
+    assert not any("p@s" in seen.uri or "p%40s" in seen.uri for seen in camera.requests)
+
+
+async def test_a_nonce_that_goes_stale_is_renewed(camera: FakeCamera) -> None:
+    camera.auth, camera.nonce_life, camera.session_timeout = "digest", 3, 1
+    session = await connect(camera.url_with_credentials)
+    fragments = await collect(session, 2.2)
+    assert len(fragments) >= 2
+    assert camera.methods()[-1] == "TEARDOWN"
+
+
+async def test_wrong_credentials_are_not_repeated(camera: FakeCamera) -> None:
+    camera.auth = "digest"
+    url = camera.url.replace("rtsp://", "rtsp://admin:geheim@")
+    with pytest.raises(rtspkit.AuthenticationError, match="refuses the user name or the password") as caught:
+        await connect(url)
+    assert "geheim" not in f"{caught.value}{caught.value!r}"
+    assert sum("authorization" in seen.headers for seen in camera.requests) == 1
+
+
+async def test_missing_credentials_are_named(camera: FakeCamera) -> None:
+    camera.auth = "basic"
+    with pytest.raises(rtspkit.AuthenticationError, match="the URL has none"):
+        await connect(camera.url)
+
+
+async def test_credentials_do_not_follow_a_redirect_to_another_host(camera: FakeCamera) -> None:
+    async with FakeCamera() as other:
+        camera.auth, camera.redirect = "basic", other.url
+        session = await connect(camera.url_with_credentials)
+        await session.close()
+        assert any("authorization" in seen.headers for seen in camera.requests)
+        assert other.requests
+        assert not any("authorization" in seen.headers for seen in other.requests)
+
+
+async def test_a_redirect_loop_ends(camera: FakeCamera) -> None:
+    camera.redirect = camera.url
+    with pytest.raises(rtspkit.ResponseError, match="redirects more than 3 times"):
+        await connect(camera.url)
+    assert camera.methods().count("DESCRIBE") == 4
+
+
+# -- cameras that cannot be used ----------------------------------------------
+
+
+async def test_a_refused_connection() -> None:
+    with socket.socket() as sock:  # bound, not listening
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        with pytest.raises(rtspkit.ConnectionLost, match=f"127.0.0.1:{port} cannot be reached: .*refused"):
+            await connect(f"rtsp://127.0.0.1:{port}/x")
+
+
+async def test_a_name_that_is_not_known() -> None:
+    with pytest.raises(rtspkit.ConnectionLost, match=r"no-such-host\.invalid"):
+        await connect("rtsp://no-such-host.invalid/x")
+
+
+async def test_a_camera_that_accepts_and_never_answers(camera: FakeCamera) -> None:
+    camera.silent = True
+    with pytest.raises(rtspkit.TimeoutExceeded, match=r"did not answer OPTIONS within 0\.4 s"):
+        await connect(camera.url, options=options())
+
+
+async def test_a_byte_now_and_then_does_not_extend_the_time(camera: FakeCamera) -> None:
+    camera.drip = 0.1
+    with pytest.raises(rtspkit.TimeoutExceeded, match="OPTIONS"):
+        await asyncio.wait_for(connect(camera.url, options=options()), 3)
+
+
+async def test_nonsense_for_an_answer(camera: FakeCamera) -> None:
+    camera.garbage = {"DESCRIBE": b"\x00\x01\x02" * 40000}
+    with pytest.raises(rtspkit.RemoteProtocolError):
+        await connect(camera.url, options=options())
+
+
+async def test_a_description_with_nothing_usable(camera: FakeCamera) -> None:
+    camera.sdp = b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 26\r\na=control:x\r\n"
+    with pytest.raises(rtspkit.UnsupportedError, match=r"(?i)jpeg"):
+        await connect(camera.url)
+    assert "SETUP" not in camera.methods()
+
+
+async def test_a_refusal_has_the_cameras_words(camera: FakeCamera) -> None:
+    camera.refuse = {"DESCRIBE": (404, "Stream Not Found")}
+    with pytest.raises(rtspkit.ResponseError, match="refuses DESCRIBE: 404 Stream Not Found"):
+        await connect(camera.url)
+
+
+async def test_one_refused_track_does_not_cost_the_other(camera: FakeCamera) -> None:
+    refused = 0
+
+    def refuse_audio(seen: object) -> None:
+        nonlocal refused
+        method, uri = seen.method, seen.uri  # type: ignore[attr-defined]
+        camera.refuse = {"SETUP": (459, "Aggregate Operation Not Allowed")} if uri.endswith("trackID=1") else {}
+        refused += method == "SETUP" and bool(camera.refuse)
+
+    camera.on_request = refuse_audio
+    session = await connect(camera.url)
+    assert refused == 1
+    assert [track.kind for track in session.tracks] == ["video"]
+    assert session.skipped == ("track 2 (aac, refused by the camera)",)
+    assert await collect(session, 1.3)
+
+
+async def test_close_is_quick_where_teardown_is_not_answered(camera: FakeCamera) -> None:
+    camera.silent_on = frozenset({"TEARDOWN"})
+    session = await connect(camera.url)
+    started = time.monotonic()
+    await session.close()
+    await session.close()  # again does no harm
+    assert time.monotonic() - started < 1
+    assert camera.methods().count("TEARDOWN") == 1
+
+
+async def test_cancelled_while_connecting_leaves_no_socket(camera: FakeCamera) -> None:
+    camera.silent = True
+    connecting = asyncio.ensure_future(connect(camera.url))
+    await camera.wait_for("OPTIONS")
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    async with asyncio.timeout(2):
+        while camera.clients:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_many_cameras_share_a_tick(camera: FakeCamera) -> None:
+    ticker = Ticker(0.05)
+    async with FakeCamera() as second, FakeCamera() as bad:
+        bad.close_after = 10
+        sessions = [await connect(one.url, ticker=ticker) for one in (camera, bad, second)]
+        healthy = [asyncio.ensure_future(collect(session, 2.2)) for session in (sessions[0], sessions[2])]
+        with pytest.raises(rtspkit.ConnectionLost):
+            await sessions[1].stream(lambda _: None)
+        await sessions[1].close()
+        for fragments in await asyncio.gather(*healthy):
+            assert len(fragments) >= 2
+    assert len(ticker) == 0
+
+
+async def test_a_slow_reader_holds_the_camera_back_and_loses_nothing(camera: FakeCamera) -> None:
+    """The queue is bounded; what does not fit stays in TCP."""
+    count, last = 0, None
+    async with asyncio.timeout(30), rtspkit.open(camera.url) as reader:
+        async for unit in reader:
+            if unit.track.kind != "video":
+                continue
+            if count == 5:
+                await asyncio.sleep(1.5)
+            if last is not None:
+                assert unit.pts == last + 3600
+            last, count = unit.pts, count + 1
+            if count == 60:
+                break
