@@ -20,9 +20,9 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memchr, memcmp, memcpy, memmove
+from libc.string cimport memchr, memcmp, memcpy
 
 from rtspkit._wire cimport SAMPLE_DAMAGED, SAMPLE_SYNC, Sample, get_u16, get_u32, put_u32
 
@@ -30,7 +30,7 @@ from dataclasses import replace as _replace
 
 from rtspkit.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
 from rtspkit.limits import DEFAULT_LIMITS
-from rtspkit.media import AACParameters, Fragment, H264Parameters, Run, Track
+from rtspkit.media import Fragment, H264Parameters, Run
 
 cdef extern from "<sys/socket.h>" nogil:
     enum:
@@ -995,13 +995,14 @@ cdef class Drain:
         cdef Receiver receiver
         cdef ssize_t count
         cdef size_t total
-        cdef int rounds, fd, number
+        cdef int _round, fd, number
         check_time(now)
         ready = []
         self.fullest = 0
-        for receiver in receivers:
+        for each in receivers:
+            receiver = <Receiver?>each
             total = 0
-            for rounds in range(DRAIN_ROUNDS):
+            for _round in range(DRAIN_ROUNDS):
                 if receiver.fd < 0 or receiver.eof or receiver.os_error or receiver.error is not None:
                     break
                 fd = receiver.fd

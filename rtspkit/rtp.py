@@ -29,6 +29,7 @@ __all__ = [
     "parse_packet",
     "parse_rtcp",
     "receiver_report",
+    "statistics",
 ]
 
 SAMPLE = struct.Struct("=qqII")

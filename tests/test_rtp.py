@@ -335,3 +335,9 @@ def test_drain_without_socket_and_without_room() -> None:
 def test_same_names() -> None:
     assert Receiver is _rtp.Receiver
     assert Drain is _rtp.Drain
+
+
+@pytest.mark.parametrize("wrong", [None, 3])
+def test_drain_takes_receivers_only(wrong: Any) -> None:
+    with pytest.raises(TypeError):
+        Drain().drain([wrong], T0)
