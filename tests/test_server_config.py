@@ -74,6 +74,11 @@ def test_seed_buffer_settings_load_with_a_warning_each() -> None:
     assert about[1].startswith("config.yml:19: 'writeQueueSize' has no effect")
 
 
+def test_segments_of_less_than_a_second_are_not_made() -> None:
+    (warning,) = read("hlsSegmentDuration: 500ms\npaths: {cam: }\n").warnings
+    assert warning.startswith("config.yml:1: 'hlsSegmentDuration' counts as 1s")
+
+
 def test_password_is_in_no_repr() -> None:
     config = read(SEED)
     assert "password" not in repr(config)

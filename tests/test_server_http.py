@@ -314,4 +314,8 @@ async def test_not_ready_and_not_there() -> None:
         assert reply.status_code == 503
         assert reply.headers["retry-after"] == "1"
         assert (await client.get("/none/index.m3u8")).status_code == 404
+        started = time.monotonic()
+        old = await client.get("/cam/0123456789abcdef/seg_7.mp4")
+        assert (old.status_code, old.headers["retry-after"]) == (503, "1")
+        assert time.monotonic() - started < 0.2  # it is not held
         assert path._requests == 0

@@ -133,4 +133,4 @@ def test_uvicorn_speaks_through_us(stdout: Stdout) -> None:
     uvicorn.info("Started server process")
     uvicorn.warning("Invalid HTTP request received.")
     uvicorn.error("Exception in ASGI application\n")
-    assert [line[20:] for line in stdout.getvalue().splitlines()] == ["ERR [HLS] Exception in ASGI application\\n"]
+    assert [line[20:] for line in stdout.getvalue().splitlines()] == ["ERR [HTTP] Exception in ASGI application\\n"]

@@ -190,6 +190,15 @@ def test_port_in_use_without_a_configuration_says_what_to_do() -> None:
     assert "MTX_HLSADDRESS=:8889" in line
 
 
+def test_missing_package_is_one_line() -> None:
+    code = "import sys; sys.modules['starlette'] = None; import runpy; runpy.run_module('rtspkit.server.__main__')"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=False, timeout=30
+    )
+    assert result.returncode == 1
+    assert result.stderr == ("the gateway needs starlette, which is not installed: pip install 'rtspkit[server]'\n")
+
+
 # -- what runs ------------------------------------------------------------
 
 

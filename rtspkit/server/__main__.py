@@ -13,7 +13,14 @@ import sys
 from contextlib import AsyncExitStack
 from typing import Annotated, Optional
 
-import typer
+try:
+    import pydantic  # noqa: F401
+    import starlette  # noqa: F401
+    import typer
+    import uvicorn  # noqa: F401
+    import yaml  # noqa: F401
+except ModuleNotFoundError as _missing:
+    sys.exit(f"the gateway needs {_missing.name}, which is not installed: pip install 'rtspkit[server]'")
 
 from rtspkit._version import __version__
 from rtspkit.server import log

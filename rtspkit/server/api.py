@@ -42,7 +42,8 @@ def path_item(path: Path) -> dict[str, Any]:
     """One path as `/v3/paths/get` shows it; the last three fields are our own."""
     online = path.state == "live"
     readers = [{"type": "hidden", "id": ""}] if path.readable else []  # MediaMTX shows its muxer so
-    readers += [{"type": "hlsSession", "id": viewer.id} for viewer in path.viewers.present(time.monotonic())]
+    if path.readable:
+        readers += [{"type": "hlsSession", "id": viewer.id} for viewer in path.viewers.present(time.monotonic())]
     tracks = announced(path.tracks, path.skipped) if path.readable else []
     available, since = path.readable, _time(path.available_since)
     return {

@@ -454,6 +454,8 @@ class _Loader:
         given = options.model_fields_set
         if options.hls_variant != "fmp4":
             self.warn((*at, "hlsVariant"), f"'hlsVariant: {options.hls_variant}' is not built yet: fmp4 is served")
+        if options.hls_segment_duration < 1.0:
+            self.warn((*at, "hlsSegmentDuration"), "'hlsSegmentDuration' counts as 1s: shorter segments are not made")
         if "hls_part_duration" in given:
             self.warn((*at, "hlsPartDuration"), "'hlsPartDuration' has no effect without low latency")
 

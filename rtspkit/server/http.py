@@ -338,6 +338,17 @@ def _dressed(send: Send) -> Send:
     return dressed
 
 
+async def _refuse(scope: Scope, send: Send, status: int, text: str) -> None:
+    """As `HLSApp` does it; any page may read why."""
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"cache-control", b"max-age=1"),
+        (b"retry-after", b"1"),
+        (b"access-control-allow-origin", b"*"),
+    ]
+    await _reply(scope, send, status, headers, f"{text}\n".encode())
+
+
 class Front:
     """What listens on `hlsAddress`: pages, then viewers counted, then the `HLSApp`.
 
@@ -376,8 +387,14 @@ class Front:
             agent = _header(scope, b"user-agent").decode("latin-1")
             admitted, fresh = path.admit(peer_address(scope), agent)
             if not admitted:
-                await self._full(scope, send, path)
+                limit = path.viewers.limit
+                text = f"path {path.name!r} has its {limit} readers (maxReaders): try again later"
+                await _refuse(scope, send, 503, text)
                 return
+        if path.muxer is None and name.endswith(".mp4"):
+            # media of an earlier run: a cache that asks for them is no reason to start a camera
+            await _refuse(scope, send, 503, "this stream has ended; it may come back")
+            return
         path.enter()
         try:
             await self._app(scope, receive, self._counted(path, playlist, fresh, send))
@@ -403,16 +420,6 @@ class Front:
             await send(message)
 
         return counted
-
-    async def _full(self, scope: Scope, send: Send, path: Path) -> None:
-        text = f"path {path.name!r} has its {path.viewers.limit} readers (maxReaders): try again later\n"
-        headers = [
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"cache-control", b"max-age=1"),
-            (b"retry-after", b"1"),
-            (b"access-control-allow-origin", b"*"),
-        ]
-        await _reply(scope, send, 503, headers, text.encode())
 
     async def _index(self, scope: Scope, send: Send) -> None:
         headers = [(b"content-type", b"text/html; charset=utf-8"), (b"cache-control", b"no-cache")]

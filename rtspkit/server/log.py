@@ -83,12 +83,12 @@ class _Structured(_Text):
 
 
 class _Foreign(logging.Handler):
-    """Passes what uvicorn has to say on to our own sinks, under the prefix of the server."""
+    """Passes what uvicorn has to say on to our own sinks, under a prefix of their own."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.WARNING:
-            level = logging.DEBUG if "Invalid HTTP request" in record.getMessage() else record.levelno
-            logging.getLogger(ROOT).log(level, "[HLS] %s", record.getMessage(), exc_info=record.exc_info)
+        # its warnings are about what clients send, and anybody could fill a log with them
+        level = logging.ERROR if record.levelno >= logging.ERROR else logging.DEBUG
+        logging.getLogger(ROOT).log(level, "[HTTP] %s", record.getMessage(), exc_info=record.exc_info)
 
 
 Logger = logging.LoggerAdapter[logging.Logger]
@@ -133,6 +133,8 @@ def setup(
     handlers: list[logging.Handler] = []
     for name in dict.fromkeys(destinations):
         if name == "stdout":
+            if hasattr(sys.stdout, "reconfigure"):  # a line in another encoding is better than none
+                sys.stdout.reconfigure(errors="backslashreplace")
             handlers.append(logging.StreamHandler(sys.stdout))
         elif name == "file":
             handlers.append(logging.FileHandler(file, encoding="utf-8", errors="backslashreplace"))

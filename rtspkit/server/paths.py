@@ -36,7 +36,7 @@ from rtspkit.server.config import PathConfig, redact_url
 from rtspkit.server.log import logger
 from rtspkit.server.tracks import describe, labels, skipped_label
 from rtspkit.server.viewers import Viewers
-from rtspkit.store import DirectoryStore, Store
+from rtspkit.store import DirectoryStore
 
 __all__ = ["Connect", "Path", "PathManager", "State", "Timing"]
 
@@ -129,6 +129,8 @@ class Path:
         self._problem: Exception | None = None  # why its media cannot be muxed
         self._lost_reported = 0
         self._next_report = 0.0
+        self._store: DirectoryStore | None = None
+        self._store_errors = 0
         # of the state machine
         self._failures = 0
         self._refusals = 0
@@ -362,6 +364,7 @@ class Path:
         if now >= self._next_report:
             self._next_report = now + self._timing.report
             self._report_loss()
+            self._report_disk()
 
     def _give_up(self) -> None:
         """Ends a connection whose media cannot be used."""
@@ -397,15 +400,15 @@ class Path:
 
     def _make_muxer(self, tracks: tuple[Track, ...], now: float) -> Muxer:
         config = self.config
-        store: Store | None = None
+        self._store, self._store_errors = None, 0
         if config.hls_directory:
-            store = DirectoryStore(FilePath(config.hls_directory, *self.name.split("/")))
+            self._store = DirectoryStore(FilePath(config.hls_directory, *self.name.split("/")))
         muxer = Muxer(
             tracks,
             segment_duration=config.hls_segment_duration,
             segment_count=config.hls_segment_count,
             segment_max_size=config.hls_segment_max_size,
-            store=store,
+            store=self._store,
             now=now,
             wall=time.time(),
         )
@@ -431,6 +434,11 @@ class Path:
             count = lost - self._lost_reported
             self._source_log.warning("%d RTP packet%s lost", count, "s" * (count != 1))
             self._lost_reported = lost
+
+    def _report_disk(self) -> None:
+        if self._store is not None and self._store.errors > self._store_errors:
+            self._store_errors = self._store.errors
+            self._muxer_log.warning("%s", self._store.last_error)
 
     # -- trouble ----------------------------------------------------------
 
