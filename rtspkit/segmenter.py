@@ -26,9 +26,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median_low
 from typing import TYPE_CHECKING
 
 from rtspkit import aac, fmp4, restamp
+from rtspkit.dates import Dates
 from rtspkit.errors import LocalProtocolError, RtspkitError
 from rtspkit.media import AACParameters, Fragment, Run, Track
 
@@ -42,14 +45,14 @@ MICROSECOND = 1_000_000
 _STEP = 5.0
 #: Neighbours further apart than eight units, but at least this (s), are looked at one by one.
 _STEP_SMALL = 1.0
+#: With fewer pictures of a run out of order, how long one lasts cannot be told from it.
+_REORDERED = 8
 #: How far back video may step (s): the error of a predicted duration, the reordering of B-pictures.
 _STEP_BACK = 0.5
 #: An audio gap longer than this (s) moves the decode time; a shorter one is hidden in a duration.
 _AUDIO_GAP = 0.2
 #: No second sync sample within this time (s), or the setting if longer: the target is fixed without it.
 _GOP_AWAITED = 10.0
-#: What PROGRAM-DATE-TIME may be slewed by to follow the wall clock, parts in a million.
-_SLEW = 500
 #: Units that came longer ago than this (s) are not dated by their arrival.
 _ARRIVAL_TRUSTED = 60.0
 #: A camera's own clock further than this from ours (s) is not set at all.
@@ -207,9 +210,7 @@ class Segmenter:
         self._gop: int | None = None  # the last whole one, in ticks
         self._first_gop: int | None = None
         self._far_units = 0
-        #: Output time (ticks), the date (Unix microseconds) that belongs to it, whether it is the camera's.
-        self._anchor: tuple[int, int, bool] | None = None
-        self._last_anchor: tuple[int, int] | None = None  # the one before it was forgotten: dates do not go back
+        self._dates = Dates(self.rate)
         # of the call that is being worked off: what it gives, and when it was made
         self._outputs: list[Output] = []
         self._now = self._wall = 0.0
@@ -378,13 +379,16 @@ class Segmenter:
                         self._start_anew(span)
                     else:
                         self._shift_all(lead.end - (first + lead.shift))
-                        self._forget_date()
+                        self._dates.forget()
             if self._starting:
                 self._begin(first)
             begin = first + lead.shift if self._starting else lead.end
             late = max(0, first + lead.shift - begin)
             end = last + lead.shift + unit
-            if next_pts is not None and last < next_pts <= last + unit + min(round(_STEP * lead.rate), room - late):
+            if times != sorted(times) or (next_pts is not None and next_pts <= last):
+                # B-pictures: others may be due before the last one shown; decode times go on unit by unit
+                end = min(end, begin + len(times) * unit)
+            elif next_pts is not None and next_pts <= last + unit + min(round(_STEP * lead.rate), room - late):
                 end = next_pts + lead.shift
             end = max(end, begin + len(times))
             if self._leader_is_audio and not self._starting:
@@ -428,12 +432,19 @@ class Segmenter:
         self._outputs.append(SegmentData(self._open.msn, data))
 
     def _measure(self, times: list[int], next_pts: int | None) -> int:
-        """What one unit of the leading track lasts, in ticks: the mean of this run, else as before."""
+        """What one unit of the leading track lasts, in ticks: the mean of this run, else as before.
+
+        Of B-pictures some may be missing from the run, and come with the next: there it is the median.
+        """
         lead = self._times[self._leader]
         if self._leader_is_audio:
             return lead.unit
         count = len(times) - 1
         unit = (max(times) - min(times)) // count if count else lead.unit
+        if count > 1 and (times != sorted(times) or (next_pts is not None and next_pts <= max(times))):
+            unit = min(unit, median_low(after - before for before, after in pairwise(sorted(times))))
+            if count < _REORDERED:
+                unit = min(unit, lead.unit)
         if not count and next_pts is not None and 0 < next_pts - times[0] <= _STEP * lead.rate:
             unit = next_pts - times[0]
         # half a target at most, so that a single unit always fits a segment
@@ -459,7 +470,7 @@ class Segmenter:
             other.end = start * other.rate // lead.rate
             other.shift = (start - first) * other.rate // lead.rate
         lead.shift = start - first
-        self._forget_date()
+        self._dates.forget()
 
     # -- audio beside video -------------------------------------------------------------------------------
 
@@ -563,10 +574,11 @@ class Segmenter:
             if is_discontinuity:
                 self._discontinuity_number += 1
                 self.stats.discontinuities += 1
+        measured, is_camera = self._clock(fragment, leading, start)
         self._open = _Open(
             msn=self._msn,
             start=start,
-            date=self._date(fragment, leading, start),
+            date=self._dates.at(start, measured, is_camera=is_camera),
             discontinuity=is_discontinuity,
             is_independent=fragment.is_sync,
         )
@@ -607,36 +619,7 @@ class Segmenter:
 
     # -- the date -----------------------------------------------------------------------------------------
 
-    def _date(self, fragment: Fragment, leading: Run, start: int) -> int:
-        """The date (Unix microseconds) of output time `start`, where a segment begins.
-
-        Taken from the clock at a discontinuity, then advanced by media time and slewed towards the clock,
-        so that it never goes back and differs from the sum of the durations by no more than the slew.
-        """
-        measured, is_absolute = self._measured_date(fragment, leading, start)
-        if self._anchor is None or (is_absolute and not self._anchor[2]):
-            # the camera's own clock, where it is asked for, may set the date back once
-            date = measured
-            if self._last_anchor is not None and not is_absolute:
-                date = max(date, self._last_anchor[1] + self._microseconds(start - self._last_anchor[0]))
-        else:
-            ticks, date, was_absolute = self._anchor
-            elapsed = self._microseconds(start - ticks)
-            date += elapsed
-            if is_absolute == was_absolute:
-                slew = elapsed * _SLEW // MICROSECOND
-                date += max(-slew, min(slew, (measured - date) // 8))
-            is_absolute = was_absolute
-        self._anchor = (start, date, is_absolute)
-        return date
-
-    def _forget_date(self) -> None:
-        """The next segment takes its date from the clock anew, but no earlier than what was shown has ended."""
-        if self._anchor is not None:
-            self._last_anchor = self._anchor[:2]
-            self._anchor = None
-
-    def _measured_date(self, fragment: Fragment, leading: Run, start: int) -> tuple[int, bool]:
+    def _clock(self, fragment: Fragment, leading: Run, start: int) -> tuple[int, bool]:
         """What the clock says output time `start` is, and whether it is the camera's clock."""
         lead = self._times[self._leader]
         clock = fragment.wall_clock

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "rtspkit"
 
 GROUND = {"errors", "limits", "media"}
 CAMERA_SIDE = {"sdp", "auth", "url", "messages", "rtsp", "_rtp", "rtp", "ticker", "client", "reader"}
-VIEWER_SIDE = {"_fmp4", "fmp4", "segmenter", "playlist", "store", "muxer", "asgi"}
+VIEWER_SIDE = {"_fmp4", "fmp4", "restamp", "dates", "segmenter", "playlist", "store", "muxer", "asgi"}
 SHELLS = {"client", "ticker", "reader", "asgi"}
 WORLDLY = {"asyncio", "socket", "select", "selectors", "ssl", "threading", "time", "datetime", "concurrent", "signal"}
 

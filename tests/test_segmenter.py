@@ -399,6 +399,26 @@ def test_tables_that_do_not_fit_their_media_are_counted() -> None:
     assert [output.number for output in outputs if isinstance(output, InitSection)] == [0]
 
 
+@pytest.mark.parametrize("size", [3, 4, 25, 26, 27, 30])
+def test_pictures_shown_in_another_order_keep_their_times(size: int) -> None:
+    # I P B B P B B …, closed GOPs of 31 pictures, cut into fragments anywhere
+    order = [0] + [index for group in range(10) for index in (3 * group + 3, 3 * group + 1, 3 * group + 2)]
+    times = [(gop * 31 + index) * 3600 for gop in range(6) for index in order]
+    segmenter = make((VIDEO,))
+    outputs = []
+    for gop in range(6):
+        for start in range(0, 31, size):
+            part = times[gop * 31 + start : gop * 31 + min(start + size, 31)]
+            after = gop * 31 + min(start + size, 31)
+            fragment = video(part, sync=start == 0, next_pts=times[after] if after < len(times) else None)
+            outputs += write(segmenter, fragment)
+    samples = [sample for run in runs(outputs) for sample in run.samples]
+    assert [sample.pts for sample in samples] == times
+    # a picture is never decoded far from when it is shown, whatever the fragments
+    assert all(-2 * 3600 - 31 <= sample.composition_offset <= 3 * 3600 for sample in samples)
+    assert segmenter.stats.time_jumps == segmenter.stats.restamped_units == 0
+
+
 # -- audio ------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,44 @@
+"""Dates that follow media time, and a clock no faster than it may be believed."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtspkit.dates import Dates
+
+RATE = 90_000
+SECOND = 1_000_000
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 20 * RATE), st.integers(-(10**13), 10**13), st.booleans()), min_size=1),
+)
+def test_dates_of_one_clock_never_go_back(steps: list[tuple[int, int, bool]]) -> None:
+    dates = Dates(RATE)
+    time, before = 0, None
+    for ticks, measured, forget in steps:
+        if forget:
+            dates.forget()
+        date = dates.at(time := time + ticks, measured, is_camera=False)
+        if before is not None:
+            elapsed = ticks * SECOND // RATE
+            assert date >= before + elapsed - elapsed * 500 // SECOND - 2
+            if not forget:
+                assert abs(date - before - elapsed) <= elapsed * 500 // SECOND + 2
+        before = date
+
+
+def test_a_step_of_the_clock_is_not_followed_until_a_discontinuity() -> None:
+    dates = Dates(RATE)
+    assert dates.at(0, 1000 * SECOND, is_camera=False) == 1000 * SECOND
+    assert dates.at(4 * RATE, 5000 * SECOND, is_camera=False) == 1004 * SECOND + 2000
+    dates.forget()
+    assert dates.at(8 * RATE, 5004 * SECOND, is_camera=False) == 5004 * SECOND
+
+
+def test_the_cameras_clock_takes_over_once() -> None:
+    dates = Dates(RATE)
+    dates.at(0, 1000 * SECOND, is_camera=False)
+    assert dates.at(4 * RATE, 900 * SECOND, is_camera=True) == 900 * SECOND
+    # without a report for a while: media time goes on, the host's clock has no say
+    assert dates.at(8 * RATE, 1008 * SECOND, is_camera=False) == 904 * SECOND
+    assert dates.at(12 * RATE, 908 * SECOND, is_camera=True) == 908 * SECOND
