@@ -260,8 +260,8 @@ class HLSApp:
             return response
         finally:
             for task in (asked, left):
-                if task is not None and not task.done():
-                    task.cancel()
+                if task is not None and not task.cancel() and not task.cancelled():
+                    task.exception()  # seen, whoever was there to be told
 
     # -- how it is sent -----------------------------------------------------------------------------------
 

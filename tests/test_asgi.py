@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import json
 import socket
@@ -546,6 +547,30 @@ async def test_a_mapping_is_read_anew_at_each_request(muxer: Muxer) -> None:
         assert (await http.get("/cam/stream.m3u8")).status_code == 404
         muxers["cam"] = muxer
         assert (await http.get("/cam/stream.m3u8")).status_code == 200
+
+
+async def test_who_has_left_is_told_nothing(muxer: Muxer, caplog: pytest.LogCaptureFixture) -> None:
+    class Late(Paths):
+        async def muxer(self, path: str) -> Muxer:
+            await asyncio.sleep(0)
+            raise NotReady("too late")
+
+    async def receive() -> Any:
+        await asyncio.sleep(0)
+        return {"type": "http.disconnect"}
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/cam/stream.m3u8", "headers": [], "query_string": b""}
+    for provider in (Late(), {"cam": make()}):
+        await HLSApp(provider)(scope, receive, send)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not caplog.records
+    assert {message.get("status", 503) for message in sent} <= {503}
 
 
 async def test_websockets_are_turned_away() -> None:
