@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from real.browser import Player, chromium
+from real.gateway import Gateway
 from real.gstcamera import GstCamera
 from real.parts import require_chromium, require_ffmpeg, require_gstreamer
 
@@ -30,3 +31,10 @@ def player(tmp_path: Path) -> Iterator[Player]:
     require_chromium()
     with chromium(tmp_path / "profile") as page:
         yield page
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
+    """`gateway(source, key=value…)` gives a running `Gateway` with one path, `cam_2`; it is made to end cleanly."""
+    with ExitStack() as stack:
+        yield lambda source, **changes: stack.enter_context(Gateway(tmp_path, source, **changes))

@@ -26,6 +26,12 @@ PLAYLIST_TYPES = ("application/vnd.apple.mpegurl", "audio/mpegurl")
 class HlsProbe:
     """One viewer of one address.
 
+    Args:
+        url: the multivariant playlist.
+        strict: this project's own rules are kept too.
+        is_counted: the path counts its readers (`maxReaders`), so no cache may answer in its place.
+        client: another HTTP client than a plain one.
+
     Attributes:
         problems: every breach so far, a line each.
         segments: all entries seen in the media playlist, by media sequence number.
@@ -35,8 +41,10 @@ class HlsProbe:
         is_outage: set while the camera is away: then a playlist may stand still.
     """
 
-    def __init__(self, url: str, *, strict: bool = True, client: httpx.Client | None = None) -> None:
-        self.url, self.strict = url, strict
+    def __init__(
+        self, url: str, *, strict: bool = True, is_counted: bool = False, client: httpx.Client | None = None
+    ) -> None:
+        self.url, self.strict, self.is_counted = url, strict, is_counted
         self.client = client or httpx.Client(timeout=15)
         self.problems: list[str] = []
         self.segments: dict[int, Segment] = {}
@@ -299,14 +307,14 @@ class HlsProbe:
             return
         kind = response.headers.get("content-type", "").partition(";")[0]
         self._expect(kind in PLAYLIST_TYPES, f"content type {kind!r}", response)
-        self._check_caching(response, cache_control)
+        self._check_caching(response, "private, no-store" if self.is_counted else cache_control)
 
     def _check_media_headers(self, response: httpx.Response) -> None:
         if not self.strict:
             return
         kind = response.headers.get("content-type")
         self._expect(kind in ("video/mp4", "audio/mp4"), f"content type {kind!r}", response)
-        self._check_caching(response, r"public, max-age=3600, immutable")
+        self._check_caching(response, rf"{'private' if self.is_counted else 'public'}, max-age=3600, immutable")
 
     def _check_caching(self, response: httpx.Response, cache_control: str) -> None:
         value = response.headers.get("cache-control", "")

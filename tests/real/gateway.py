@@ -1,0 +1,166 @@
+"""`Gateway`: `python -m rtspkit.server` as people run it: a process of its own, a YAML file, signals and log lines."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from .parts import free_port
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+#: The configuration a user of another gateway brings along. Only addresses are changed before it is run.
+PATHS_BLOCK = """\
+paths:
+  cam_2:
+    source: rtsp://admin:password@192.168.1.100:554/stream1
+    sourceOnDemand: yes
+    sourceOnDemandStartTimeout: 10s
+    sourceOnDemandCloseAfter: 15s
+    maxReaders: 8
+    rtspTransport: tcp
+"""
+HLS_BLOCK = """\
+hls: yes
+hlsAddress: :8888
+hlsVariant: fmp4              # Fragmented MP4
+hlsSegmentCount: 6            # Playlist size
+hlsSegmentDuration: 4s        # Segment length
+hlsSegmentMaxSize: 50M        # Max segment file size
+hlsMuxerCloseAfter: 30s       # Close muxer after no viewers
+hlsPartDuration: 1s           # Low-latency part duration
+"""
+
+
+class Gateway:
+    """One gateway on free ports of 127.0.0.1.
+
+    Attributes:
+        lines: what it has logged so far.
+        config: its YAML file; `changes` have been made in it.
+    """
+
+    def __init__(self, directory: Path, source: str, **changes: str) -> None:
+        """The two blocks with another camera; `changes` are keys of them with their new values."""
+        self.hls_port, self.api_port = free_port(), free_port()
+        text = HLS_BLOCK + PATHS_BLOCK
+        for key, value in {"source": source, "hlsAddress": f"127.0.0.1:{self.hls_port}", **changes}.items():
+            text, found = re.subn(
+                rf"(?m)^( *{key}): [^#\n]*?( *#.*)?$", lambda m, v=value: f"{m[1]}: {v}{m[2] or ''}", text
+            )
+            if not found:
+                text = f"{key}: {value}\n{text}"
+        text = f"api: yes\napiAddress: 127.0.0.1:{self.api_port}\n{text}"
+        self.config = directory / "gateway.yml"
+        self.config.write_text(text, encoding="utf-8")
+        self.lines: list[str] = []
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.hls_port}"
+
+    @property
+    def page(self) -> str:
+        return f"{self.base}/cam_2/"
+
+    @property
+    def playlist(self) -> str:
+        return f"{self.base}/cam_2/index.m3u8"
+
+    @property
+    def log(self) -> str:
+        return "".join(self.lines)
+
+    def start(self) -> "Gateway":
+        """Returns once both listeners answer."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MTX_")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "rtspkit.server", str(self.config)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self.config.parent,
+            env={**environment, "PYTHONPATH": str(ROOT)},
+        )
+        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
+        end = time.monotonic() + 15
+        for url in (f"{self.base}/nothing-of-that-name/index.m3u8", f"http://127.0.0.1:{self.api_port}/v3/paths/list"):
+            while True:
+                assert self._process.poll() is None, f"ended with status {self._process.returncode}: {self.log}"
+                assert time.monotonic() < end, f"does not listen: {self.log}"
+                try:
+                    httpx.get(url, timeout=5)
+                except httpx.TransportError:
+                    time.sleep(0.05)
+                else:
+                    break
+        return self
+
+    def _read(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.lines.append(line)
+
+    def path(self) -> dict[str, Any]:
+        """What the control API says of the camera."""
+        reply = httpx.get(f"http://127.0.0.1:{self.api_port}/v3/paths/get/cam_2", timeout=5)
+        assert reply.status_code == 200, f"{reply.status_code} {reply.text}"
+        return dict(reply.json())
+
+    def wait_for(self, pattern: str, timeout: float = 15.0) -> str:
+        """The first log line that matches; AssertionError if none comes."""
+        end = time.monotonic() + timeout
+        while True:
+            for line in list(self.lines):
+                if re.search(pattern, line):
+                    return line
+            assert time.monotonic() < end, f"no log line {pattern!r} within {timeout} s in:\n{self.log}"
+            time.sleep(0.05)
+
+    def terminate(self) -> float:
+        """SIGTERM; gives the seconds until it had ended. AssertionError for a status other than 0."""
+        assert self._process is not None
+        started = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            status = self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still there 10 s after SIGTERM:\n{self.log}") from None
+        took = time.monotonic() - started
+        self._close()
+        assert status == 0, f"exit status {status}:\n{self.log}"
+        return took
+
+    def _close(self) -> None:
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(10)
+        if self._reader is not None:
+            self._reader.join(10)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def __enter__(self) -> "Gateway":
+        return self.start()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Every gateway ends as it should, whatever the test was about."""
+        assert self._process is not None
+        if kind is not None or self._process.poll() is not None:
+            self._close()
+            return
+        took = self.terminate()
+        assert took < 2.5, f"{took:.1f} s from SIGTERM to the end; two are allowed"
+        assert "Traceback" not in self.log, self.log
+        assert "ERROR" not in self.log, self.log

@@ -1,0 +1,127 @@
+"""The player page in Chromium, from a GStreamer camera through the gateway."""
+
+from itertools import pairwise
+
+import pytest
+
+pytestmark = [pytest.mark.real]
+
+#: Short segments, so that a test of seconds sees many.
+QUICK = {"hlsSegmentDuration": "1s"}
+
+
+def longest_halt(series):
+    """Seconds for which the picture stood still at most."""
+    moved, longest = series[0].at, 0.0
+    for before, after in pairwise(series):
+        if after.position > before.position:
+            moved = after.at
+        longest = max(longest, after.at - moved)
+    return longest
+
+
+def speed(series):
+    """Seconds of media a second, over the whole series."""
+    return (series[-1].position - series[0].position) / (series[-1].at - series[0].at)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["h264", "h264+aac"])
+def test_the_configuration_as_it_is(gst_camera, gateway, player, tmp_path, variant):
+    camera = gst_camera(variant, auth="digest")
+    server = gateway(camera.url)
+    player.open(server.page)
+    started = player.plays(timeout=30)
+    player.wait(20)
+    series = player.series(since=started + 2)
+    assert speed(series) == pytest.approx(1, abs=0.05), player.story()
+    assert series[-1].pictures - series[0].pictures == pytest.approx(25 * (series[-1].at - series[0].at), rel=0.15)
+    assert player.size == (640, 360)
+    assert not player.message
+    assert not player.events("error")
+    assert {refusal.status for refusal in player.refusals} <= {503}
+    assert not [text for text in player.errors if "503" not in text], player.errors
+    assert player.screenshot(tmp_path / "page.png").stat().st_size > 2000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["h264", "h264+aac"])
+def test_a_minute_without_waiting(gst_camera, gateway, player, variant):
+    """No `waiting` event after the first five seconds."""
+    camera = gst_camera(variant, auth="basic")
+    server = gateway(camera.url)
+    player.open(server.page)
+    started = player.plays(timeout=30)
+    player.wait(62)
+    series = player.series(since=started + 5)
+    assert series[-1].at - series[0].at > 55
+    assert not player.events("waiting", "error", since=started + 5), player.story()
+    assert speed(series) == pytest.approx(1, abs=0.03)
+    assert longest_halt(series) < 1
+    assert player.loads == 1
+
+
+def test_it_plays(gst_camera, gateway, player):
+    camera = gst_camera("h264+aac16")
+    server = gateway(camera.url, **QUICK)
+    player.open(server.page)
+    started = player.plays(timeout=20)
+    player.wait(5)
+    assert speed(player.series(since=started + 1)) == pytest.approx(1, abs=0.1), player.story()
+    assert player.size == (640, 360)
+    assert not player.message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [None, "h264-small"])
+def test_it_plays_on_after_the_camera_was_away_for_a_moment(gst_camera, gateway, player, change):
+    camera = gst_camera("h264")
+    server = gateway(camera.url, **QUICK)
+    player.open(server.page)
+    player.plays(timeout=20)
+    player.wait(4)
+    camera.stop()
+    player.wait(1)
+    camera.start(change)
+    back = player.now
+    if change:
+        player.until(lambda: player.size == (320, 180), 30, "the new picture")
+    player.wait(5)
+    player.plays(timeout=30)
+    player.wait(5)
+    series = player.series(since=player.now - 4)
+    assert speed(series) == pytest.approx(1, abs=0.15), player.story()
+    assert player.loads == 1
+    assert player.now - back < 45
+    assert not player.message
+
+
+@pytest.mark.slow
+def test_the_camera_is_away(gst_camera, gateway, player, tmp_path):
+    """A readable message; when the camera is back the picture is too, without the viewer's doing."""
+    camera = gst_camera("h264")
+    server = gateway(camera.url, **QUICK)
+    player.open(server.page)
+    player.plays(timeout=20)
+    camera.stop()
+    player.until(lambda: "camera" in player.message.lower(), 60, "a message about the camera")
+    player.screenshot(tmp_path / "away.png")
+    assert camera.url not in player.message
+    camera.start()
+    player.until(lambda: not player.message, 60, "the message goes")
+    player.plays(timeout=30)
+    assert player.loads == 1
+
+
+@pytest.mark.slow
+def test_no_camera_at_first(gst_camera, gateway, player):
+    camera = gst_camera("h264")
+    camera.stop()
+    server = gateway(camera.url, **QUICK)
+    player.open(server.page)
+    player.until(lambda: "camera" in player.message.lower(), 30, "a message about the camera")
+    player.until(lambda: "refused" in player.message.lower() or "reach" in player.message.lower(), 40, "the reason")
+    camera.start()
+    player.plays(timeout=75)
+    assert not player.message
+    assert player.loads == 1
