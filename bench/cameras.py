@@ -78,7 +78,7 @@ def encoded(name: str, options: Sequence[str]) -> bytes:
         CACHE.mkdir(exist_ok=True)
         scratch = path.with_suffix(f".{os.getpid()}.tmp")
         print(f"making {path} with ffmpeg, once ...", file=sys.stderr, flush=True)
-        command = ["ffmpeg", "-nostdin", "-v", "error", "-y", *" ".join(options).split(), scratch]
+        command = ["ffmpeg", "-nostdin", "-v", "error", "-y", *" ".join(options).split(), str(scratch)]
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
         scratch.rename(path)  # whole or not at all
     return path.read_bytes()

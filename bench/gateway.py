@@ -1,0 +1,284 @@
+"""The whole-gateway bench: CPU time and memory a camera, for rtspkit and for what else people use, in one run.
+
+::
+
+    python bench/gateway.py --cameras 20 --seconds 30 --ffmpeg --mediamtx /path/to/mediamtx --runs 3 [--per-packet]
+
+The same simulated cameras (`cameras.py`) are read by each subject (`subjects.py`) in turn: A B C, A B C ... Each is
+started, given time until every camera's playlist is full and some segments have left it again, then measured
+(`measure.py`) over the seconds asked for, without a viewer. Afterwards each camera's media sequence must have gone on,
+and a segment of one of them must be decodable: who does not deliver is not in the table, and the exit status is 1.
+
+Absolute figures depend on the machine and on who else uses it (both are printed). The ratios, taken within a round and
+then their median over the rounds, are what holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from measure import Usage, machine_busy, pss, usage
+from subjects import SEGMENT_COUNT, SEGMENT_SECONDS, BenchError, FFmpeg, MediaMTX, Rtspkit, RtspkitDirectory, Subject
+from subjects import spawn as spawn_process
+from subjects import stop as stop_processes
+
+#: Seconds a subject has to fill every camera's window.
+FILL_TIMEOUT = 60 + SEGMENT_COUNT * SEGMENT_SECONDS
+#: Seconds after the window is full: segments leave it, memory no longer grows.
+SETTLE = 2.5 * SEGMENT_SECONDS
+#: Seconds between two looks at the memory.
+MEMORY_INTERVAL = 5.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measurement of one subject.
+
+    Attributes:
+        camera_seconds: how much was received.
+        used: what its processes used for it.
+        memory: MB of all its processes, looked at every few seconds.
+        idle: MB of its process without any camera; 0 where it has none.
+        others: processors kept busy by anybody but the subject.
+    """
+
+    camera_seconds: float
+    cameras: int
+    used: Usage
+    memory: list[float]
+    idle: float
+    others: float
+
+    @property
+    def cpu(self) -> float:
+        """CPU ms a camera-second."""
+        return self.used.cpu / self.camera_seconds * 1000
+
+    @property
+    def user(self) -> float:
+        """The part of `cpu` outside the kernel."""
+        return self.cpu * self.used.user / ((self.used.user + self.used.system) or 1.0)
+
+    @property
+    def megabytes(self) -> float:
+        """MB a camera, the whole process shared out."""
+        return median(self.memory) / self.cameras
+
+    @property
+    def own_megabytes(self) -> float:
+        """MB a camera, without what the process takes up anyway."""
+        return (median(self.memory) - self.idle) / self.cameras
+
+
+@contextmanager
+def simulated_cameras(count: int, *, per_packet: bool) -> Iterator[list[str]]:
+    """The cameras' URLs; says at the end how they fared."""
+    command = [sys.executable, str(Path(__file__).with_name("cameras.py")), "--cameras", str(count), "--until-eof"]
+    process = spawn_process(
+        command + ["--per-packet"] * per_packet,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).resolve().parents[1],
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    began = time.monotonic()
+    try:
+        about = json.loads(process.stdout.readline() or b"{}")
+        if not about:
+            raise BenchError("the cameras did not start")
+        how = "a send for each packet, spread over time" if per_packet else "a send for each access unit"
+        print(f"{count} cameras: {about['mbit']} Mbit/s, {about['packets']} RTP packets a second, {how}", flush=True)
+        yield [f"rtsp://127.0.0.1:{about['port']}/cam{number}" for number in range(count)]
+        process.stdin.close()
+        seconds = time.monotonic() - began
+        end = json.loads(process.stdout.readline() or b"{}")
+        print(
+            f"the cameras themselves: {end['cpu_seconds'] / seconds:.0%} of a processor, at most {end['latest_ms']} ms "
+            f"late, {end['blocked']} of {end['sends']} sends met a full socket, {end['dropped']} sessions given up"
+        )
+    finally:
+        stop_processes([process])
+
+
+def wait_until(condition: Callable[[], None], timeout: float, subject: Subject) -> None:
+    """Tries again until no BenchError comes."""
+    deadline = time.monotonic() + timeout
+    while True:
+        subject.check_alive()
+        try:
+            condition()
+        except BenchError as error:
+            if time.monotonic() > deadline:
+                raise BenchError(f"{subject.name}: not within {timeout:g} s: {error}") from None
+            time.sleep(0.5)
+        else:
+            return
+
+
+def idle_memory(subject: Subject) -> float:
+    """MB of the process when it has no camera."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        try:
+            subject.start([], Path(folder))
+            time.sleep(3)
+            subject.check_alive()
+            return pss(subject.pids)
+        finally:
+            subject.stop()
+
+
+def measure(subject: Subject, sources: list[str], seconds: float, idle: float) -> Result:
+    """Starts the subject, waits until its memory is steady, measures, checks what it delivered, stops it."""
+    cameras = range(len(sources))
+
+    def check_full() -> None:
+        for camera in cameras:
+            if len(subject.playlist(camera).segments) < SEGMENT_COUNT:
+                raise BenchError(f"the window of camera {camera} is not full yet")
+
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        try:
+            subject.start(sources, Path(folder))
+            time.sleep(SEGMENT_COUNT * SEGMENT_SECONDS)
+            wait_until(check_full, FILL_TIMEOUT, subject)
+            time.sleep(SETTLE)
+            first = [subject.playlist(camera).media_sequence for camera in cameras]
+            used, busy, began = usage(subject.pids), machine_busy(), time.monotonic()
+            memory = []
+            while (left := began + seconds - time.monotonic()) > 0:
+                time.sleep(min(left, MEMORY_INTERVAL))
+                memory.append(pss(subject.pids))
+            elapsed = time.monotonic() - began
+            used, busy = usage(subject.pids) - used, machine_busy() - busy
+            subject.check_alive()
+            for camera in cameras:
+                grown = subject.playlist(camera).media_sequence - first[camera]
+                if grown < elapsed // SEGMENT_SECONDS - 1:
+                    raise BenchError(f"{subject.name}: camera {camera} made {grown} segments in {elapsed:.0f} s")
+            check_decodable(subject, random.choice(cameras), Path(folder))
+        finally:
+            subject.stop()
+    return Result(elapsed * len(sources), len(sources), used, memory, idle, (busy - used.cpu) / elapsed)
+
+
+def check_decodable(subject: Subject, camera: int, folder: Path) -> None:
+    """Decodes the newest segment of a camera."""
+    playlist = subject.playlist(camera)
+    file = folder / "check.mp4"
+    file.write_bytes(subject.fetch(camera, playlist.init_section) + subject.fetch(camera, playlist.segments[-1]))
+    command = "ffprobe -v error -count_frames -select_streams v -show_entries stream=nb_read_frames -of csv=p=0"
+    found = subprocess.run([*command.split(), str(file)], capture_output=True, text=True, check=False, timeout=60)
+    pictures = found.stdout.strip().rstrip(",")
+    if found.stderr or not pictures.isdigit() or int(pictures) < 20 * SEGMENT_SECONDS:
+        reason = found.stderr.strip() or f"{pictures or 'no'} pictures in {SEGMENT_SECONDS} s"
+        raise BenchError(f"{subject.name}: a segment of camera {camera} is not what it should be: {reason}")
+
+
+def spread(values: list[float], digits: int) -> str:
+    """The median, and in brackets the smallest and the largest."""
+    text = f"{median(values):.{digits}f}"
+    return text if len(values) == 1 else f"{text} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+
+
+def table(results: dict[str, list[Result]]) -> str:
+    """The results as a Markdown table; ratios are to the first subject, within the same round."""
+    base = next(iter(results.values()))
+    heads = "subject,CPU ms a camera-second,user,sys,ratio,MB a camera,ratio,without the idle process,faults,switches"
+    rows = [heads.split(",")]
+    for name, runs in results.items():
+        seconds = [run.camera_seconds for run in runs]
+        rows.append(
+            [
+                name,
+                spread([run.cpu for run in runs], 3),
+                f"{median(run.user for run in runs):.3f}",
+                f"{median(run.cpu - run.user for run in runs):.3f}",
+                spread([run.cpu / first.cpu for run, first in zip(runs, base, strict=False)], 1),
+                spread([run.megabytes for run in runs], 1),
+                spread([run.megabytes / first.megabytes for run, first in zip(runs, base, strict=False)], 1),
+                spread([run.own_megabytes for run in runs], 1),
+                f"{median(run.used.faults / s for run, s in zip(runs, seconds, strict=True)):.1f}",
+                f"{median(run.used.switches / s for run, s in zip(runs, seconds, strict=True)):.1f}",
+            ]
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "| " + " | ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join([*lines, "(faults and switches: a camera-second)"])
+
+
+def run(options: argparse.Namespace) -> int:
+    """Everything; returns the exit status."""
+    subjects: list[Subject] = [Rtspkit()]
+    if options.directory:
+        subjects.append(RtspkitDirectory())
+    if options.ffmpeg:
+        subjects.append(FFmpeg())
+    if options.mediamtx:
+        subjects.append(MediaMTX(options.mediamtx.resolve()))
+    results: dict[str, list[Result]] = {}
+    status = 0
+    with simulated_cameras(options.cameras, per_packet=options.per_packet) as sources:
+        idle = {subject.name: idle_memory(subject) if subject.is_server else 0.0 for subject in subjects}
+        for number in range(1, options.runs + 1):
+            for subject in subjects:
+                try:
+                    result = measure(subject, sources, options.seconds, idle[subject.name])
+                except BenchError as error:
+                    print(f"run {number}: {error}", flush=True)
+                    if subject is subjects[0]:
+                        return 1  # there is nothing to compare with
+                    status = 1
+                    continue
+                results.setdefault(subject.name, []).append(result)
+                print(
+                    f"run {number}: {subject.name}: {result.cpu:.3f} ms a camera-second, {result.megabytes:.1f} MB a "
+                    f"camera; others kept {result.others:.2f} of {os.cpu_count()} processors busy",
+                    flush=True,
+                )
+    print(f"\n{options.seconds:g} s measured, {options.runs} run(s), median (smallest-largest):\n{table(results)}")
+    return status
+
+
+def main() -> None:
+    """Reads the arguments."""
+    parser = argparse.ArgumentParser(description="CPU time and memory a camera, beside other gateways.")
+    parser.add_argument("--cameras", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement")
+    parser.add_argument("--runs", type=int, default=1, help="rounds; the subjects take turns")
+    parser.add_argument("--per-packet", action="store_true", help="cameras send packet by packet")
+    parser.add_argument("--mediamtx", type=Path, metavar="PATH", help="compare with this MediaMTX binary")
+    parser.add_argument("--ffmpeg", action="store_true", help="compare with ffmpeg -c copy -f hls")
+    parser.add_argument("--directory", action="store_true", help="measure rtspkit with hlsDirectory, too")
+    options = parser.parse_args()
+    if options.cameras < 1 or options.runs < 1 or options.seconds < 2 * SEGMENT_SECONDS:
+        parser.error(f"at least one camera, one run and {2 * SEGMENT_SECONDS} seconds are needed")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        status = run(options)
+    except BenchError as error:
+        print(error)
+        status = 1
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
