@@ -11,7 +11,7 @@ from importlib.resources import files
 
 import httpx
 import pytest
-from real import mp4
+from real import decoders, mp4
 from real.hlsprobe import HlsProbe
 
 EPOCH = "0123456789abcdef0123456789abcdef"
@@ -289,9 +289,11 @@ def ffmpeg_hls(tmp_path, ffmpeg):
 
 @pytest.mark.real
 def test_the_hls_of_ffmpeg(ffmpeg_hls):
-    """Read without complaint, down to the ticks."""
+    """Read without complaint, down to the ticks; and by ffmpeg itself, which shows what it says of any playlist."""
+    decoder = decoders.Decoder(f"{ffmpeg_hls}/index.m3u8", 5)
     with HlsProbe(f"{ffmpeg_hls}/index.m3u8", strict=False) as reader:
         reader.run(7)
+    assert decoder.result().frames["video"] == pytest.approx(125, abs=2)
     reader.check()
     assert len(reader.segments) >= 6
     assert reader.ticks(max(reader.segments))["vide"] == pytest.approx(1)

@@ -34,16 +34,17 @@ class Decoded:
     errors: list[str]
 
 
-#: Said by ffmpeg of itself or of a live source, not of the media.
+#: Said by ffmpeg of itself or of a live source, not of the media: it reads the init section anew with each live
+#: playlist, its own playlists included; and a repetition is as bad as what is repeated.
 _HARMLESS = re.compile(
     r"skipping .* segments ahead, expired from playlists"
+    r"|Found duplicated MOOV Atom"
+    r"|Last message repeated"
     r"|deprecated pixel format"
     r"|Estimating duration from bitrate",
 )
 #: Who joins a camera late may be sent pictures before the first IDR picture. A segment has none such.
-_HARMLESS_AT_CAMERA = re.compile(
-    r"rtsp:.* corrupt decoded frame in stream|Last message repeated|Non-monotonous DTS in output"
-)
+_HARMLESS_AT_CAMERA = re.compile(r"rtsp:.* corrupt decoded frame in stream|Non-monotonous DTS in output")
 
 
 def complaints(text: str, url: str = "") -> list[str]:

@@ -33,13 +33,14 @@ def video(
 ) -> str:
     """A pipeline to an H.264 payloader: `gop` pictures at 25 a second from one IDR picture to the next.
 
-    Without `bframes` it encodes with `tune=zerolatency`, in one thread: x264 makes a slice for each. `slices` cuts each picture into as many slices;
-    `aggregate` says how parameter sets and slices share packets (STAP-A).
+    Without `bframes` it encodes with `tune=zerolatency`, in one thread, for x264 makes a slice for each. `slices`
+    cuts each picture into as many slices; `aggregate` says how parameter sets and slices share packets (STAP-A).
     """
     options = f"scenecut=0:slices={slices}" if slices else "scenecut=0"
     tune = f"bframes={bframes} rc-lookahead=4 threads=1" if bframes else "tune=zerolatency threads=1"
     profile = "high" if bframes else "main" if slices else "constrained-baseline"
-    preset = "veryfast" if bframes else "ultrafast"
+    # the fastest preset has no CABAC, and what it makes is Baseline whatever it is called
+    preset = "veryfast" if bframes or slices else "ultrafast"
     return (
         # colour bars that move: a picture that stands still would show; 4:2:0, else x264 would make a profile that no
         # browser plays
