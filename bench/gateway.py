@@ -194,12 +194,13 @@ def spread(values: list[float], digits: int) -> str:
     return text if len(values) == 1 else f"{text} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
-def table(results: dict[str, list[Result]]) -> str:
+def table(results: dict[str, dict[int, Result]]) -> str:
     """The results as a Markdown table; ratios are to the first subject, within the same round."""
     base = next(iter(results.values()))
     heads = "subject,CPU ms a camera-second,user,sys,ratio,MB a camera,ratio,without the idle process,faults,switches"
     rows = [heads.split(",")]
-    for name, runs in results.items():
+    for name, rounds in results.items():
+        runs = list(rounds.values())
         seconds = [run.camera_seconds for run in runs]
         rows.append(
             [
@@ -207,18 +208,16 @@ def table(results: dict[str, list[Result]]) -> str:
                 spread([run.cpu for run in runs], 3),
                 f"{median(run.user for run in runs):.3f}",
                 f"{median(run.cpu - run.user for run in runs):.3f}",
-                spread([run.cpu / first.cpu for run, first in zip(runs, base, strict=False)], 1),
+                spread([run.cpu / base[number].cpu for number, run in rounds.items()], 1),
                 spread([run.megabytes for run in runs], 1),
-                spread([run.megabytes / first.megabytes for run, first in zip(runs, base, strict=False)], 1),
+                spread([run.megabytes / base[number].megabytes for number, run in rounds.items()], 1),
                 spread([run.own_megabytes for run in runs], 1),
                 f"{median(run.used.faults / s for run, s in zip(runs, seconds, strict=True)):.1f}",
                 f"{median(run.used.switches / s for run, s in zip(runs, seconds, strict=True)):.1f}",
             ]
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
+    lines = [" | ".join(["", *map(str.ljust, row, widths), ""]).strip() for row in rows]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join([*lines, "(faults and switches: a camera-second)"])
 
@@ -232,7 +231,7 @@ def run(options: argparse.Namespace) -> int:
         subjects.append(FFmpeg())
     if options.mediamtx:
         subjects.append(MediaMTX(options.mediamtx.resolve()))
-    results: dict[str, list[Result]] = {}
+    results: dict[str, dict[int, Result]] = {}
     status = 0
     with simulated_cameras(options.cameras, per_packet=options.per_packet) as sources:
         idle = {subject.name: idle_memory(subject) if subject.is_server else 0.0 for subject in subjects}
@@ -246,7 +245,7 @@ def run(options: argparse.Namespace) -> int:
                         return 1  # there is nothing to compare with
                     status = 1
                     continue
-                results.setdefault(subject.name, []).append(result)
+                results.setdefault(subject.name, {})[number] = result
                 print(
                     f"run {number}: {subject.name}: {result.cpu:.3f} ms a camera-second, {result.megabytes:.1f} MB a "
                     f"camera; others kept {result.others:.2f} of {os.cpu_count()} processors busy",

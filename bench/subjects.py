@@ -254,10 +254,8 @@ class FFmpeg(Subject):
             home = self.folder / f"cam{camera}"
             home.mkdir()
             command = f"ffmpeg -nostdin -v error -rtsp_transport tcp -i {source} -c copy -f hls -hls_segment_type fmp4"
-            command += (
-                f" -hls_time {SEGMENT_SECONDS} -hls_list_size {SEGMENT_COUNT}"
+            command += f" -hls_time {SEGMENT_SECONDS} -hls_list_size {SEGMENT_COUNT}"
             command += " -hls_flags delete_segments stream.m3u8"
-            )
             self.spawn(command.split(), cwd=home)
 
     def playlist(self, camera: int) -> Playlist:
