@@ -1,7 +1,7 @@
 """`FakeCamera`: a scripted camera that misbehaves on demand.
 
 It is the built-in test camera with everything a test may want to go wrong made an attribute: set it before
-or while it runs. Every request is recorded. Media are the bundled clip.
+or while it runs. Every request is recorded. Media are the bundled clip, or any other (`small_clip`).
 """
 
 import asyncio
@@ -11,10 +11,22 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
+from rtspkit import h264
+from rtspkit.media import H264Parameters
 from rtspkit.messages import Request
 from rtspkit.packetizer import interleaved_frame
-from rtspkit.server.testcamera import Client, Reply, TestCamera
+from rtspkit.server.testcamera import Client, Clip, Reply, TestCamera, clip, video_track
+
+
+@cache
+def small_clip() -> Clip:
+    """Another video (H.264 Main, 320x180, one second) with the sound of the bundled clip."""
+    nals = h264.split_annexb((Path(__file__).with_name("data") / "small.h264").read_bytes())
+    units = list(h264.access_units(nals))
+    return Clip((video_track(units, H264Parameters(units[0][0], (units[0][1],))), clip().tracks[1]))
 
 
 @dataclass(frozen=True)
@@ -39,12 +51,17 @@ class FakeCamera(TestCamera):
     sdp: answered to DESCRIBE instead of the real description.
     redirect: Location answered to DESCRIBE with 302.
     public: the methods OPTIONS names.
+    slots: sessions it has room for; further ones are refused with 453.
     mute: media stop, the connection stays.
+    mute_after: the same after so many access units.
     session_timeout: seconds SETUP announces.
     close_after: hangs up after so many access units (reset=True: with RST).
     before_frames: bytes put before each interleaved frame.
     extra_frames: (channel, packet) sent with each unit.
     ask: bytes of an RTSP request sent once in mid-stream.
+    per_packet: each RTP packet is written by itself.
+    hold: so many access units are held back and then written at once.
+    change_to: a clip that takes the place of the one that plays, at the next sync sample; SDP and all else stay.
     """
 
     def __init__(self, **vices: object) -> None:
@@ -64,17 +81,23 @@ class FakeCamera(TestCamera):
         self.sdp: bytes | None = None
         self.redirect: str | None = None
         self.public: str | None = None
+        self.slots: int | None = None
         self.mute = False
+        self.mute_after: int | None = None
         self.close_after: int | None = None
         self.reset = False
         self.before_frames = b""
         self.extra_frames: list[tuple[int, bytes]] = []
         self.ask: bytes | None = None
+        self.per_packet = False
+        self.hold = 0
+        self.change_to: Clip | None = None
         self.session_timeout: int | None = None
         self.on_request: Callable[[Seen], None] | None = None
         self._nonce, self._nonce_used = secrets.token_hex(8), 0
         self._old: set[str] = set()
         self._sent = 0
+        self._held: dict[Client, list[bytes]] = {}
         for name, value in vices.items():
             assert hasattr(self, name), f"a fake camera has no {name}"
             setattr(self, name, value)
@@ -118,6 +141,8 @@ class FakeCamera(TestCamera):
             data = reply.encode(seen.headers.get("cseq"))
             for index in range(len(data)):
                 await asyncio.sleep(self.drip)
+                if client.writer.is_closing():
+                    break
                 client.send(data[index : index + 1])
             return None
         return reply
@@ -132,6 +157,9 @@ class FakeCamera(TestCamera):
             return Reply(302, "Moved Temporarily", {"Location": self.redirect})
         if request.method == "DESCRIBE" and self.sdp is not None:
             return Reply(headers={"Content-Type": "application/sdp"}, body=self.sdp)
+        taken = sum(other.session is not None for other in self.clients)
+        if request.method == "SETUP" and client.session is None and self.slots is not None and taken >= self.slots:
+            return Reply(453, "Not Enough Bandwidth")
         reply = await super().answer(client, request)
         assert reply is not None
         if request.method == "OPTIONS" and self.public is not None:
@@ -172,17 +200,41 @@ class FakeCamera(TestCamera):
 
     # -- media
 
+    def deliver(self, client: Client, frames: list[bytes]) -> None:
+        if self.per_packet:
+            for frame in frames:
+                client.send(frame)
+        elif self.hold:
+            held = self._held.setdefault(client, [])
+            held.append(b"".join(frames))
+            if len(held) >= self.hold:
+                client.send(b"".join(self._held.pop(client)))
+        else:
+            super().deliver(client, frames)
+
+    def _takers(self) -> list[Client]:
+        return [client for client in self.clients if client.is_playing and not client.awaits_sync]
+
     def _send_unit(self, index: int) -> None:
+        number = self._numbers[0]
+        if (
+            self.change_to is not None
+            and index == 0
+            and all(media.tracks[0].is_sync(number) for media in (self.clip, self.change_to))
+        ):
+            self.clip, self.change_to = self.change_to, None
+        if self.mute_after is not None and self._sent >= self.mute_after:
+            self.mute = True
         if self.mute:
             self._numbers[index] += 1
             return
-        playing = [client for client in self.clients if client.is_playing and not client.awaits_sync]
-        for client in playing:
+        for client in self._takers():
             if self.before_frames:
                 client.send(self.before_frames)
             for channel, packet in self.extra_frames:
                 client.send(interleaved_frame(channel, packet))
         super()._send_unit(index)
+        playing = self._takers()
         if not playing:
             return
         self._sent += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -125,3 +126,12 @@ class RTSPReader:
                     found.append(await self.packet())
         except TimeoutError:
             return found
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits for something of the camera, 5 s at most."""
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to that within 5 s")

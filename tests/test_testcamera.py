@@ -5,11 +5,10 @@ import base64
 import re
 import subprocess
 import time
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from rtsp_reader import RTSPReader
+from rtsp_reader import RTSPReader, until
 
 import rtspkit
 from rtspkit import aac, h264
@@ -32,15 +31,6 @@ def nal_types(payloads: list[bytes]) -> set[int]:
         else:
             types.add(payload[1] & 0x1F if kind == 28 else kind)
     return types
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Waits for something of the camera, 5 s at most."""
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not come to that within 5 s")
 
 
 class TestClip:

@@ -179,6 +179,7 @@ class TestCamera:
         self.clients: set[Client] = set()
         self._server: asyncio.Server | None = None
         self._pacer: asyncio.Task[None] | None = None
+        self._serving: set[asyncio.Task[object]] = set()
         self._senders = [
             RTPSender(payload_type=track.payload_type, ssrc=secrets.randbits(32), sequence=secrets.randbits(15))
             for track in self.clip.tracks
@@ -219,12 +220,18 @@ class TestCamera:
             self._server.close()
             for client in tuple(self.clients):
                 client.writer.transport.abort()
+            if self._serving:  # each ends now that its connection has, unless it is in the middle of a slow answer
+                await asyncio.wait(self._serving, timeout=0.5)
             await self._server.wait_closed()
             self._server = None
 
     # -- requests ---------------------------------------------------------------
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         client = Client(writer)
         self.clients.add(client)
         parser = Parser()
@@ -337,12 +344,16 @@ class TestCamera:
         unit = track.units[number % len(track.units)]
         payloads = packetize_h264(unit) if track.clock_rate == 90000 else packetize_aac(unit)
         packets = self._senders[index].packets(payloads, self._origins[index] + number * track.unit_ticks)
-        framed: dict[int, bytes] = {}
+        framed: dict[int, list[bytes]] = {}
         for client in takers:
             channel = client.channels[index]
             if channel not in framed:
-                framed[channel] = b"".join(interleaved_frame(channel, packet) for packet in packets)
-            client.send(framed[channel])
+                framed[channel] = [interleaved_frame(channel, packet) for packet in packets]
+            self.deliver(client, framed[channel])
+
+    def deliver(self, client: Client, frames: list[bytes]) -> None:
+        """Sends the interleaved frames of one access unit."""
+        client.send(b"".join(frames))
 
     def _takes(self, client: Client, index: int, number: int) -> bool:
         if not client.is_playing:
