@@ -1,0 +1,135 @@
+# What a Receiver keeps for one track, and RFC 3550's rules for its sequence numbers. Included by _rtp.pyx.
+
+@cython.final
+cdef class TrackState:
+    """One track of a Receiver: its sequence, its clock, its open run and the unit that is arriving."""
+
+    cdef object track               # rtspkit.media.Track with the parameters in force
+    cdef int codec
+    cdef uint8_t payload_type
+    cdef int64_t clock_rate
+    cdef int64_t duration           # of a fragment, in ticks
+
+    # sequence (RFC 3550, A.1)
+    cdef bint have_sequence
+    cdef uint32_t first_sequence
+    cdef uint64_t next_sequence     # extended: the low 16 bits are the wire's
+    cdef int32_t suspect            # the number that would prove a restart; -1: none is suspected
+    cdef uint32_t ssrc
+    cdef uint64_t received, lost, late, broken, discarded, restarts, units, damaged_units
+    cdef int64_t jitter             # RFC 3550, A.8, in sixteenths of a tick
+    cdef int64_t transit
+
+    # clock
+    cdef bint have_time             # False at first, and when the camera's clock may have begun anew
+    cdef bint had_time
+    cdef bint have_origin
+    cdef uint32_t origin            # the timestamp of pts 0, as the camera's RTP-Info says
+    cdef uint32_t timestamp         # of the last packet
+    cdef int64_t ticks              # the same, unwrapped, counted from pts 0
+    cdef int64_t arrival            # when it came
+    cdef bint have_wall
+    cdef int64_t wall_ticks         # a sender report's instant on this track ...
+    cdef double wall_clock          # ... and by the camera's clock
+
+    # the open run: whole units, one behind the other
+    cdef Growing media
+    cdef Growing table              # of Sample
+    cdef size_t hint                # bytes the last run had
+
+    # the unit that is arriving; its media lie behind those of the whole ones
+    cdef bint unit_open, unit_skipped, unit_damaged, unit_vcl, unit_sync
+    cdef bint after_loss            # packets were lost since the last whole unit
+    cdef bint may_go_on             # the last unit ended with a marker, which may have lied
+    cdef uint32_t unit_timestamp
+    cdef int64_t unit_pts, unit_arrival
+    cdef size_t unit_start
+    cdef int unit_nals
+    # the NAL unit, or AAC unit, that comes in fragments; its length field stands at fragment_start
+    cdef bint fragment_open
+    cdef size_t fragment_start, fragment_size
+
+    # AAC-hbr (RFC 3640, 3.2.1)
+    cdef uint32_t size_length, index_length, index_delta_length
+    cdef int64_t unit_ticks
+
+    # H.264 parameter sets in force
+    cdef bytes sps
+    cdef dict pps
+
+    def __dealloc__(self):
+        free(self.media.data)
+        free(self.table.data)
+
+    cdef inline Py_ssize_t sample_count(self) noexcept nogil:
+        return <Py_ssize_t>(self.table.size // sizeof(Sample))
+
+    cdef inline Sample* samples(self) noexcept nogil:
+        return <Sample*>self.table.data
+
+    cdef bint accept(self, Packet* packet) noexcept nogil:
+        """Follows SSRC and sequence number; False for a packet that is late, doubled or not yet trusted."""
+        cdef uint16_t gap
+        if not self.have_sequence:
+            self.start_sequence(packet)
+        elif packet.ssrc != self.ssrc:
+            # Cameras change it with every GOP or when their encoder restarts: the timeline is joined.
+            self.restarts += 1
+            if packet.sequence != <uint16_t>self.next_sequence:
+                self.lose()
+            self.have_time = False
+            self.start_sequence(packet)
+        else:
+            gap = <uint16_t>(packet.sequence - <uint16_t>self.next_sequence)
+            if gap < MAX_DROPOUT:
+                if gap:
+                    self.lost += gap
+                    self.lose()
+                self.next_sequence += <uint64_t>gap + 1
+                self.suspect = -1
+            elif gap >= 65536 - MAX_MISORDER:
+                self.late += 1
+                return False
+            elif packet.sequence != self.suspect:
+                self.suspect = <uint16_t>(packet.sequence + 1)
+                self.late += 1
+                return False
+            else:
+                self.restarts += 1
+                self.lose()
+                self.have_time = False
+                self.start_sequence(packet)
+        self.received += 1
+        return True
+
+    cdef void start_sequence(self, Packet* packet) noexcept nogil:
+        self.have_sequence = True
+        self.ssrc = packet.ssrc
+        self.first_sequence = packet.sequence
+        self.next_sequence = <uint64_t>packet.sequence + 1
+        self.suspect = -1
+
+    cdef void lose(self) noexcept nogil:
+        """Packets are missing here: what was arriving is not whole."""
+        self.drop_fragment()
+        self.after_loss = True
+        self.may_go_on = False
+        if self.unit_open:
+            self.unit_damaged = True
+
+    cdef inline void drop_fragment(self) noexcept nogil:
+        if self.fragment_open:
+            self.fragment_open = False
+            self.media.size = self.fragment_start
+            self.unit_damaged = True
+            if self.codec == CODEC_AAC:  # there the fragment is the whole unit
+                self.unit_open = False
+                self.after_loss = True
+
+    cdef void skip_unit(self) noexcept nogil:
+        """Gives up the unit that is arriving; what is left of it is passed over."""
+        self.fragment_open = False
+        self.media.size = self.unit_start
+        self.unit_skipped = True
+        self.unit_damaged = True
+        self.broken += 1
