@@ -340,7 +340,7 @@ class Camera:
             RemoteProtocolError: what it sends cannot be followed any more.
             ResponseError: it has refused what keeps the session going.
         """
-        ticker = self._ticker or Ticker()
+        ticker = Ticker() if self._ticker is None else self._ticker  # an empty one is false
         receiver = self._receiver
         sock = self._claim(on_fragment)
         ticker.add(receiver, sock, self._on_ready)

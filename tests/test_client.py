@@ -338,6 +338,8 @@ async def test_many_cameras_share_a_tick(camera: FakeCamera) -> None:
         bad.close_after = 10
         sessions = [await connect(one.url, ticker=ticker) for one in (camera, bad, second)]
         healthy = [asyncio.ensure_future(collect(session, 2.2)) for session in (sessions[0], sessions[2])]
+        await asyncio.sleep(0)
+        assert len(ticker) == 2  # it was empty, and is theirs all the same
         with pytest.raises(rtspkit.ConnectionLost):
             await sessions[1].stream(lambda _: None)
         await sessions[1].close()
