@@ -33,7 +33,9 @@ class Ticker:
         self._drain = Drain()
         self._callbacks: dict[Receiver, Callable[[], None]] = {}
         self._receivers: list[Receiver] = []
-        self._half_full = 1 << 30
+        self._sockets: dict[Receiver, socket.socket] = {}
+        self._crowded: dict[Receiver, int] = {}  # bytes found at once that are half a receive buffer
+        self._least_crowded = 1 << 30
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -49,7 +51,8 @@ class Ticker:
                 it has ended it is called at every tick until the receiver is removed.
         """
         receiver.fd = sock.fileno()
-        self._half_full = min(self._half_full, sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2)
+        self._sockets[receiver] = sock
+        self._measure(receiver)
         self._callbacks[receiver] = on_ready
         self._receivers = list(self._callbacks)
         if self._timer is None:
@@ -61,13 +64,18 @@ class Ticker:
         receiver.fd = -1
         if self._callbacks.pop(receiver, None) is not None:
             self._receivers = list(self._callbacks)
+            del self._sockets[receiver], self._crowded[receiver]
         if not self._receivers and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         self._timer = None
-        for receiver in self._drain.drain(self._receivers, time.monotonic_ns()):
+        receivers = self._receivers
+        before = [receiver.bytes_received for receiver in receivers]
+        ready = self._drain.drain(receivers, time.monotonic_ns())
+        hurry = self._drain.fullest >= self._least_crowded and self._is_crowded(receivers, before)
+        for receiver in ready:
             on_ready = self._callbacks.get(receiver)
             if on_ready is None:  # an earlier one has removed it
                 continue
@@ -79,7 +87,21 @@ class Ticker:
             return
         now = loop.time()
         due = max(due + self.period, now + self.period / 4)  # a late tick does not make the next ones crowd
-        if self._drain.fullest >= self._half_full:
+        if hurry:
             due = now + _HURRY
         if self._timer is None:
             self._timer = loop.call_at(due, self._tick, loop, due)
+
+    def _measure(self, receiver: Receiver) -> int:
+        """Half the socket's receive buffer as it is now, in bytes."""
+        self._crowded[receiver] = self._sockets[receiver].getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+        self._least_crowded = min(self._crowded.values())
+        return self._crowded[receiver]
+
+    def _is_crowded(self, receivers: list[Receiver], before: list[int]) -> bool:
+        """Whether one of them had half a buffer to read; the system makes buffers larger as they are used."""
+        for receiver, count in zip(receivers, before, strict=True):
+            found = receiver.bytes_received - count
+            if found >= self._crowded[receiver] and found >= self._measure(receiver):
+                return True
+        return False

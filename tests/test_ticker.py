@@ -116,3 +116,34 @@ async def test_one_that_raises_does_not_stop_the_others(pair: tuple[socket.socke
         ticker.remove(good)
     assert problems
     assert all(isinstance(problem["exception"], ValueError) for problem in problems)
+
+
+@pytest.mark.parametrize("fills", [True, False])
+async def test_only_a_camera_that_fills_its_own_buffer_makes_it_hurry(fills: bool) -> None:
+    ticker = Ticker(0.3)
+    small, large = receiver(), receiver()
+    (a, b), (c, d) = socket.socketpair(), socket.socketpair()
+    loop = asyncio.get_running_loop()
+    times: list[float] = []
+    done = asyncio.Event()
+
+    with a, b, c, d:
+        for sock, size in ((a, 4096), (c, 200_000)):
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+        chosen, far = (small, b) if fills else (large, d)
+
+        def read() -> None:
+            chosen.take_messages()
+            times.append(loop.time())
+            far.sendall(MESSAGE)  # found by the next tick
+            if len(times) == 2:
+                done.set()
+
+        ticker.add(small, a, read)
+        ticker.add(large, c, read)
+        far.sendall(MESSAGE * (a.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2 // len(MESSAGE) + 1))
+        await asyncio.wait_for(done.wait(), 5)
+        ticker.remove(small)
+        ticker.remove(large)
+    assert (times[1] - times[0] < 0.15) is fills
