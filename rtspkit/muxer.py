@@ -5,8 +5,10 @@ lists and what has left it but is still to be had) and answers `get`. Playlists 
 for one that has changed, once, with their ETag and their gzip form, and handed to every viewer alike.
 Nothing here waits: `get` returns None for "not yet", and `subscribe` tells when to ask again.
 
-Media sequence and discontinuity sequence start at the Unix seconds of the muxer's start. A segment lasts a
-second or more, so a muxer made later for the same URL, by a restart for example, never goes back.
+The media sequence starts at the Unix seconds of the muxer's start. A segment lasts a second or more, so a
+muxer made later for the same URL, by a restart for example, never goes back. The discontinuity sequence
+starts at the ten-minute spans since 2026 began, and must stay that small: hls.js 1.7 keeps a sparse array by
+this number and walks it from 0 at each playlist, which at Unix seconds freezes the page for minutes.
 
 Spec: draft-pantos-hls-rfc8216bis 6.2.1, 6.2.2 (what may leave a live playlist, and when its media may go).
 """
@@ -49,6 +51,9 @@ _BANDWIDTH_STEP = 100_000
 #: `write_unit` closes a fragment of its own after this much media (s).
 _FRAGMENT_DURATION = 1.0
 _SAMPLE = struct.Struct("=qqII")
+#: Discontinuity numbers start at the spans (s) from this instant (Unix seconds: 2026-01-01) to the muxer's start.
+_DISCONTINUITY_ORIGIN = 1_767_225_600
+_DISCONTINUITY_SPAN = 600
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,7 @@ class Muxer:
         store: Store | None = None,
         epoch: str | None = None,
         first_msn: int | None = None,
+        first_discontinuity: int | None = None,
         use_absolute_timestamp: bool = False,
         now: float,
         wall: float,
@@ -132,7 +138,9 @@ class Muxer:
             segment_max_size: bytes after which a segment is cut.
             store: where media lie; in memory if None. It belongs to this muxer, which closes it.
             epoch: the directory of the media's URLs; 128 random bits if None.
-            first_msn: first media sequence and discontinuity number; the Unix seconds of `wall` if None.
+            first_msn: first media sequence number; the Unix seconds of `wall` if None.
+            first_discontinuity: first discontinuity number; the ten-minute spans from 2026 to `wall` if None.
+                Whoever replaces a muxer under the same URL gives one more than its last, and stays below a million.
             use_absolute_timestamp: date segments by the camera's own clock where it tells it.
             now: monotonic seconds.
             wall: Unix seconds of the same instant.
@@ -150,6 +158,11 @@ class Muxer:
             segment_duration=max(1.0, segment_duration),
             segment_max_size=segment_max_size,
             first_msn=int(wall) if first_msn is None else first_msn,
+            first_discontinuity=(
+                max(0, int(wall) - _DISCONTINUITY_ORIGIN) // _DISCONTINUITY_SPAN
+                if first_discontinuity is None
+                else first_discontinuity
+            ),
             use_absolute_timestamp=use_absolute_timestamp,
         )
         self.stats = MuxerStats(started_at=now)

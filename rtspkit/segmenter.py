@@ -185,6 +185,7 @@ class Segmenter:
         segment_duration: float,
         segment_max_size: int,
         first_msn: int,
+        first_discontinuity: int | None = None,
         use_absolute_timestamp: bool = False,
     ) -> None:
         self.stats = SegmenterStats()
@@ -200,7 +201,7 @@ class Segmenter:
         self.rate = self._times[self._leader].rate  # ticks a second of the leading track
         self._leader_is_audio = all(track.kind == "audio" for track in self.tracks)
         self._msn = first_msn
-        self._discontinuity_number = first_msn
+        self._discontinuity_number = first_msn if first_discontinuity is None else first_discontinuity
         self._init: InitSection | None = None  # of the open segment
         self._next_init: InitSection | None = None  # of the segment that time starts anew with
         self._sequence_number = 1

@@ -3,6 +3,7 @@
 import gzip
 import struct
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import boxes
@@ -57,10 +58,21 @@ def status(muxer: Muxer, msn: int) -> int:
 def test_numbers_start_at_the_unix_seconds_of_the_start() -> None:
     muxer = make()
     feed(muxer, Source(), 9)
-    assert playlist(muxer).media_sequence == playlist(muxer).discontinuity_sequence == FIRST
-    other = make(first_msn=7)
+    assert playlist(muxer).media_sequence == FIRST
+    other = make(first_msn=7, first_discontinuity=9)
     feed(other, Source(), 9)
-    assert playlist(other).media_sequence == 7
+    assert (playlist(other).media_sequence, playlist(other).discontinuity_sequence) == (7, 9)
+
+
+@pytest.mark.parametrize(
+    ("year", "least", "most"), [(2026, 0, 53_000), (2027, 52_000, 106_000), (2036, 525_000, 600_000)]
+)
+def test_discontinuities_start_small_and_grow_with_the_years(year: int, least: int, most: int) -> None:
+    """hls.js walks an array of that length at each playlist."""
+    wall = datetime(year, 7, 1, tzinfo=UTC).timestamp()
+    first, later = (Muxer([VIDEO], now=0, wall=wall + seconds)._segmenter._discontinuity_number for seconds in (0, 600))
+    assert least <= first < most
+    assert later == first + 1
 
 
 def test_the_first_playlist_comes_with_the_first_segment() -> None:
