@@ -95,6 +95,7 @@ class Site:
         self.mode: int | str = "live"
         self.reason = "cam: connecting"
         self.born = time.monotonic()
+        self.first = 0
         self.queries: list[str] = []
         site = self
 
@@ -148,7 +149,7 @@ class Site:
             "#EXTM3U",
             "#EXT-X-VERSION:7",
             "#EXT-X-TARGETDURATION:1",
-            f"#EXT-X-MEDIA-SEQUENCE:{first}",
+            f"#EXT-X-MEDIA-SEQUENCE:{self.first + first}",
             '#EXT-X-MAP:URI="init.mp4"',
         ]
         for number in range(first, last):
@@ -261,3 +262,17 @@ def test_comes_back_after_the_path_was_closed(page, site: Site) -> None:  # type
     becomes(page, MESSAGE, "The camera is not available\ncam: no answer from the camera")
     site.mode = "live"
     runs_on(page)
+
+
+@pytest.mark.real
+def test_comes_back_after_a_restart(page, site: Site) -> None:  # type: ignore[no-untyped-def]
+    """Numbers far ahead, media time from the beginning, and nothing in the playlist that tells."""
+    page.goto(site.url)
+    runs_on(page, 4)
+    site.mode = 503
+    page.wait_for_timeout(2000)
+    site.first, site.born, site.mode = 5000, time.monotonic(), "live"
+    becomes(page, "rtspkitPlayer.hls.levels[0]?.details?.startSN >= 5000")
+    page.wait_for_timeout(2000)  # what had been loaded before is over by now
+    page.evaluate("moves = 0; rtspkitPlayer.video.addEventListener('timeupdate', () => moves++); 0")
+    becomes(page, "moves > 12 && rtspkitPlayer.message === ''")

@@ -15,6 +15,8 @@
   const PROBE_LIMIT = 12000; // ms for one answer: the server holds a request for at most 8 s
   const STALLED = 4000; // ms without a new picture before the viewer is told
   const STUCK = 20000; // ms without a new picture, though there is new media, before everything is loaded anew
+  const UNUSED = 6000; // ms that new media stand in the playlist and hls.js asks for nothing, before the same
+  const RELOAD_SLACK = 0.7; // s from asking for a playlist to having the media it names
   const IDLE = 3000; // ms without the pointer moving before the bar fades
   const BACK_BUFFER = 60; // s of played media kept: a page that stays open for days must not grow
 
@@ -46,6 +48,8 @@
   let wanted = autoplay; // the viewer wants it to play
   let lastTime = -1;
   let movedAt = performance.now();
+  let loading = false; // a segment is on its way
+  let loadedAt = 0; // when one last was
 
   window.rtspkitPlayer = {
     video,
@@ -159,14 +163,21 @@
     movedAt = performance.now();
     if (hls) hls.destroy();
     hls = null;
+    loading = false;
     reason = null;
     say("Loading…");
     if (window.Hls && Hls.isSupported()) {
       hls = new Hls({ backBufferLength: BACK_BUFFER });
-      hls.on(Hls.Events.ERROR, (_, data) => data.fatal && failed(data));
-      hls.on(Hls.Events.MANIFEST_PARSED, (_, data) => {
-        hasAudio = data.levels.some((level) => level.audioCodec);
-        play();
+      hls.on(Hls.Events.ERROR, (_, data) => {
+        if (data.frag) loading = false;
+        if (data.fatal) failed(data);
+      });
+      hls.on(Hls.Events.FRAG_LOADING, () => { loading = true; });
+      hls.on(Hls.Events.FRAG_LOADED, () => { loading = false; loadedAt = performance.now(); });
+      hls.on(Hls.Events.MANIFEST_PARSED, (_, data) => { hasAudio = data.levels.some((level) => level.audioCodec); });
+      hls.once(Hls.Events.LEVEL_LOADED, (_, data) => {
+        const mine = hls;
+        setTimeout(() => mine === hls && play(), 1000 * lead(data.details));
       });
       hls.loadSource(source);
       hls.attachMedia(video);
@@ -177,6 +188,12 @@
     } else {
       say("This browser cannot play HLS", "Open the address in a current Chrome, Edge, Firefox or Safari.");
     }
+  }
+
+  // Seconds to wait before a young stream is played. Its first playlist has one segment; a reload that misses the second
+  // by a moment comes half a target duration later, and the picture would stop for that long in the midst of playing.
+  function lead(details) {
+    return details.live ? Math.max(0, 1.5 * details.targetduration + RELOAD_SLACK - details.totalduration) : 0;
   }
 
   function failed(data) {
@@ -227,7 +244,8 @@
     const level = hls.levels && hls.levels[Math.max(hls.currentLevel, 0)];
     const fragments = level && level.details && level.details.fragments;
     const newest = fragments && fragments[fragments.length - 1];
-    return Boolean(newest && !newest.gap && newest.end > video.currentTime + 1);
+    // far behind the picture is as good: hls.js has moved the list to where it put the media
+    return Boolean(newest && !newest.gap && (newest.end > video.currentTime + 1 || newest.end < video.currentTime - 5));
   }
 
   function watch() {
@@ -250,7 +268,9 @@
       state = "stalled";
       say("No picture from the camera", "It goes on by itself as soon as the camera sends again.");
     }
-    if ((state === "stalled" || state === "connecting") && now - movedAt > STUCK && freshMedia()) {
+    // after a restart hls.js may have put the new media where the old ones were, and wait for ever
+    const unused = state === "stalled" && hls && !loading && now - Math.max(loadedAt, movedAt) > UNUSED;
+    if ((unused || ((state === "stalled" || state === "connecting") && now - movedAt > STUCK)) && freshMedia()) {
       movedAt = now;
       ask();
     }
