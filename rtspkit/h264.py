@@ -387,30 +387,35 @@ def parameters_from_sprop(sprop: str, *, limits: Limits = DEFAULT_LIMITS) -> H26
     """The parameter sets of `sprop-parameter-sets` (RFC 6184, 8.1): NAL units in Base64 between commas.
 
     Returns:
-        None unless there are an SPS that can be read and a PPS: then they are to be awaited in the stream.
+        The first SPS that can be read, else the first there is: some announce a cut one and send the whole one in
+        band. None unless there are an SPS and a PPS: then they are to be awaited in the stream.
     """
-    sps: bytes | None = None
-    pps: list[bytes] = []
-    for text in sprop.split(","):
-        try:
-            # some cameras leave the padding out
-            stripped = text.strip().rstrip("=")
-            data = binascii.a2b_base64(stripped + "=" * (-len(stripped) % 4))
-        except ValueError:
-            continue
-        # a camera may put several NAL units, each after its start code, into one
-        for nal in split_annexb(data) if data.startswith((b"\0\0\1", b"\0\0\0\1")) else [clean_parameter_set(data)]:
-            if not nal or len(nal) > limits.parameter_set_size:
-                continue
-            if nal_type(nal) == NAL_SPS and sps is None:
-                try:
-                    parse_sps(nal, limits=limits)
-                except RemoteProtocolError:
-                    continue
-                sps = nal
-            elif nal_type(nal) == NAL_PPS and nal not in pps:
-                pps.append(nal)
-    return H264Parameters(sps, tuple(pps)) if sps is not None and pps else None
+    nals = [nal for text in sprop.split(",") for nal in _sprop_nals(text) if len(nal) <= limits.parameter_set_size]
+    sps = [nal for nal in nals if nal_type(nal) == NAL_SPS and len(nal) >= 4]
+    pps = tuple(dict.fromkeys(nal for nal in nals if nal_type(nal) == NAL_PPS and len(nal) >= 2))
+    if not sps or not pps:
+        return None
+    return H264Parameters(next((nal for nal in sps if _is_readable(nal, limits)), sps[0]), pps)
+
+
+def _sprop_nals(text: str) -> list[bytes]:
+    stripped = text.strip().rstrip("=")
+    try:
+        # some cameras leave the padding out
+        data = binascii.a2b_base64(stripped + "=" * (-len(stripped) % 4))
+    except ValueError:
+        return []
+    # some put several NAL units, each after its start code, into one
+    nals = split_annexb(data) if data.startswith((b"\0\0\1", b"\0\0\0\1")) else [clean_parameter_set(data)]
+    return [nal for nal in nals if nal and not nal[0] & 0x80]
+
+
+def _is_readable(sps: bytes, limits: Limits) -> bool:
+    try:
+        parse_sps(sps, limits=limits)
+    except RemoteProtocolError:
+        return False
+    return True
 
 
 # -- Annex B and AVCC -------------------------------------------------------------------------------------------------

@@ -12,15 +12,13 @@ Specs: RFC 4566/8866 (SDP), RFC 2326 C.1 (control URLs), RFC 3551 (static payloa
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from rtspkit import h264
 from rtspkit.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
 from rtspkit.limits import DEFAULT_LIMITS, Limits
-from rtspkit.media import AACParameters, H264Parameters, Track
+from rtspkit.media import AACParameters, Track
 
 __all__ = [
     "Encoding",
@@ -28,7 +26,6 @@ __all__ = [
     "MediaTrack",
     "SessionDescription",
     "aggregate_url",
-    "control_url",
     "join_control",
     "media_url",
     "parse_sdp",
@@ -63,6 +60,8 @@ _STATIC: dict[int, tuple[str, int, int | None]] = {
     33: ("mp2t", 90000, None),
     34: ("h263", 90000, None),
 }
+#: Ticks a second; nothing in use goes beyond MPEG's system clock with 27 MHz.
+_FASTEST_CLOCK = 100_000_000
 _DIRECTIONS = frozenset({"sendrecv", "sendonly", "recvonly", "inactive"})
 _LINE = re.compile(r"([A-Za-z])=(.*)", re.DOTALL)
 #: What would end a request line, or a quoted string in the Authorization header.
@@ -390,17 +389,6 @@ def join_control(base: str, control: str | None) -> str:
     return base + text if text[0] in "/?" else f"{base}/{text}"
 
 
-def control_url(base: str, content_base: str | None, control: str | None) -> str:
-    """Resolves `control` against a DESCRIBE request's URL and its answer's Content-Base.
-
-    Args:
-        base: the request's URL, without credentials.
-        content_base: the Content-Base (or Content-Location) header; None where absent.
-        control: the `a=control` value; None where absent.
-    """
-    return join_control(resolve_base(base, content_base), control)
-
-
 def aggregate_url(description: SessionDescription, base: str) -> str:
     """What PLAY, the keep-alive and TEARDOWN name: the session's control URL on `base`."""
     return join_control(base, description.control)
@@ -516,39 +504,16 @@ def _h264(media: MediaDescription, encoding: Encoding, index: int, url: str, lim
     mode = _number(encoding.fmtp.get("packetization-mode", "0")) or 0
     if mode > 1:
         return f"packetization-mode {mode}"
+    if (encoding.clock_rate or 0) > _FASTEST_CLOCK:
+        return "odd clock rate"
     track = Track(
         index=index,
         kind="video",
         codec="h264",
         clock_rate=encoding.clock_rate or 90000,
-        parameters=_parameter_sets(encoding.fmtp.get("sprop-parameter-sets", ""), limits),
+        parameters=h264.parameters_from_sprop(encoding.fmtp.get("sprop-parameter-sets", ""), limits=limits),
     )
     return MediaTrack(media, track, url, encoding.payload_type, packetization_mode=mode)
-
-
-def _parameter_sets(text: str, limits: Limits) -> H264Parameters | None:
-    """The parameter sets of sprop-parameter-sets; None where they are not whole: they come in band."""
-    units = list(_units(text.split(",")))
-    sps = next((unit for unit in units if unit[0] & 31 == 7), None)
-    pps = tuple(dict.fromkeys(unit for unit in units if unit[0] & 31 == 8))
-    if sps is None or not pps or any(len(unit) > limits.parameter_set_size for unit in (sps, *pps)):
-        return None
-    return H264Parameters(sps, pps)
-
-
-def _units(texts: Iterable[str]) -> Iterable[bytes]:
-    for text in texts:
-        text = text.strip().rstrip("=")  # some leave the padding out  # noqa: PLW2901
-        try:
-            data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-        except (binascii.Error, ValueError):
-            continue
-        # GW cameras send start codes along, before or behind
-        for unit in re.split(rb"\x00\x00+\x01", data):
-            unit = unit.rstrip(b"\0")  # noqa: PLW2901
-            # the shortest SPS has 4 bytes, the shortest PPS 2; the top bit is always clear
-            if len(unit) >= (4 if unit[:1] and unit[0] & 31 == 7 else 2) and unit[0] < 128:
-                yield unit
 
 
 def _aac(media: MediaDescription, encoding: Encoding, index: int, url: str, limits: Limits) -> MediaTrack | str:
@@ -561,8 +526,8 @@ def _aac(media: MediaDescription, encoding: Encoding, index: int, url: str, limi
         _number(fmtp.get(name, default))
         for name, default in (("sizelength", "13"), ("indexlength", "3"), ("indexdeltalength", "3"))
     ]
-    size, delta, delta_length = (-1 if number is None else number for number in lengths)
-    if not 1 <= size <= 16 or not 0 <= delta <= 16 or not 0 <= delta_length <= 16:
+    size, index_length, delta_length = (-1 if number is None else number for number in lengths)
+    if not 1 <= size <= 16 or not 0 <= index_length <= 16 or not 0 <= delta_length <= 16:
         return "odd AU header lengths"
     text = fmtp.get("config", "")
     try:
@@ -573,6 +538,8 @@ def _aac(media: MediaDescription, encoding: Encoding, index: int, url: str, limi
         return "without a config"
     if not encoding.clock_rate:
         return "without a clock rate"
+    if encoding.clock_rate > _FASTEST_CLOCK:
+        return "odd clock rate"
     track = Track(
         index=index, kind="audio", codec="aac", clock_rate=encoding.clock_rate, parameters=AACParameters(config)
     )
@@ -582,6 +549,6 @@ def _aac(media: MediaDescription, encoding: Encoding, index: int, url: str, limi
         url,
         encoding.payload_type,
         size_length=size,
-        index_length=delta,
+        index_length=index_length,
         index_delta_length=delta_length,
     )

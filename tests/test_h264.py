@@ -309,9 +309,15 @@ def test_sprop(sprop):
     assert h264.parameters_from_sprop(sprop) == PARAMETERS
 
 
+def test_sprop_with_a_cut_sps_is_better_than_none():
+    """The whole one comes in band."""
+    cut = bytes.fromhex("6764001facd940f011")
+    assert h264.parameters_from_sprop("Z2QAH6zZQPAR,aO48gA==") == H264Parameters(cut, (bytes.fromhex("68ee3c80"),))
+
+
 @pytest.mark.parametrize(
     "sprop",
-    ["", ",", "Z2QAH6zZQPAR,aO48gA==", b64(SPS_HIGH), b64(PPS), "not base64 at all", "ä,ö", f"{b64(SPS_HIGH)},\0"],
+    ["", ",", "ZwAA,aO48gA==", b64(SPS_HIGH), b64(PPS), "not base64 at all", "ä,ö", f"{b64(SPS_HIGH)},\0"],
 )
 def test_sprop_without_both_is_nothing(sprop):
     assert h264.parameters_from_sprop(sprop) is None

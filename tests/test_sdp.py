@@ -8,7 +8,6 @@ from rtspkit.media import AACParameters, H264Parameters, Track
 from rtspkit.sdp import (
     MediaTrack,
     aggregate_url,
-    control_url,
     join_control,
     media_url,
     parse_sdp,
@@ -197,7 +196,6 @@ def test_join_control(base: str, control: str | None, expected: str) -> None:
 )
 def test_resolve_base(content_base: str | None, expected: str) -> None:
     assert resolve_base("rtsp://cam:8554/live?x=1", content_base) == expected
-    assert control_url("rtsp://cam:8554/live?x=1", content_base, "*") == expected
 
 
 def test_absolute_control_of_the_session() -> None:
@@ -277,6 +275,8 @@ def test_h264_defaults() -> None:
     assert (track.track.clock_rate, track.packetization_mode) == (90000, 0)
     with pytest.raises(UnsupportedError, match="packetization-mode 2"):
         tracks_of(VIDEO + "a=fmtp:96 packetization-mode=2\n")
+    with pytest.raises(UnsupportedError, match="odd clock rate"):
+        tracks_of("m=video 0 RTP/AVP 96\na=rtpmap:96 H264/900000000\n")
 
 
 def test_aac_config_alone() -> None:
@@ -301,6 +301,7 @@ def test_aac_config_alone() -> None:
         ("config=1408", "config=" + "00" * 2000, "without a config"),
         ("/16000/1", "", "without a clock rate"),
         ("/16000/1", "/0", "without a clock rate"),
+        ("/16000/1", "/999999999/1", "odd clock rate"),
     ],
 )
 def test_aac_that_cannot_be_used(old: str, new: str, reason: str) -> None:
