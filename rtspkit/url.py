@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from rtspkit.errors import LocalProtocolError
 
-__all__ = ["CameraURL", "parse_url", "redirect_url"]
+__all__ = ["CameraURL", "parse_url", "redirect_url", "split"]
 
 _DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
 #: As long as a request line may be.
@@ -88,7 +88,7 @@ def parse_url(url: str) -> CameraURL:
         raise LocalProtocolError(f"the camera URL is longer than {_MAX_SIZE} characters")
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise LocalProtocolError("the camera URL has a control character in it")
-    user, authority, tail = _split(rest)
+    user, authority, tail = split(rest)
     host, port = _host_port(authority, scheme)
     bracketed = f"[{host.partition('%')[0]}]" if ":" in host else host
     given = "" if port is None else f":{port}"
@@ -104,8 +104,11 @@ def parse_url(url: str) -> CameraURL:
     )
 
 
-def _split(rest: str) -> tuple[str | None, str, str]:
-    """Credentials, host and port, path and query of what follows the scheme."""
+def split(rest: str) -> tuple[str | None, str, str]:
+    """Credentials (None where there are none), host and port, path and query of what follows ``rtsp://``.
+
+    Whoever hides a password has to look for it here, where it is found when it is used.
+    """
     end = _end(rest, 0)
     at = rest.rfind("@", 0, end)
     plain = (rest[:at] if at >= 0 else None, rest[at + 1 : end], rest[end:])
@@ -122,8 +125,8 @@ def _split(rest: str) -> tuple[str | None, str, str]:
     good = [other for other in others if _is_good(other[1])]
     if good:
         return good[-1]
-    # "rtsp://cam:554/live@2" is a path; "rtsp://admin:p@ss/w#rd@host/" is not
-    if others and (at >= 0 or not _HOST_PORT.fullmatch(plain[1])):
+    # "rtsp://cam:554/live@2" is a path; "rtsp://admin:p@ss/w#rd@host/" is not, nor is "rtsp://admin:/pass@host/"
+    if others and (at >= 0 or plain[1].endswith(":") or not _HOST_PORT.fullmatch(plain[1])):
         return others[-1]
     return plain
 

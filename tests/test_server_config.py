@@ -328,6 +328,8 @@ def test_sizes(text: str, size: int) -> None:
         ("rtsp://u:p%40q@h/x", "rtsp://u:***@h/x", {"p%40q", "p@q"}),
         ("rtsp://u:p@q@h/x", "rtsp://u:***@h/x", {"p@q"}),
         ("rtsp://u:a/b#c?d@h/x", "rtsp://u:***@h/x", {"a/b#c?d"}),
+        ("rtsp://u:1?a@10.0.0.1/x", "rtsp://u:***@10.0.0.1/x", {"1?a"}),
+        ("rtsp://u:@?b@10.0.0.1/s@2", "rtsp://u:***@10.0.0.1/s@2", {"@?b"}),
         ("rtsp://u:@h/x", "rtsp://u:***@h/x", set()),
         ("rtsp://u@h/x", "rtsp://u@h/x", set()),
         ("rtsp://h:554/x@y", "rtsp://h:554/x@y", set()),
@@ -339,6 +341,22 @@ def test_sizes(text: str, size: int) -> None:
 def test_redaction(url: str, shown: str, secrets: set[str]) -> None:
     assert redact_url(url) == shown
     assert url_secrets(url) == secrets
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "source: http//admin:hunter22@h/x",
+        "source: rtsp:/u:hunter22@h/x",
+        "source: u:hunter22@h",
+        "rtsp://u:hunter22@h/x: 1",
+    ],
+)
+def test_a_url_with_a_slip_in_it_shows_no_password_either(line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text_config(f"paths:\n  cam:\n    {line}\n".encode(), "f.yml")
+    assert "hunter22" not in str(caught.value)
+    assert str(caught.value).startswith("f.yml:3: ")
 
 
 @pytest.mark.parametrize("name", ["cam", "cam_2", "a/b.c/d-e", "..a"])

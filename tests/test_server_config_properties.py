@@ -1,11 +1,14 @@
 """Any bytes are a configuration or one line that says why not; no password gets out."""
 
+from urllib.parse import unquote
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtspkit.server.config import Config, ConfigError, load_text_config, redact_url, url_secrets
 from rtspkit.server.log import Redactor, escape
 from rtspkit.server.mtxkeys import INERT_GLOBAL, INERT_PATH
+from rtspkit.url import parse_url
 
 KEYS = ["paths", "pathDefaults", "hls", "hlsAddress", "hlsSegmentDuration", "source", "maxReaders", "logDestinations"]
 KEYS += [*list(INERT_GLOBAL)[:5], *list(INERT_PATH)[:5], "rtmp", "<<", "sourse", "protocols", "hlsDisable"]
@@ -78,6 +81,20 @@ def test_no_password_in_a_url_that_is_shown(password: str) -> None:
     url = f"rtsp://someuser:{password}@cam/x"
     assert redact_url(url) == "rtsp://someuser:***@cam/x"
     assert password in url_secrets(url)
+
+
+@given(
+    PASSWORDS, st.sampled_from(["10.0.0.5", "cam.local", "[::1]"]), st.sampled_from(["", "/", ":8554/s@2", "/a:b@c"])
+)
+@settings(max_examples=300)
+def test_what_is_used_as_the_password_is_never_shown(password: str, host: str, rest: str) -> None:
+    """The place where it is hidden is the place where it is found."""
+    url = f"rtsp://someuser:{password}@{host}{rest}"
+    found = parse_url(url)
+    assert found.password is not None
+    assert redact_url(url).startswith("rtsp://someuser:***@")
+    assert f":{password}@" not in redact_url(url)
+    assert found.password == "" or {found.password, unquote(found.password)} & url_secrets(url)
 
 
 @given(PASSWORDS, st.text(max_size=20), st.text(max_size=20))

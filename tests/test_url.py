@@ -24,6 +24,7 @@ from rtspkit.url import parse_url, redirect_url
         ("rtsp://admin:12/34@10.0.0.5/p", ("10.0.0.5", 554, "admin", "12/34", "rtsp://10.0.0.5/p")),
         ("rtsp://admin:a b@10.0.0.5/p", ("10.0.0.5", 554, "admin", "a b", "rtsp://10.0.0.5/p")),
         ("rtsp://admin:pä@cam/p", ("cam", 554, "admin", "pä", "rtsp://cam/p")),
+        ("rtsp://admin:/12?34@cam/p", ("cam", 554, "admin", "/12?34", "rtsp://cam/p")),
         ("rtsp://u:p/q@cam/p", ("cam", 554, "u", "p/q", "rtsp://cam/p")),
         # "@" that is not before a host
         ("rtsp://10.0.0.5/live@2", ("10.0.0.5", 554, None, None, "rtsp://10.0.0.5/live@2")),

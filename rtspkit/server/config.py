@@ -32,6 +32,7 @@ from rtspkit.server.mtxkeys import (
     INERT_PATH,
 )
 from rtspkit.server.yamlfile import MAX_SIZE, ConfigError, Location, Tree, load_text, scalar
+from rtspkit.url import split
 
 __all__ = [
     "Config",
@@ -50,6 +51,7 @@ _PATH_NAME = re.compile(r"[0-9A-Za-z_.\-]+(?:/[0-9A-Za-z_.\-]+)*")
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(d|h|ms|m|s|us|µs|μs|ns)", re.ASCII)
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
+_CREDENTIALS = re.compile(r":\S*@")
 _SECRET_QUERY = re.compile(r"(?i)([?&](?:\w*pass\w*|pwd|psw|\w*token|\w*secret|auth|sig(?:nature)?)=)([^&#]*)")
 
 
@@ -77,15 +79,9 @@ def url_secrets(url: str) -> set[str]:
 
 
 def _split_userinfo(rest: str) -> tuple[str, str, str]:
-    """userinfo, "@" or "", and what follows. A password may hold `@`, and, unescaped, even `/ ? #`."""
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if "@" in authority:
-        userinfo, at, _ = authority.rpartition("@")
-        return userinfo, at, rest[len(userinfo) + 1 :]
-    port = authority.rpartition(":")[2]
-    if "@" in rest and ":" in authority and not authority.startswith("[") and not port.isdigit():
-        return rest.rpartition("@")
-    return "", "", rest
+    """userinfo, "@" or "", and what follows."""
+    userinfo, authority, tail = split(rest)
+    return ("", "", rest) if userinfo is None else (userinfo, "@", authority + tail)
 
 
 def parse_duration(text: str) -> float:
@@ -129,7 +125,9 @@ def _show(value: object) -> str:
         return "nothing"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = redact_url(str(value)) if isinstance(value, str) else str(value)
+    text = redact_url(value) if isinstance(value, str) else str(value)
+    if "://" not in text:  # a URL with a slip in it
+        text = _CREDENTIALS.sub(":***@", text)
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
@@ -414,7 +412,7 @@ class _Loader:
         return value
 
     def unknown(self, key: str, at: Location, *known: Iterable[str]) -> str:
-        shown = repr(key if len(key) <= 60 else f"{key[:57]}...")
+        shown = _show(key)
         if at and key in _GLOBAL_ONLY:
             return f"key {shown} is global and cannot stand here"
         if not at and (key in _PATH_KEYS or key in INERT_PATH or key in DEPRECATED_PATH):
