@@ -25,6 +25,7 @@ __all__ = [
     "parse_adts_header",
     "parse_config",
     "split_adts",
+    "unit_ticks",
 ]
 
 AAC_LC: Final = 2
@@ -219,6 +220,15 @@ def codec_string(parameters: AACParameters) -> str:
     """
     config = parse_config(parameters.config)
     return f"mp4a.40.{config.extension_object_type or config.object_type}"
+
+
+def unit_ticks(parameters: AACParameters, clock_rate: int) -> int:
+    """What one access unit lasts, in ticks: 1 to a second's; 1024 where the configuration cannot be read."""
+    try:
+        config = parse_config(parameters.config)
+    except (RemoteProtocolError, UnsupportedError):
+        return 1024
+    return max(1, min(config.frame_length * clock_rate // config.sample_rate, clock_rate))
 
 
 # -- ADTS -------------------------------------------------------------------------------------------------------------

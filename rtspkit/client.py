@@ -24,6 +24,7 @@ from rtspkit import aac
 from rtspkit.errors import (
     AuthenticationError,
     ConnectionLost,
+    LocalProtocolError,
     RemoteProtocolError,
     ResponseError,
     RtspkitError,
@@ -54,7 +55,6 @@ from rtspkit.rtsp import (
     TornDown,
     parse_url,
 )
-from rtspkit.sdp import MediaTrack
 from rtspkit.ticker import Ticker
 
 __all__ = ["Camera", "CameraOptions", "CameraStatistics", "Ticker", "connect"]
@@ -184,6 +184,8 @@ class Camera:
         self._early: list[bytes] = []
         self._early_size = 0
         self._on_fragment: Callable[[Fragment], None] | None = None
+        self._give_back: Callable[[], None] | None = None  # takes the socket off whoever reads it
+        self._paused = False  # the reader is behind, so nothing is read
         self._ended: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -249,7 +251,7 @@ class Camera:
                 size_length=media.size_length,
                 index_length=media.index_length,
                 index_delta_length=media.index_delta_length,
-                unit_ticks=_unit_ticks(media),
+                unit_ticks=_unit_ticks(track),
             )
         self._reports = [(None, 0, 0.0)] * len(set_up)
         self._last_wall = [0.0] * len(set_up)
@@ -287,6 +289,8 @@ class Camera:
             raise TimeoutExceeded(f"{self.url.address} cannot be reached: no answer within {seconds:g} s") from None
         except OSError as error:  # from getaddrinfo
             failure = error
+        except UnicodeError:  # from the same, for a label that is empty or longer than 63
+            raise ConnectionLost(f"{self.url.address} cannot be reached: its name is not valid") from None
         raise ConnectionLost(f"{self.url.address} cannot be reached: {_reason(failure)}")
 
     async def _wait_for(self, wanted: type[_E]) -> _E:
@@ -342,12 +346,13 @@ class Camera:
         """
         ticker = Ticker() if self._ticker is None else self._ticker  # an empty one is false
         receiver = self._receiver
-        sock = self._claim(on_fragment)
+        sock, ended = self._claim(on_fragment)
         ticker.add(receiver, sock, self._on_ready)
+        self._give_back = lambda: ticker.remove(receiver)
         try:
-            await self._until_ended()
+            await ended
         finally:
-            ticker.remove(receiver)
+            self._stop_reading()
             self._finish()
             self._release()
 
@@ -362,69 +367,77 @@ class Camera:
         wake = asyncio.Event()
         drain = Drain(64 * 1024)
         receiver = self._receiver
-        paused = False
 
         def take(fragment: Fragment) -> None:
             units.extend(access_units(fragment))
 
         def read() -> None:
-            nonlocal paused
             drain.drain((receiver,), time.monotonic_ns())
             receiver.flush()
             self._on_ready()
-            if units or self._ended is None or self._ended.done():
+            if units:
                 wake.set()
-            if len(units) >= _QUEUE_UNITS or self._ended is None or self._ended.done():
-                paused = True
-                loop.remove_reader(sock)
+            if ended.done():
+                self._stop_reading()
+            elif len(units) >= _QUEUE_UNITS:
+                self._paused = True
+                self._stop_reading()
 
-        sock = self._claim(take)
-        receiver.fd = sock.fileno()
-        assert self._ended is not None
-        self._ended.add_done_callback(lambda _: wake.set())
-        loop.add_reader(sock, read)
+        def watch() -> None:
+            self._paused = False
+            receiver.fd = sock.fileno()
+            loop.add_reader(sock, read)
+            self._give_back = unwatch
+
+        def unwatch() -> None:
+            receiver.fd = -1
+            loop.remove_reader(sock)
+
+        sock, ended = self._claim(take)
+        ended.add_done_callback(lambda _: wake.set())
+        watch()
         try:
             while True:
                 while units:
                     yield units.popleft()
-                if self._ended.done():
+                if ended.done():
                     self._finish()
                     while units:
                         yield units.popleft()
-                    self._ended.result()
+                    ended.result()
                     return
-                if paused:
-                    paused = False
-                    self._silent_after = time.monotonic() + self._limits.media_timeout
-                    loop.add_reader(sock, read)
+                if self._paused:
+                    watch()
                 wake.clear()
                 await wake.wait()
         finally:
-            if sock.fileno() >= 0:
-                loop.remove_reader(sock)
-            receiver.fd = -1
+            self._stop_reading()
             self._release()
 
-    def _claim(self, on_fragment: Callable[[Fragment], None]) -> socket.socket:
+    def _claim(self, on_fragment: Callable[[Fragment], None]) -> tuple[socket.socket, asyncio.Future[None]]:
+        """The socket to read, and what tells when to stop."""
         if self._sock is None:
             raise ConnectionLost(f"the session with {self.url.address} is closed")
         if self._on_fragment is not None:
-            raise RuntimeError("this camera is being read already")
+            raise LocalProtocolError("this camera is being read already")
         self._on_fragment = on_fragment
-        self._ended = asyncio.get_running_loop().create_future()
+        self._ended = ended = asyncio.get_running_loop().create_future()
         self._on_ready()
         self._attend()
-        return self._sock
+        return self._sock, ended
+
+    def _stop_reading(self) -> None:
+        """Takes the socket back: it has one reader at a time, and none when it is closed."""
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
+            give_back()
 
     def _release(self) -> None:
         self._on_fragment = None
+        self._paused = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    async def _until_ended(self) -> None:
-        assert self._ended is not None
-        await self._ended
 
     def _end(self, error: RtspkitError | None) -> None:
         if self._ended is not None and not self._ended.done():
@@ -520,6 +533,8 @@ class Camera:
         arrival = self._receiver.media_arrival / 1e9
         if arrival:
             self._silent_after = max(self._silent_after, arrival + self._limits.media_timeout)
+        if self._paused:  # the camera is not silent: nobody listens
+            self._silent_after = now + self._limits.media_timeout
         if self._silent_after <= now:
             self._end(TimeoutExceeded(f"{self.url.address} sends no media any more (RTP)"))
             return
@@ -570,7 +585,8 @@ class Camera:
 
     async def _close(self) -> None:
         self._end(None)
-        await asyncio.sleep(0)  # lets `stream` take the socket off the tick, which must come first
+        self._stop_reading()
+        await asyncio.sleep(0)  # lets `stream` hand over what has arrived
         sock = self._sock
         if sock is None:
             return
@@ -605,16 +621,11 @@ class Camera:
             connection.receive_data(data, time.monotonic())
 
 
-def _unit_ticks(media: MediaTrack) -> int:
-    """Duration of one AAC access unit on the RTP clock."""
-    parameters = media.track.parameters
-    if not isinstance(parameters, AACParameters):
-        return 1024
-    try:
-        config = aac.parse_config(parameters.config)
-    except RtspkitError:
-        return 1024
-    return config.frame_length * media.track.clock_rate // config.sample_rate
+def _unit_ticks(track: Track) -> int:
+    """Duration of one AAC access unit on the RTP clock; any number for another codec."""
+    if not isinstance(track.parameters, AACParameters):
+        return 1
+    return aac.unit_ticks(track.parameters, track.clock_rate)
 
 
 def _tune(sock: socket.socket) -> None:

@@ -348,17 +348,67 @@ async def test_many_cameras_share_a_tick(camera: FakeCamera) -> None:
     assert len(ticker) == 0
 
 
-async def test_a_slow_reader_holds_the_camera_back_and_loses_nothing(camera: FakeCamera) -> None:
-    """The queue is bounded; what does not fit stays in TCP."""
+async def test_a_slow_reader_holds_the_camera_back_and_loses_nothing(
+    camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue is bounded; what does not fit stays in TCP, and a camera that nobody listens to is not silent."""
+    monkeypatch.setattr("rtspkit.client._QUEUE_UNITS", 10)
+    limits = replace(DEFAULT_LIMITS, media_timeout=1.5)
     count, last = 0, None
-    async with asyncio.timeout(30), rtspkit.open(camera.url) as reader:
+    async with asyncio.timeout(30), rtspkit.open(camera.url, limits=limits) as reader:
         async for unit in reader:
             if unit.track.kind != "video":
                 continue
             if count == 5:
-                await asyncio.sleep(1.5)
+                await asyncio.sleep(0.8)  # the queue is full long before
+                before = reader.stats().bytes_received
+                await asyncio.sleep(1.2)
+                assert reader.stats().bytes_received == before
             if last is not None:
                 assert unit.pts == last + 3600
             last, count = unit.pts, count + 1
             if count == 60:
                 break
+
+
+async def test_a_reader_that_stops_early_does_not_delay_the_end(
+    camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The generator is still on its way out when TEARDOWN's answer is awaited on the same socket."""
+    monkeypatch.setattr("rtspkit.client._TEARDOWN_TIMEOUT", 8.0)
+    async with rtspkit.open(camera.url) as reader:
+        async for _ in reader:
+            started = time.monotonic()
+            break
+    assert time.monotonic() - started < 4
+    assert camera.methods()[-1] == "TEARDOWN"
+
+
+async def test_one_reader_at_a_time(camera: FakeCamera) -> None:
+    session = await connect(camera.url)
+    streaming = asyncio.ensure_future(session.stream(lambda _: None))
+    await asyncio.sleep(0)
+    with pytest.raises(rtspkit.LocalProtocolError, match="read already"):
+        await session.stream(lambda _: None)
+    await session.close()
+    await streaming
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])
+async def test_a_name_that_cannot_be_one(host: str) -> None:
+    with pytest.raises(rtspkit.ConnectionLost, match="its name is not valid"):
+        await connect(f"rtsp://{host}/x")
+
+
+@pytest.mark.parametrize("rate", [1, 99_999_999, 999_999_999])
+async def test_odd_numbers_in_a_description_are_no_error_of_ours(camera: FakeCamera, rate: int) -> None:
+    camera.sdp = (
+        f"v=0\r\nm=audio 0 RTP/AVP 97\r\na=rtpmap:97 mpeg4-generic/{rate}\r\n"
+        "a=fmtp:97 mode=AAC-hbr;config=1408\r\na=control:trackID=1\r\n"
+    ).encode()
+    try:
+        session = await connect(camera.url)
+    except rtspkit.UnsupportedError:
+        assert rate == 999_999_999
+    else:
+        await session.close()
