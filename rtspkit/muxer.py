@@ -29,7 +29,7 @@ from rtspkit.media import AccessUnit, Fragment, Run, Track
 from rtspkit.segmenter import InitSection, Output, Segment, SegmentData, Segmenter
 from rtspkit.store import Body, MemoryStore, Store
 
-__all__ = ["Muxer", "MuxerStats", "Response"]
+__all__ = ["Muxer", "MuxerStats", "Response", "first_numbers"]
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -54,6 +54,11 @@ _SAMPLE = struct.Struct("=qqII")
 #: Discontinuity numbers start at the spans (s) from this instant (Unix seconds: 2026-01-01) to the muxer's start.
 _DISCONTINUITY_ORIGIN = 1_767_225_600
 _DISCONTINUITY_SPAN = 600
+
+
+def first_numbers(wall: float) -> tuple[int, int]:
+    """Media sequence and discontinuity number of a muxer that starts at `wall` (Unix seconds)."""
+    return int(wall), max(0, int(wall) - _DISCONTINUITY_ORIGIN) // _DISCONTINUITY_SPAN
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ class Muxer:
             epoch: the directory of the media's URLs; 128 random bits if None.
             first_msn: first media sequence number; the Unix seconds of `wall` if None.
             first_discontinuity: first discontinuity number; the ten-minute spans from 2026 to `wall` if None.
-                Whoever replaces a muxer under the same URL gives one more than its last, and stays below a million.
+                Neither may go back under one URL: see `next_numbers`.
             use_absolute_timestamp: date segments by the camera's own clock where it tells it.
             now: monotonic seconds.
             wall: Unix seconds of the same instant.
@@ -153,16 +158,13 @@ class Muxer:
         self.epoch = secrets.token_hex(16) if epoch is None else epoch
         if not _EPOCH.fullmatch(self.epoch):
             raise LocalProtocolError(f"an epoch consists of letters, digits, - and _, at most 64; not {self.epoch!r}")
+        usual_msn, usual_discontinuity = first_numbers(wall)
         self._segmenter = Segmenter(
             tracks,
             segment_duration=max(1.0, segment_duration),
             segment_max_size=segment_max_size,
-            first_msn=int(wall) if first_msn is None else first_msn,
-            first_discontinuity=(
-                max(0, int(wall) - _DISCONTINUITY_ORIGIN) // _DISCONTINUITY_SPAN
-                if first_discontinuity is None
-                else first_discontinuity
-            ),
+            first_msn=usual_msn if first_msn is None else first_msn,
+            first_discontinuity=usual_discontinuity if first_discontinuity is None else first_discontinuity,
             use_absolute_timestamp=use_absolute_timestamp,
         )
         self.stats = MuxerStats(started_at=now)
@@ -202,6 +204,11 @@ class Muxer:
     def target_duration(self) -> int | None:
         """Seconds; None until the first segment has closed."""
         return self._segmenter.target_duration
+
+    @property
+    def next_numbers(self) -> tuple[int, int]:
+        """The least `first_msn` and `first_discontinuity` of a muxer that takes this one's place under its URL."""
+        return self._segmenter.next_numbers
 
     def accepts(self, tracks: Sequence[Track]) -> bool:
         """Whether a camera with these tracks can go on here; if not, it needs a new muxer.

@@ -221,6 +221,11 @@ class Segmenter:
         """How much of the leading track was written so far, in microseconds; never goes back."""
         return self._microseconds(self._times[self._leader].end)
 
+    @property
+    def next_numbers(self) -> tuple[int, int]:
+        """Media sequence and discontinuity number of what would follow behind another discontinuity."""
+        return self._msn, self._discontinuity_number + 1
+
     # -- what goes in -------------------------------------------------------------------------------------
 
     def accepts(self, tracks: Sequence[Track]) -> bool:

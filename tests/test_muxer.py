@@ -64,6 +64,17 @@ def test_numbers_start_at_the_unix_seconds_of_the_start() -> None:
     assert (playlist(other).media_sequence, playlist(other).discontinuity_sequence) == (7, 9)
 
 
+def test_a_successor_is_told_where_to_go_on() -> None:
+    muxer, source = make(), Source()
+    feed(muxer, source, 9)
+    muxer.interrupt()
+    feed(muxer, source, 9)
+    last = playlist(muxer).segments[-1]
+    msn, discontinuity = muxer.next_numbers
+    assert msn > last.msn
+    assert discontinuity == last.discontinuity + 1
+
+
 @pytest.mark.parametrize(
     ("year", "least", "most"), [(2026, 0, 53_000), (2027, 52_000, 106_000), (2036, 525_000, 600_000)]
 )

@@ -567,6 +567,45 @@ async def test_gap_ends_where_credentials_are_refused() -> None:
         assert network.tries == 3
 
 
+async def test_a_camera_that_offers_nothing_while_it_starts_keeps_its_viewers() -> None:
+    network = FakeNetwork()
+    async with running(network) as (manager, path):
+        camera = await network.camera()
+        camera.send(3)
+        muxer = path.muxer
+        network.answer = UnsupportedError("the camera offers nothing that can be used: no media at all")
+        camera.lose()
+        await until(lambda: network.tries >= 5)
+        assert path.state == "gap"
+        assert manager.get("cam") is muxer
+        network.answer = FakeCamera
+        (await network.camera(1)).send()
+        assert (path.state, path.muxer) == ("live", muxer)
+
+
+async def test_numbers_never_go_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A muxer follows another; the clock was set back in between."""
+    network = FakeNetwork()
+    async with running(network) as (_, path):
+        for number in range(4):
+            camera = await network.camera(number)
+            camera.send(3)
+            camera.lose()
+            await until(lambda: path.state == "gap")
+        assert path.muxer is not None
+        msn, discontinuity = path.muxer.next_numbers
+        now = time.time()
+        monkeypatch.setattr("rtspkit.server.paths.time.time", lambda: now - 3600)
+        network.answer = lambda: FakeCamera((VIDEO, AUDIO))
+        first = path.muxer
+        (await network.camera(4)).lose()
+        camera = await network.camera(5)
+        camera.send(3)
+        assert path.muxer is not first
+        assert path.muxer.next_numbers[0] > msn
+        assert path.muxer.next_numbers[1] > discontinuity
+
+
 async def test_a_camera_that_flaps_is_not_hammered() -> None:
     network = FakeNetwork()
     async with running(network, timing=Timing(try_interval=0.0, gap_backoff=5.0, stable=60.0)) as (_, path):

@@ -31,7 +31,7 @@ from rtspkit.client import Camera, CameraOptions, Ticker
 from rtspkit.errors import AuthenticationError, RtspkitError, TimeoutExceeded, UnsupportedError
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import Fragment, Track
-from rtspkit.muxer import Muxer
+from rtspkit.muxer import Muxer, first_numbers
 from rtspkit.server.config import PathConfig, redact_url
 from rtspkit.server.log import logger
 from rtspkit.server.tracks import describe, labels, skipped_label
@@ -120,6 +120,7 @@ class Path:
         self._log = logger(f"path {name}")
         self._source_log = logger(f"path {name}", "RTSP source")
         self._muxer_log = logger("HLS", f"muxer {name}")
+        self._numbers = (0, 0)  # the least of the next muxer
         self._camera: Camera | None = None
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -403,14 +404,19 @@ class Path:
         self._store, self._store_errors = None, 0
         if config.hls_directory:
             self._store = DirectoryStore(FilePath(config.hls_directory, *self.name.split("/")))
+        wall = time.time()
+        # they never go back, even where this machine's clock does, or the camera was lost again and again
+        msn, discontinuity = map(max, first_numbers(wall), self._numbers)
         muxer = Muxer(
             tracks,
             segment_duration=config.hls_segment_duration,
             segment_count=config.hls_segment_count,
             segment_max_size=config.hls_segment_max_size,
             store=self._store,
+            first_msn=msn,
+            first_discontinuity=discontinuity,
             now=now,
-            wall=time.time(),
+            wall=wall,
         )
         for name in self.skipped:
             self._muxer_log.warning("skipping %s", skipped_label(name))
@@ -422,6 +428,7 @@ class Path:
         muxer, self.muxer = self.muxer, None
         self.available_since = None
         if muxer is not None:
+            self._numbers = muxer.next_numbers
             muxer.close()
             self.viewers.clear()
             self._muxer_log.info("destroyed: %s", reason)
@@ -454,7 +461,7 @@ class Path:
         if isinstance(error, AuthenticationError):
             self._refusals += 1
         refused = self._refusals >= 2
-        if self.muxer is not None and not refused and not isinstance(error, UnsupportedError):
+        if self.muxer is not None and not refused:  # one that offers nothing may be in the middle of its start
             if was_live or self.state == "live":
                 self.muxer.interrupt()
                 self._open_gap()
