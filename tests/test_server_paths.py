@@ -59,6 +59,7 @@ class FakeCamera:
         self.is_closed = False
         self.lost = 0
         self.close_takes = 0.0
+        self.hands_over = False  # media when it ends, as a real one does
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._take: Callable[[Fragment], None] | None = None
         self._sent = 0
@@ -79,7 +80,11 @@ class FakeCamera:
 
     async def stream(self, take: Callable[[Fragment], None]) -> None:
         self._take = take
-        await self._ended
+        try:
+            await self._ended
+        finally:
+            if self.hands_over:
+                self.send()
 
     async def close(self) -> None:
         if not self._ended.done():
@@ -259,7 +264,6 @@ async def test_unknown_path() -> None:
         with pytest.raises(PathNotFound, match="no path 'x"):
             await manager.muxer("x" * 5000)
         assert manager.get("x") is None
-        manager.request("x")
 
 
 @pytest.mark.parametrize(("source", "reason"), [("publisher", "no source"), ("rtsps://u:hunter2-secret@h/", "'rtsps'")])
@@ -410,7 +414,7 @@ async def test_directory_that_cannot_be_written(tmp_path: FilePath) -> None:
 
 async def test_on_demand(lines: list[str]) -> None:
     network = FakeNetwork()
-    options = {"source_on_demand": True, "hls_muxer_close_after": 0.15, "source_on_demand_close_after": 0.05}
+    options = {"source_on_demand": True, "hls_muxer_close_after": 0.4, "source_on_demand_close_after": 0.05}
     async with running(network, **options) as (manager, path):
         await asyncio.sleep(0.05)
         assert path.state == "idle"
@@ -422,11 +426,12 @@ async def test_on_demand(lines: list[str]) -> None:
             muxer = await waiting
             for _ in range(6):  # as long as somebody asks, it stays
                 await asyncio.sleep(0.05)
-                manager.request("cam")
+                path.enter()
+                path.leave()
                 assert path.state == "live"
             asked = time.monotonic()
             await until(lambda: path.state == "idle")
-            assert 0.14 < time.monotonic() - asked < 0.4  # the longer of the two settings
+            assert 0.39 < time.monotonic() - asked < 2  # the longer of the two settings
             await until(lambda camera=camera: camera.is_closed)
             response = muxer.get("index.m3u8")
             assert response is not None
@@ -459,6 +464,19 @@ async def test_on_demand_connecting_stops_when_the_viewer_is_gone() -> None:
         await asyncio.sleep(0.02)
         waiting.cancel()
         await until(lambda: path.state == "idle")
+
+
+async def test_media_that_come_on_the_way_out_do_not_start_a_stopped_path() -> None:
+    network = FakeNetwork()
+    options = {"source_on_demand": True, "hls_muxer_close_after": 0.05, "source_on_demand_close_after": 0.05}
+    async with running(network, **options) as (manager, path):
+        waiting = asyncio.create_task(manager.muxer("cam"))
+        camera = await network.camera()
+        camera.hands_over = True
+        waiting.cancel()
+        await until(lambda: camera.is_closed)
+        assert camera._sent == 1
+        assert (path.state, path.muxer) == ("idle", None)
 
 
 async def test_on_demand_failed_lasts_a_while_then_the_next_viewer_starts_anew() -> None:

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from rtspkit._version import __version__
 from rtspkit.asgi import HLSApp, PathNotFound
-from rtspkit.client import Ticker, connect
+from rtspkit.client import connect
 from rtspkit.limits import DEFAULT_LIMITS
 from rtspkit.server.api import create_api
 from rtspkit.server.config import Config
@@ -23,6 +23,7 @@ from rtspkit.server.http import Front, Server, bind
 from rtspkit.server.log import logger
 from rtspkit.server.paths import Connect, PathManager, Timing
 from rtspkit.server.web import player_page
+from rtspkit.ticker import Ticker
 
 __all__ = ["Gateway", "StartError"]
 

@@ -27,7 +27,7 @@ from pathlib import Path as FilePath
 from typing import Literal, Protocol
 
 from rtspkit.asgi import NotReady, PathNotFound
-from rtspkit.client import Camera, CameraOptions, Ticker
+from rtspkit.client import Camera, CameraOptions
 from rtspkit.errors import AuthenticationError, RtspkitError, TimeoutExceeded, UnsupportedError
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import Fragment, Track
@@ -37,6 +37,7 @@ from rtspkit.server.log import logger
 from rtspkit.server.tracks import describe, labels, skipped_label
 from rtspkit.server.viewers import Viewers
 from rtspkit.store import DirectoryStore
+from rtspkit.ticker import Ticker
 
 __all__ = ["Connect", "Path", "PathManager", "State", "Timing"]
 
@@ -334,8 +335,14 @@ class Path:
         session.info("created by %s", address)
         session.info("is reading from path '%s', %d track%s with TCP", self.name, count, "s" * (count != 1))
         self._camera = camera
+        me = asyncio.current_task()
+
+        def take(fragment: Fragment) -> None:
+            if self._task is me:  # else it was told to stop: what a camera hands over on its way out is too late
+                self._on_fragment(fragment)
+
         try:
-            await camera.stream(self._on_fragment)
+            await camera.stream(take)
             if self._problem is not None:
                 raise self._problem
         finally:
@@ -581,13 +588,6 @@ class PathManager:
         """The muxer of a path where it can be had at once (`HLSApp` asks here first)."""
         path = self._paths.get(name)
         return path.muxer if path is not None else None
-
-    def request(self, name: str) -> None:
-        """A viewer has asked for something of this path; keeps an on-demand camera."""
-        path = self._paths.get(name)
-        if path is not None:
-            path.enter()
-            path.leave()
 
     def start(self) -> None:
         """Starts every path. In the running loop."""
