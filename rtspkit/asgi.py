@@ -75,9 +75,8 @@ class NotReady(RtspkitError):
 class MuxerProvider(Protocol):
     """Where the application finds the muxer of a path.
 
-    Two further methods are used where the object has them: `get(path) -> Muxer | None`, the muxer if it can be
-    had without waiting, is asked first and spares the task that `muxer` needs; `request(path)` is called with
-    every request that was led to a muxer.
+    A further method is used where the object has it: `get(path) -> Muxer | None`, the muxer if it can be had
+    without waiting, is asked first and spares the task that `muxer` needs.
     """
 
     async def muxer(self, path: str) -> Muxer:
@@ -128,7 +127,6 @@ class HLSApp:
         """
         self._provider = provider
         self._get: Callable[[str], Muxer | None] | None = getattr(provider, "get", None)
-        self._request: Callable[[str], object] | None = getattr(provider, "request", None)
         self._origins = frozenset({allow_origin} if isinstance(allow_origin, str) else allow_origin)
         self._player_page = player_page
         self._hold = min(hold, HOLD)
@@ -178,8 +176,6 @@ class HLSApp:
         try:
             muxer = self._get(path) if self._get is not None else None
             if muxer is not None:
-                if self._request is not None:
-                    self._request(path)
                 response = muxer.get(name, msn, part)
                 if response is not None:
                     return response
@@ -233,8 +229,6 @@ class HLSApp:
                 if not asked.done():
                     raise NotReady("the stream is not ready yet")
                 muxer = asked.result()
-                if self._request is not None:
-                    self._request(path)
             response = muxer.get(*wanted)
             if response is not None:
                 return response
@@ -303,16 +297,16 @@ class HLSApp:
                 await send({"type": "http.response.start", "status": 304, "headers": lines})
                 await send({"type": "http.response.body", "body": b""})
                 return
-            span = _range(headers, etag, size)
+            span = _range(headers, etag, size) if with_body else None  # RFC 9110, 14.2: HEAD knows no ranges
             lines.append((b"accept-ranges", b"bytes"))
             if span is not None:
                 start, stop = span
                 if start >= stop:
-                    status, start, stop = 416, 0, 0
-                    lines.append((b"content-range", b"bytes */%d" % size))
-                else:
-                    status = 206
-                    lines.append((b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, size)))
+                    refusal = error_response(416, "nothing lies in this range", ("content-range", f"bytes */{size}"))
+                    await self._send(refusal, headers, send, with_body=with_body)
+                    return
+                status = 206
+                lines.append((b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, size)))
             elif response.gzipped is not None and _takes_gzip(headers.get(b"accept-encoding")):
                 body = (response.gzipped,)
                 stop = len(response.gzipped)
