@@ -32,6 +32,7 @@ from rtspkit.errors import (
 )
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import AACParameters, AccessUnit, Fragment, Track
+from rtspkit.resolver import resolve
 from rtspkit.rtp import (
     Drain,
     Receiver,
@@ -268,10 +269,8 @@ class Camera:
         failure: OSError | None = None
         try:
             async with asyncio.timeout(self._limits.connect_timeout):
-                for family, kind, protocol, _, address in await loop.getaddrinfo(
-                    self.url.host, self.url.port, type=socket.SOCK_STREAM
-                ):
-                    sock = socket.socket(family, kind, protocol)
+                for family, address in await resolve(self.url.host, self.url.port):
+                    sock = socket.socket(family, socket.SOCK_STREAM)
                     try:
                         sock.setblocking(False)
                         await loop.sock_connect(sock, address)
@@ -287,7 +286,7 @@ class Camera:
         except TimeoutError:
             seconds = self._limits.connect_timeout
             raise TimeoutExceeded(f"{self.url.address} cannot be reached: no answer within {seconds:g} s") from None
-        except OSError as error:  # from getaddrinfo
+        except OSError as error:  # from resolve
             failure = error
         except UnicodeError:  # from the same, for a label that is empty or longer than 63
             raise ConnectionLost(f"{self.url.address} cannot be reached: its name is not valid") from None

@@ -8,9 +8,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "rtspkit"
 
 GROUND = {"errors", "limits", "media"}
-CAMERA_SIDE = {"sdp", "auth", "url", "messages", "rtsp", "_rtp", "rtp", "ticker", "client", "reader"}
+CAMERA_SIDE = {"sdp", "auth", "url", "messages", "rtsp", "_rtp", "rtp", "resolver", "ticker", "client", "reader"}
 VIEWER_SIDE = {"_fmp4", "fmp4", "restamp", "dates", "segmenter", "playlist", "store", "muxer", "asgi"}
-SHELLS = {"client", "ticker", "reader", "asgi"}
+SHELLS = {"client", "resolver", "ticker", "reader", "asgi"}
 WORLDLY = {"asyncio", "socket", "select", "selectors", "ssl", "threading", "time", "datetime", "concurrent", "signal"}
 
 
