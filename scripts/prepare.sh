@@ -24,8 +24,14 @@ venv=$root/.venv
 
 # apt_line PACKAGE... - the line a person can type.
 apt_line() {
-    echo "apt-get update && apt-get install --yes --no-install-recommends $*" |
-        if [ "$(id -u)" = 0 ]; then cat; else sed 's/apt-get/sudo apt-get/g'; fi
+    line="apt-get update && apt-get install --yes --no-install-recommends $*"
+    if [ "$(id -u)" = 0 ]; then
+        echo "$line"
+    elif command -v sudo >/dev/null 2>&1; then
+        echo "$line" | sed 's/apt-get/sudo apt-get/g'
+    else
+        echo "su - -c '$line'" # a bare Debian has no sudo
+    fi
 }
 
 # apt_install PACKAGE... - fails where there is no apt or no right to use it.
