@@ -16,6 +16,7 @@ Spec: draft-pantos-hls-rfc8216bis 6.2.1, 6.2.2 (what may leave a live playlist, 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import re
 import secrets
 import struct
@@ -180,7 +181,6 @@ class Muxer:
         self._bandwidth: tuple[int, int] | None = None  # announced: peak, average
         self._measured_frame_rate: float | None = None
         self._measured_anew = True  # the next segment's figures replace those of other parameters
-        self._version = 0
         self._cache: dict[str, Response] = {}
         self._subscribers: list[Callable[[], None]] = []
         self._closed = False
@@ -393,7 +393,6 @@ class Muxer:
         return all(track.parameters is not None for track in self._segmenter.tracks)
 
     def _changed(self) -> None:
-        self._version += 1
         self._cache.pop("stream.m3u8", None)
         for callback in tuple(self._subscribers):
             callback()
@@ -469,7 +468,7 @@ class Muxer:
     def _playlist(self, name: str, text: str, cache: tuple[str, str]) -> Response:
         body = text.encode()
         # weak: the gzip form has other bytes and the same meaning
-        etag = f'W/"{self.epoch[:16]}-{name[0]}{self._version}"'
+        etag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
         headers = (_CONTENT_PLAYLIST, cache, ("vary", "accept-encoding"))
         response = Response(200, headers, (body,), etag=etag, gzipped=gzip.compress(body, 6, mtime=0))
         self._cache[name] = response

@@ -209,6 +209,18 @@ def test_the_multivariant_playlist_comes_with_the_parameter_sets_and_then_stays(
     assert int(variant.attributes["BANDWIDTH"]) > 2_400_000
 
 
+def test_another_text_has_another_validator() -> None:
+    """Also where no segment has closed in between: a viewer asks in the gap, and the camera comes back as another."""
+    muxer = make()
+    feed(muxer, Source(), 10)
+    muxer.interrupt()
+    before = get(muxer, "index.m3u8")
+    feed(muxer, Source((VIDEO_SMALL, AUDIO), start=20), 1)
+    after = get(muxer, "index.m3u8")
+    assert text(after) != text(before)
+    assert after.etag != before.etag
+
+
 def test_new_parameters_are_announced() -> None:
     muxer = make()
     feed(muxer, Source(), 10)
