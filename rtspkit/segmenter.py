@@ -245,8 +245,7 @@ class Segmenter:
             now: monotonic seconds.
             wall: Unix seconds of the same instant.
         """
-        outputs: list[Output] = []
-        self._outputs = outputs
+        outputs = self._outputs = []
         self._now, self._wall = now, wall
         try:
             self._take(fragment)
@@ -256,8 +255,7 @@ class Segmenter:
 
     def interrupt(self) -> list[Output]:
         """The camera was lost: close what is open; what follows is a discontinuity."""
-        outputs: list[Output] = []
-        self._outputs = outputs
+        outputs = self._outputs = []
         self._start_anew()
         return outputs
 
@@ -522,13 +520,9 @@ class Segmenter:
         """What one unit lasts before anything was measured: an AAC frame, or 1/25 s."""
         if track.kind == "video":
             return max(1, track.clock_rate // 25)
-        if isinstance(track.parameters, AACParameters):
-            try:
-                config = aac.parse_config(track.parameters.config)
-            except RtspkitError:
-                return 1024
-            return max(1, config.frame_length * track.clock_rate // config.sample_rate)
-        return 1024
+        return (
+            aac.unit_ticks(track.parameters, track.clock_rate) if isinstance(track.parameters, AACParameters) else 1024
+        )
 
     # -- segments -----------------------------------------------------------------------------------------
 

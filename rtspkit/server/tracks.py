@@ -46,9 +46,6 @@ _SKIPPED = {
 }
 _NUMBERED = re.compile(r"track (\d+) \((.*)\)", re.DOTALL)
 
-_PROFILES = {66: "Baseline", 77: "Main", 88: "Extended", 100: "High", 110: "High 10", 122: "High 4:2:2"}
-_PROFILES[244] = "High 4:4:4 Predictive"
-
 
 def _label(encoding: str) -> str:
     name = encoding.lower().partition(",")[0]  # "aac, refused by the camera"
@@ -95,9 +92,7 @@ def properties(track: Track) -> dict[str, Any] | None:
     try:
         if isinstance(parameters, H264Parameters):
             sps = h264.parse_sps(parameters.sps)
-            level = f"{sps.level_idc / 10:g}"
-            profile = _PROFILES.get(sps.profile_idc, str(sps.profile_idc))
-            return {"width": sps.width, "height": sps.height, "profile": profile, "level": level}
+            return {"width": sps.width, "height": sps.height, "profile": sps.profile, "level": sps.level}
         if isinstance(parameters, AACParameters):
             config = aac.parse_config(parameters.config)
             return {"sampleRate": config.sample_rate, "channelCount": config.channels}
