@@ -184,6 +184,7 @@ class Camera:
         self._unsent = b""
         self._early: list[bytes] = []
         self._early_size = 0
+        self._units: deque[AccessUnit] = deque()  # have come and were not asked for yet
         self._on_fragment: Callable[[Fragment], None] | None = None
         self._give_back: Callable[[], None] | None = None  # takes the socket off whoever reads it
         self._paused = False  # the reader is behind, so nothing is read
@@ -355,63 +356,17 @@ class Camera:
             self._finish()
             self._release()
 
-    async def __aiter__(self) -> AsyncIterator[AccessUnit]:
+    def __aiter__(self) -> AsyncIterator[AccessUnit]:
         """The access units of all tracks as they become whole, in the order of their arrival.
 
         Ends when the camera is closed; raises what `stream` raises when it is lost. Where the reader does
-        not keep up, the camera is no longer read, and TCP holds it back.
+        not keep up, the camera is no longer read, and TCP holds it back. Who leaves the loop, or cancels a
+        wait for the next unit, loses nothing: another loop goes on from there.
+
+        Raises:
+            LocalProtocolError: with the first unit: somebody reads this camera already.
         """
-        loop = asyncio.get_running_loop()
-        units: deque[AccessUnit] = deque()
-        wake = asyncio.Event()
-        drain = Drain(64 * 1024)
-        receiver = self._receiver
-
-        def take(fragment: Fragment) -> None:
-            units.extend(access_units(fragment))
-
-        def read() -> None:
-            drain.drain((receiver,), time.monotonic_ns())
-            receiver.flush()
-            self._on_ready()
-            if units:
-                wake.set()
-            if ended.done():
-                self._stop_reading()
-            elif len(units) >= _QUEUE_UNITS:
-                self._paused = True
-                self._stop_reading()
-
-        def watch() -> None:
-            self._paused = False
-            receiver.fd = sock.fileno()
-            loop.add_reader(sock, read)
-            self._give_back = unwatch
-
-        def unwatch() -> None:
-            receiver.fd = -1
-            loop.remove_reader(sock)
-
-        sock, ended = self._claim(take)
-        ended.add_done_callback(lambda _: wake.set())
-        watch()
-        try:
-            while True:
-                while units:
-                    yield units.popleft()
-                if ended.done():
-                    self._finish()
-                    while units:
-                        yield units.popleft()
-                    ended.result()
-                    return
-                if self._paused:
-                    watch()
-                wake.clear()
-                await wake.wait()
-        finally:
-            self._stop_reading()
-            self._release()
+        return _Units(self)
 
     def _claim(self, on_fragment: Callable[[Fragment], None]) -> tuple[socket.socket, asyncio.Future[None]]:
         """The socket to read, and what tells when to stop."""
@@ -421,6 +376,7 @@ class Camera:
             raise LocalProtocolError("this camera is being read already")
         self._on_fragment = on_fragment
         self._ended = ended = asyncio.get_running_loop().create_future()
+        self._silent_after = time.monotonic() + self._limits.media_timeout  # nobody has listened until now
         self._on_ready()
         self._attend()
         return self._sock, ended
@@ -618,6 +574,100 @@ class Camera:
                 receiver.take_rtcp()
                 data = b"".join(receiver.take_messages())
             connection.receive_data(data, time.monotonic())
+
+
+class _Reading:
+    """Reads a camera whenever it can be read, as long as the one it reads for keeps up."""
+
+    def __init__(self, camera: Camera) -> None:
+        self._camera = camera
+        self._loop = asyncio.get_running_loop()
+        self._drain = Drain(64 * 1024)
+        self._wake = asyncio.Event()
+        self._sock, self.ended = camera._claim(lambda fragment: camera._units.extend(access_units(fragment)))
+        self.ended.add_done_callback(lambda _: self._wake.set())
+        self._watch()
+
+    def _watch(self) -> None:
+        camera = self._camera
+        camera._paused = False
+        camera._receiver.fd = self._sock.fileno()
+        self._loop.add_reader(self._sock, self._read)
+        camera._give_back = self._unwatch
+
+    def _unwatch(self) -> None:
+        self._camera._receiver.fd = -1
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._sock)
+
+    def _read(self) -> None:
+        camera = self._camera
+        self._drain.drain((camera._receiver,), time.monotonic_ns())
+        camera._receiver.flush()
+        camera._on_ready()
+        if camera._units:
+            self._wake.set()
+        if self.ended.done():
+            camera._stop_reading()
+        elif len(camera._units) >= _QUEUE_UNITS:
+            camera._paused = True
+            camera._stop_reading()
+
+    async def wait(self) -> None:
+        """Until something has changed."""
+        if self._camera._paused:
+            self._watch()
+        self._wake.clear()
+        await self._wake.wait()
+
+    def stop(self) -> None:
+        """Another one may read the camera."""
+        self._camera._stop_reading()
+        self._camera._release()
+
+
+class _Units:
+    """The iterator of a `Camera`.
+
+    No generator: one that was left ends some time later, and the camera is to be had again at once. The loop
+    refers to the `_Reading` only, so this object goes when the one who iterates lets go of it.
+    """
+
+    def __init__(self, camera: Camera) -> None:
+        self._camera = camera
+        self._reading: _Reading | None = None
+        self._is_over = False
+
+    def __aiter__(self) -> _Units:
+        return self
+
+    async def __anext__(self) -> AccessUnit:
+        camera = self._camera
+        while not self._is_over:
+            if self._reading is None:
+                self._reading = _Reading(camera)
+            if not camera._units and self._reading.ended.done():
+                camera._finish()
+            if camera._units:
+                return camera._units.popleft()
+            if self._reading.ended.done():
+                ended = self._reading.ended
+                await self.aclose()
+                ended.result()
+            else:
+                await self._reading.wait()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Ends the iteration; so does letting go of it."""
+        self._is_over = True
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.stop()
+
+    def __del__(self) -> None:
+        if self._reading is not None:
+            self._reading.stop()
 
 
 def _unit_ticks(track: Track) -> int:

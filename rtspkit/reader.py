@@ -40,6 +40,7 @@ class CameraReader:
         self._options = options
         self._reconnect = reconnect
         self._camera: Camera | None = None
+        self._resumed = False  # no unit of this camera was handed over yet, and it is not the first
 
     @property
     def camera(self) -> Camera:
@@ -61,22 +62,9 @@ class CameraReader:
         """The counters of the connection in use."""
         return self.camera.stats()
 
-    async def __aiter__(self) -> AsyncIterator[AccessUnit]:
+    def __aiter__(self) -> AsyncIterator[AccessUnit]:
         """The access units of all tracks; after a reconnect the first has `discontinuity` set."""
-        resumed = False
-        while True:
-            try:
-                async for unit in self.camera:
-                    if resumed:
-                        resumed = False
-                        unit = replace(unit, discontinuity=True)  # noqa: PLW2901
-                    yield unit
-                return
-            except (ConnectionLost, TimeoutExceeded, RemoteProtocolError):
-                if not self._reconnect:
-                    raise
-            await self._connect_again()
-            resumed = True
+        return _Units(self)
 
     async def _connect_again(self) -> None:
         await self.camera.close()
@@ -86,6 +74,7 @@ class CameraReader:
             await asyncio.sleep(random.uniform(0, delay))
             try:
                 self._camera = await connect(self.url, options=self._options)
+                self._resumed = True
             except (AuthenticationError, UnsupportedError):
                 raise
             except RtspkitError:
@@ -96,6 +85,39 @@ class CameraReader:
     async def _close(self) -> None:
         if self._camera is not None:
             await self._camera.close()
+
+
+class _Units:
+    """The iterator of a `CameraReader`: of one camera, then of the next."""
+
+    def __init__(self, reader: CameraReader) -> None:
+        self._reader = reader
+        self._units: AsyncIterator[AccessUnit] | None = None
+
+    def __aiter__(self) -> _Units:
+        return self
+
+    async def __anext__(self) -> AccessUnit:
+        reader = self._reader
+        while True:
+            if self._units is None:
+                self._units = aiter(reader.camera)
+            try:
+                unit = await anext(self._units)
+            except (ConnectionLost, TimeoutExceeded, RemoteProtocolError):
+                if not reader._reconnect:
+                    raise
+                self._units = None  # should the next line be cancelled, a closed camera leads here again
+                await reader._connect_again()
+                continue
+            if reader._resumed:
+                reader._resumed = False
+                unit = replace(unit, discontinuity=True)
+            return unit
+
+    async def aclose(self) -> None:
+        """Ends the iteration; so does letting go of it."""
+        self._units = None
 
 
 @contextlib.asynccontextmanager

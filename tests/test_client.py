@@ -4,7 +4,9 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from fakecamera import FakeCamera
@@ -382,6 +384,43 @@ async def test_a_reader_that_stops_early_does_not_delay_the_end(
             break
     assert time.monotonic() - started < 4
     assert camera.methods()[-1] == "TEARDOWN"
+
+
+async def test_who_leaves_the_loop_may_begin_another_one(camera: FakeCamera) -> None:
+    pts: list[int] = []
+    async with asyncio.timeout(20), rtspkit.open(camera.url) as reader:
+        for _ in range(4):
+            async for unit in reader:
+                if unit.track.kind == "video":
+                    pts.append(unit.pts)
+                    if len(pts) % 10 == 0:
+                        break
+        iterator = aiter(reader)
+        await anext(iterator)
+        with pytest.raises(rtspkit.LocalProtocolError, match="read already"):
+            await anext(aiter(reader))
+        del iterator
+        await anext(aiter(reader))
+    assert [b - a for a, b in pairwise(pts)] == [3600] * 39  # and nothing is lost between them
+
+
+async def test_a_wait_for_a_unit_may_be_cancelled(camera: FakeCamera) -> None:
+    async with asyncio.timeout(20), rtspkit.open(camera.url) as reader:
+        iterator = aiter(reader)
+        await anext(iterator)
+        for wait in (0.001, 0.01, 0.02, 0.03):  # some are over before a unit comes
+            for _ in range(5):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(anext(iterator), wait)
+        await anext(iterator)
+
+
+async def test_who_begins_to_read_late_finds_no_silence(camera: FakeCamera) -> None:
+    async with rtspkit.open(camera.url, limits=replace(DEFAULT_LIMITS, media_timeout=0.5)) as reader:
+        for _ in range(2):
+            await asyncio.sleep(0.7)
+            async for _unit in reader:
+                break
 
 
 async def test_one_reader_at_a_time(camera: FakeCamera) -> None:
