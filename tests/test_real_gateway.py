@@ -239,6 +239,33 @@ def test_the_camera_comes_back(gst_camera, gateway, change):
         assert set(probe.statuses) <= {200, 503}
 
 
+def test_the_gateway_is_restarted(gst_camera, gateway):
+    """The same URL again: numbers go on, nothing of the earlier run is served as if it were new."""
+    camera = gst_camera("h264")
+    server = gateway(camera.url, **QUICK)
+    with HlsProbe(server.playlist) as probe:
+        probe.run(5)
+        old = dict(probe.segments)
+        assert server.terminate() < 2.5
+        started = time.monotonic()
+        server.start()
+        assert time.monotonic() - started < 3
+        stale = httpx.get(probe._absolute(old[max(old)].uri))
+        assert stale.status_code == 503
+        probe.is_outage = True
+        probe.run(4)
+        probe.is_outage = False
+        probe.run(4)
+        probe.check()
+        fresh = [segment for msn, segment in probe.segments.items() if msn not in old]
+        assert min(segment.msn for segment in fresh) > max(old)
+        # equal within ten minutes: it starts anew at a number that grows that slowly
+        assert min(segment.discontinuity for segment in fresh) >= max(segment.discontinuity for segment in old.values())
+        assert {segment.uri.partition("/")[0] for segment in fresh}.isdisjoint(
+            segment.uri.partition("/")[0] for segment in old.values()
+        )
+
+
 @pytest.mark.slow
 def test_the_network_is_cut(gst_camera, gateway):
     """No byte comes, no connection ends: the silence is noticed, and the camera taken back when it speaks again."""

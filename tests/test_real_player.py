@@ -35,6 +35,7 @@ def test_the_configuration_as_it_is(gst_camera, gateway, player, tmp_path, varia
     player.wait(20)
     series = player.series(since=started + 2)
     assert speed(series) == pytest.approx(1, abs=0.05), player.story()
+    assert not player.events("waiting", since=started + 5), player.story()
     assert series[-1].pictures - series[0].pictures == pytest.approx(25 * (series[-1].at - series[0].at), rel=0.15)
     assert player.size == (640, 360)
     assert not player.message
@@ -125,3 +126,22 @@ def test_no_camera_at_first(gst_camera, gateway, player):
     player.plays(timeout=75)
     assert not player.message
     assert player.loads == 1
+
+
+@pytest.mark.slow
+def test_the_gateway_is_restarted(gst_camera, gateway, player):
+    """The page plays on, without being loaded again."""
+    camera = gst_camera("h264+aac16")
+    server = gateway(camera.url, **QUICK)
+    player.open(server.page)
+    player.plays(timeout=20)
+    player.wait(4)
+    server.terminate()
+    server.start()
+    restarted = player.now
+    player.until(lambda: player.events("loadedmetadata", "playing", since=restarted), 45, "the picture comes back")
+    player.plays(timeout=45)
+    player.wait(4)
+    assert speed(player.series(since=player.now - 3)) == pytest.approx(1, abs=0.2), player.story()
+    assert player.loads == 1
+    assert not player.message
