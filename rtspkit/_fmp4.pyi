@@ -2,6 +2,8 @@ from collections.abc import Sequence
 
 from typing_extensions import Buffer
 
+__all__ = ["write_fragment"]
+
 # rtspkit.fmp4.FragmentRun is its public name
 _FragmentRun = tuple[int, int, int, int, int, Buffer, Buffer] | tuple[int, int, int, int, int, Buffer, Buffer, int]
 

@@ -7,10 +7,13 @@ from rtspkit.errors import RtspkitError
 from rtspkit.limits import Limits
 from rtspkit.media import Fragment, Track
 
+__all__ = ["Drain", "Receiver", "parse_packet"]
+
 def parse_packet(
     data: Buffer,
 ) -> tuple[bool, int, int, int, int, tuple[int, ...], tuple[int, bytes] | None, int, bytes]: ...
 
+@final
 class Receiver:
     fd: int
     @property

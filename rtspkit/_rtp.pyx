@@ -36,6 +36,8 @@ from rtspkit.errors import LimitExceeded, LocalProtocolError, RemoteProtocolErro
 from rtspkit.limits import DEFAULT_LIMITS
 from rtspkit.media import Fragment, H264Parameters, Run
 
+__all__ = ["Drain", "Receiver", "parse_packet"]
+
 cdef extern from "<sys/socket.h>" nogil:
     enum:
         MSG_DONTWAIT
@@ -89,6 +91,7 @@ include "_rtp_packet.pxi"
 include "_rtp_track.pxi"
 
 
+@cython.final
 cdef class Receiver:
     """What one RTSP connection carries over TCP after PLAY, taken apart.
 
@@ -119,6 +122,7 @@ cdef class Receiver:
 
     cdef list states                # of TrackState, by index
     cdef tuple tracks
+    cdef tuple told                 # the tracks of the last fragment
     cdef TrackState leading         # cuts the fragments: the first video track, else the first
     cdef int channels[256]          # 2 * track, + 1 for RTCP; -1: not set up
 
@@ -148,7 +152,7 @@ cdef class Receiver:
         self.fd = -1
         self.error = None
         self.states = []
-        self.tracks = ()
+        self.tracks = self.told = ()
         self.leading = None
         self.fragments = []
         self.messages = []
@@ -650,6 +654,9 @@ cdef class Receiver:
             t.table.size = 0
             runs.append(Run(t.track.index, samples, media))
         if runs:
+            if self.tracks is not self.told and self.tracks == self.told:
+                self.tracks = self.told  # a parameter set has changed and changed back
+            self.told = self.tracks
             self.fragments.append(Fragment(
                 self.tracks, tuple(runs), True if is_sync else False, True if self.discontinuity else False,
                 next_pts if have_next else None, wall,

@@ -61,9 +61,6 @@ cdef class TrackState:
         free(self.media.data)
         free(self.table.data)
 
-    cdef inline Py_ssize_t sample_count(self) noexcept nogil:
-        return <Py_ssize_t>(self.table.size // sizeof(Sample))
-
     cdef inline Sample* samples(self) noexcept nogil:
         return <Sample*>self.table.data
 
