@@ -12,7 +12,8 @@ def test_every_variant_decodes(gst_camera, variant):
     camera = gst_camera(variant)
     expected = camera.variant
     decoded = decoders.decode(camera.url, 3)
-    assert 75 - expected.gop <= decoded.frames["video"] <= 75 + 5
+    # three seconds, give or take what a busy machine misses or is sent late
+    assert 75 - expected.gop <= decoded.frames["video"] <= 75 + expected.gop
     assert ("audio" in decoded.frames) == (expected.audio is not None)
     if expected.audio:
         assert decoded.frames["audio"] == pytest.approx(3 * expected.sample_rate / 1024, rel=0.2)

@@ -223,6 +223,14 @@ def test_repeated_parameter_sets_change_nothing() -> None:
     assert fragments[0].tracks[0].parameters == H264Parameters(SPS, (PPS, SECOND_PPS))
 
 
+def test_a_parameter_set_that_changes_and_changes_back_is_no_change() -> None:
+    camera = Camera(fragment_duration=10)
+    camera.picture(SPS, PPS, IDR, at=0)
+    camera.picture(OTHER_SPS, SPS, IDR, at=1)
+    first, second = camera.fragments()
+    assert first.tracks is second.tracks
+
+
 def test_parameter_sets_in_front_with_the_timestamp_before() -> None:
     """Reolink: SPS and PPS carry the timestamp of the picture before them."""
     camera = Camera(fragment_duration=10)
