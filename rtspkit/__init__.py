@@ -20,7 +20,7 @@ except ImportError as error:
 
 from rtspkit._version import __version__
 from rtspkit.asgi import HLSApp, NotReady, PathNotFound
-from rtspkit.client import Camera, CameraOptions, CameraStatistics, connect
+from rtspkit.client import Camera, CameraOptions, CameraStats, connect
 from rtspkit.errors import (
     AuthenticationError,
     ConnectionLost,
@@ -48,7 +48,7 @@ __all__ = [
     "Camera",
     "CameraOptions",
     "CameraReader",
-    "CameraStatistics",
+    "CameraStats",
     "ConnectionLost",
     "DirectoryStore",
     "Fragment",

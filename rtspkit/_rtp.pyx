@@ -265,8 +265,8 @@ cdef class Receiver:
         taken, self.rtcp = self.rtcp, []
         return taken
 
-    def statistics(self, int index):
-        """Counters of a track as a tuple; `rtspkit.rtp.TrackStatistics` names the fields."""
+    def stats(self, int index):
+        """Counters of a track as a tuple; `rtspkit.rtp.TrackStats` names the fields."""
         cdef TrackState t = self.track_state(index)
         return (
             t.received, t.lost, t.late, t.broken, t.discarded, t.restarts, t.units, t.damaged_units,

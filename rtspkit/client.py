@@ -36,11 +36,11 @@ from rtspkit.resolver import resolve
 from rtspkit.rtp import (
     Drain,
     Receiver,
-    TrackStatistics,
+    TrackStats,
     access_units,
     parse_rtcp,
     receiver_report,
-    statistics,
+    track_stats,
 )
 from rtspkit.rtsp import (
     CameraURL,
@@ -58,7 +58,7 @@ from rtspkit.rtsp import (
 )
 from rtspkit.ticker import Ticker
 
-__all__ = ["Camera", "CameraOptions", "CameraStatistics", "Ticker", "connect"]
+__all__ = ["Camera", "CameraOptions", "CameraStats", "connect"]
 
 #: Seconds between receiver reports: RFC 3550, 6.2 allows no less than 5; nobody acts on ours over TCP.
 _REPORT_INTERVAL = 10.0
@@ -90,7 +90,7 @@ class CameraOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class CameraStatistics:
+class CameraStats:
     """What one connection to a camera has seen.
 
     Attributes:
@@ -103,7 +103,7 @@ class CameraStatistics:
     bytes_received: int
     resyncs: int
     unknown_bytes: int
-    tracks: tuple[TrackStatistics, ...]
+    tracks: tuple[TrackStats, ...]
 
     @property
     def packets_lost(self) -> int:
@@ -193,7 +193,7 @@ class Camera:
         self._timer: asyncio.TimerHandle | None = None
         self._channels: tuple[tuple[int, int], ...] = ()
         self._ssrc = secrets.randbits(32)
-        self._reports: list[tuple[TrackStatistics | None, int, float]] = []  # last, middle of its SR, its arrival
+        self._reports: list[tuple[TrackStats | None, int, float]] = []  # last, middle of its SR, its arrival
         self._last_wall: list[float] = []
         self._report_due = 0.0
         self._silent_after = 0.0
@@ -203,11 +203,11 @@ class Camera:
         """What the camera calls this session."""
         return self._connection.session_id
 
-    def stats(self) -> CameraStatistics:
+    def stats(self) -> CameraStats:
         """The counters of this connection."""
         receiver = self._receiver
-        tracks = tuple(statistics(receiver, track.index) for track in self.tracks)
-        return CameraStatistics(receiver.bytes_received, receiver.resyncs, receiver.unknown_bytes, tracks)
+        tracks = tuple(track_stats(receiver, track.index) for track in self.tracks)
+        return CameraStats(receiver.bytes_received, receiver.resyncs, receiver.unknown_bytes, tracks)
 
     # -- signalling -----------------------------------------------------------
 
@@ -450,7 +450,7 @@ class Camera:
             report = parse_rtcp(packet)
         except RemoteProtocolError:
             return  # trouble inside a running stream is no reason to end it
-        ssrc = statistics(self._receiver, index).ssrc
+        ssrc = track_stats(self._receiver, index).ssrc
         for sr in report.sender_reports:
             if sr.ssrc != ssrc:
                 continue  # Tapo reports for sources that send nothing
@@ -500,13 +500,13 @@ class Camera:
     def _report(self, now: float) -> None:
         """Receiver reports, each on its track's RTCP channel."""
         for index, channels in enumerate(self._channels):
-            counters = statistics(self._receiver, index)
+            counters = track_stats(self._receiver, index)
             previous, last_sr, arrival = self._reports[index]
             if counters.received == (previous.received if previous else 0):
                 continue
             packet = receiver_report(
                 reporter=self._ssrc,
-                statistics=counters,
+                stats=counters,
                 previous=previous,
                 last_sr=last_sr,
                 delay=now - arrival,

@@ -12,7 +12,7 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from rtspkit.client import Camera, CameraOptions, CameraStatistics, connect
+from rtspkit.client import Camera, CameraOptions, CameraStats, connect
 from rtspkit.errors import (
     AuthenticationError,
     ConnectionLost,
@@ -58,7 +58,7 @@ class CameraReader:
         """What the camera offers and is not received, such as "track 2 (PCMU)"."""
         return self.camera.skipped
 
-    def stats(self) -> CameraStatistics:
+    def stats(self) -> CameraStats:
         """The counters of the connection in use."""
         return self.camera.stats()
 

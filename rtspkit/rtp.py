@@ -23,13 +23,13 @@ __all__ = [
     "RTPPacket",
     "Receiver",
     "SenderReport",
-    "TrackStatistics",
+    "TrackStats",
     "access_units",
     "ntp_to_unix",
     "parse_packet",
     "parse_rtcp",
     "receiver_report",
-    "statistics",
+    "track_stats",
 ]
 
 SAMPLE = struct.Struct("=qqII")
@@ -60,7 +60,7 @@ class RTPPacket(NamedTuple):
     payload: bytes
 
 
-class TrackStatistics(NamedTuple):
+class TrackStats(NamedTuple):
     """What a `Receiver` counted on one track.
 
     Attributes:
@@ -101,9 +101,9 @@ def parse_packet(data: bytes) -> RTPPacket:
     return RTPPacket(*_rtp.parse_packet(data))
 
 
-def statistics(receiver: Receiver, index: int) -> TrackStatistics:
+def track_stats(receiver: Receiver, index: int) -> TrackStats:
     """The counters of the track with that index."""
-    return TrackStatistics(*receiver.statistics(index))
+    return TrackStats(*receiver.stats(index))
 
 
 def access_units(fragment: Fragment) -> Iterator[AccessUnit]:
@@ -221,8 +221,8 @@ def parse_rtcp(data: bytes) -> RTCPReport:
 def receiver_report(
     *,
     reporter: int,
-    statistics: TrackStatistics,
-    previous: TrackStatistics | None,
+    stats: TrackStats,
+    previous: TrackStats | None,
     last_sr: int = 0,
     delay: float = 0.0,
 ) -> bytes:
@@ -230,13 +230,13 @@ def receiver_report(
 
     Args:
         reporter: our own SSRC.
-        statistics: the track's counters now.
+        stats: the track's counters now.
         previous: the same at the last report of this track; None for the first.
         last_sr: middle 32 bits of the NTP timestamp of the last sender report; 0 for none.
         delay: seconds since that report arrived.
     """
-    lost = statistics.lost - (previous.lost if previous else 0)
-    expected = lost + statistics.received - (previous.received if previous else 0)
+    lost = stats.lost - (previous.lost if previous else 0)
+    expected = lost + stats.received - (previous.received if previous else 0)
     fraction = min(255, lost * 256 // expected) if expected > 0 else 0
     report = struct.pack(
         "!BBHIIIIIII",
@@ -244,10 +244,10 @@ def receiver_report(
         _RR,
         7,
         reporter,
-        statistics.ssrc,
-        fraction << 24 | min(statistics.lost, 0x7F_FFFF),
-        statistics.extended_sequence & 0xFFFF_FFFF,
-        statistics.jitter & 0xFFFF_FFFF,
+        stats.ssrc,
+        fraction << 24 | min(stats.lost, 0x7F_FFFF),
+        stats.extended_sequence & 0xFFFF_FFFF,
+        stats.jitter & 0xFFFF_FFFF,
         last_sr,
         int(delay * 65536) & 0xFFFF_FFFF if last_sr else 0,
     )

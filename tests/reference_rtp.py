@@ -257,7 +257,7 @@ class Receiver:
         taken, self.rtcp = self.rtcp, []
         return taken
 
-    def statistics(self, index: int) -> tuple[int, ...]:
+    def stats(self, index: int) -> tuple[int, ...]:
         t = self.states[index]
         highest = 0 if t.next is None else t.next - 1
         return (*t.counters.values(), t.ssrc, t.first, highest, t.jitter >> 4)

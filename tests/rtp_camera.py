@@ -14,9 +14,9 @@ from rtspkit.packetizer import (
 )
 from rtspkit.rtp import (
     Receiver,
-    TrackStatistics,
+    TrackStats,
     access_units,
-    statistics,
+    track_stats,
 )
 
 SECOND = 10**9
@@ -71,8 +71,8 @@ class Camera:
     def units(self) -> list[AccessUnit]:
         return [unit for fragment in self.fragments() for unit in access_units(fragment)]
 
-    def counted(self, index: int = 0) -> TrackStatistics:
-        return statistics(self.receiver, index)
+    def counted(self, index: int = 0) -> TrackStats:
+        return track_stats(self.receiver, index)
 
 
 def avcc(*nals: bytes) -> bytes:

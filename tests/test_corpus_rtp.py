@@ -116,7 +116,7 @@ def test_h264(case: dict[str, Any], request: pytest.FixtureRequest) -> None:
         got = got[: len(expected)]
     assert got == expected
     if case["verdict"] == "reject":
-        statistics = receiver.statistics(0)
+        statistics = receiver.stats(0)
         assert statistics[1] or statistics[3] or statistics[4]  # it was counted: lost, broken or discarded
 
 
@@ -167,7 +167,7 @@ def test_aac(case: dict[str, Any]) -> None:
     expected = [(frame["ts"] - origin, bytes.fromhex(frame["au_hex"])) for frame in case["expected"]["frames"]]
     assert [(unit.pts, unit.data) for unit in units] == expected
     if case["verdict"] == "reject":
-        assert receiver.statistics(0)[1]
+        assert receiver.stats(0)[1]
 
 
 @pytest.mark.parametrize("case", H264_CASES + AAC_CASES, ids=ids)
@@ -176,7 +176,7 @@ def test_reference_agrees(case: dict[str, Any]) -> None:
     units, receiver = receive(case, codec)
     reference_units, reference = receive(case, codec, reference=True)
     assert units == reference_units
-    assert receiver.statistics(0) == reference.statistics(0)
+    assert receiver.stats(0) == reference.stats(0)
 
 
 @pytest.mark.parametrize("case", cases("rtp/limits"), ids=ids)
@@ -200,7 +200,7 @@ def test_limits(case: dict[str, Any]) -> None:
     receiver.finish()
     assert receiver.error is None
     assert receiver.take_fragments() == []
-    assert receiver.statistics(0)[3] == 1
+    assert receiver.stats(0)[3] == 1
 
 
 @pytest.mark.parametrize("case", cases("rtp/rtp_header"), ids=ids)

@@ -31,7 +31,7 @@ from rtspkit.rtp import (
     Drain,
     Receiver,
     SenderReport,
-    TrackStatistics,
+    TrackStats,
     access_units,
     ntp_to_unix,
     parse_packet,
@@ -84,7 +84,7 @@ def test_track_index_is_checked() -> None:
     receiver = Camera().receiver
     for index in (-1, 1, 1000):
         with pytest.raises(LocalProtocolError):
-            receiver.statistics(index)
+            receiver.stats(index)
         with pytest.raises(LocalProtocolError):
             receiver.set_wall_clock(index, 0, 0.0)
         with pytest.raises(LocalProtocolError):
@@ -152,7 +152,7 @@ def test_one_channel_for_everything() -> None:
     receiver.add_track(VIDEO, payload_type=96, channels=(0, 0))
     receiver.feed(frames()[0] + interleaved_frame(0, b"\x80\xc8\0\6" + bytes(24)), T0)
     assert len(receiver.take_rtcp()) == 1
-    assert receiver.statistics(0)[0] == 1
+    assert receiver.stats(0)[0] == 1
 
 
 def test_parse_rtcp() -> None:
@@ -197,14 +197,12 @@ def test_statistics_and_receiver_report() -> None:
     camera.video.sequence += 3
     camera.picture(IDR, at=1, now=1.5)
     first = camera.counted()
-    assert first == TrackStatistics(2, 3, 0, 0, 0, 0, 2, 1, 0x11111111, 65000, 65004, 45000 >> 4)
+    assert first == TrackStats(2, 3, 0, 0, 0, 0, 2, 1, 0x11111111, 65000, 65004, 45000 >> 4)
     for i in range(2, 5):
         camera.picture(IDR, at=i, now=i + 0.5)
     camera.video.sequence += 1
     camera.picture(IDR, at=6, now=6.5)
-    report = receiver_report(
-        reporter=0xCAFEBABE, statistics=camera.counted(), previous=first, last_sr=0x12345678, delay=1.5
-    )
+    report = receiver_report(reporter=0xCAFEBABE, stats=camera.counted(), previous=first, last_sr=0x12345678, delay=1.5)
     head, kind, words, reporter, ssrc, lost, highest, jitter, last_sr, delay = struct.unpack("!BBHIIIIIII", report[:32])
     assert (head, kind, words) == (0x81, 201, 7)
     assert (reporter, ssrc) == (0xCAFEBABE, 0x11111111)
@@ -220,7 +218,7 @@ def test_statistics_and_receiver_report() -> None:
 
 
 def test_receiver_report_before_anything() -> None:
-    report = receiver_report(reporter=1, statistics=Camera().counted(), previous=None)
+    report = receiver_report(reporter=1, stats=Camera().counted(), previous=None)
     assert struct.unpack("!IIIIIII", report[4:32]) == (1, 0, 0, 0, 0, 0, 0)
 
 

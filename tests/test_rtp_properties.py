@@ -19,7 +19,7 @@ from rtspkit.errors import LimitExceeded, RemoteProtocolError
 from rtspkit.limits import Limits
 from rtspkit.media import AACParameters, H264Parameters, Track
 from rtspkit.packetizer import interleaved_frame, packetize_aac, packetize_h264, rtp_packet
-from rtspkit.rtp import Receiver, access_units, parse_packet, parse_rtcp, receiver_report, statistics
+from rtspkit.rtp import Receiver, access_units, parse_packet, parse_rtcp, receiver_report, track_stats
 
 #: Small enough for short inputs to reach every one of them.
 SMALL = Limits(
@@ -331,7 +331,7 @@ def inputs(draw: st.DrawFn) -> Input:
 
 
 def visible(receiver: Any, tracks: int) -> list[Any]:
-    return [reference_rtp.plain(receiver), *(receiver.statistics(i) for i in range(tracks))]
+    return [reference_rtp.plain(receiver), *(receiver.stats(i) for i in range(tracks))]
 
 
 def call(receiver: Any, name: str) -> None:
@@ -416,7 +416,7 @@ def test_what_comes_out_is_consistent(given_: Input) -> None:
         else:
             assert fragment.is_sync
             assert fragment.next_pts is None
-    assert units == [receiver.statistics(i)[6] for i in range(len(units))]
+    assert units == [receiver.stats(i)[6] for i in range(len(units))]
 
 
 def check_avcc(data: Any, sizes: list[int]) -> None:
@@ -500,7 +500,7 @@ def test_h264_comes_back(
     assert not any(unit.damaged for unit in units)
     for fragment, following in pairwise(fragments):
         assert fragment.next_pts == next(access_units(following)).pts
-    counted = statistics(receiver, 0)
+    counted = track_stats(receiver, 0)
     assert counted.lost == counted.late == counted.broken == counted.discarded == 0
 
 
@@ -590,8 +590,8 @@ def test_receiver_report_always_has_its_form(given_: Input, delay: float, last_s
     previous = None
     for data, now, _ in given_.steps:
         receiver.feed(data, now)
-        counted = statistics(receiver, 0)
-        packet = receiver_report(reporter=1, statistics=counted, previous=previous, last_sr=last_sr, delay=delay)
+        counted = track_stats(receiver, 0)
+        packet = receiver_report(reporter=1, stats=counted, previous=previous, last_sr=last_sr, delay=delay)
         assert parse_rtcp(packet).sender_reports == ()
         assert len(packet) == 52
         previous = counted

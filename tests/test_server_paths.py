@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from rtspkit.asgi import NotReady, PathNotFound
-from rtspkit.client import CameraOptions, CameraStatistics
+from rtspkit.client import CameraOptions, CameraStats
 from rtspkit.errors import AuthenticationError, ConnectionLost, UnsupportedError
 from rtspkit.limits import Limits
 from rtspkit.media import AACParameters, Fragment, H264Parameters, Run, Track
-from rtspkit.rtp import TrackStatistics
+from rtspkit.rtp import TrackStats
 from rtspkit.server.config import PathConfig
 from rtspkit.server.paths import Path, PathManager, Timing
 from rtspkit.server.viewers import Viewers
@@ -73,10 +73,10 @@ class FakeCamera:
     def lose(self) -> None:
         self._ended.set_exception(ConnectionLost("192.0.2.1:554 closed the connection"))
 
-    def stats(self) -> CameraStatistics:
-        fields = dict.fromkeys(TrackStatistics._fields, 0)
-        track = TrackStatistics(**{**fields, "lost": self.lost})
-        return CameraStatistics(self._sent * 200, 0, 0, (track,))
+    def stats(self) -> CameraStats:
+        fields = dict.fromkeys(TrackStats._fields, 0)
+        track = TrackStats(**{**fields, "lost": self.lost})
+        return CameraStats(self._sent * 200, 0, 0, (track,))
 
     async def stream(self, take: Callable[[Fragment], None]) -> None:
         self._take = take
