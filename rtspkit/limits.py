@@ -56,7 +56,7 @@ class Limits:
     fragment_size: int = 16 * 1024 * 1024
 
     # -- HLS ------------------------------------------------------------------
-    #: One segment (MediaMTX: hlsSegmentMaxSize).
+    #: One segment; what a `Muxer` cuts at where it is not told otherwise (MediaMTX: hlsSegmentMaxSize).
     segment_size: int = 50 * 1024 * 1024
 
 

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 
 from rtspkit import playlist
 from rtspkit.errors import LocalProtocolError, RtspkitError
+from rtspkit.limits import DEFAULT_LIMITS
 from rtspkit.media import AccessUnit, Fragment, Run, Track
 from rtspkit.segmenter import InitSection, Output, Segment, SegmentData, Segmenter
 from rtspkit.store import Body, MemoryStore, Store
@@ -125,7 +126,7 @@ class Muxer:
         *,
         segment_duration: float = 4.0,
         segment_count: int = 6,
-        segment_max_size: int = 50 << 20,
+        segment_max_size: int = DEFAULT_LIMITS.segment_size,
         store: Store | None = None,
         epoch: str | None = None,
         first_msn: int | None = None,

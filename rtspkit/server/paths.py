@@ -22,7 +22,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Literal, Protocol
 
@@ -571,7 +571,7 @@ class PathManager:
                 config,
                 connect=connect,
                 ticker=ticker,
-                limits=replace(limits, segment_size=config.hls_segment_max_size),
+                limits=limits,
                 timing=timing or Timing(),
             )
             for name, config in paths.items()
