@@ -168,7 +168,10 @@ def test_foreign_protocols_share_one_warning() -> None:
         ("hlsVariant: ts\n", "config.yml:1: hlsVariant: expected fmp4, lowLatency or mpegts, got 'ts'"),
         ("logLevel: loud\n", "config.yml:1: logLevel: expected error, warn, info or debug, got 'loud'"),
         ("logDestinations: [stdout, tty]\n", "config.yml:1: logDestinations: expected stdout or file, got 'tty'"),
-        ("hlsAddress: 8888\n", "config.yml:1: hlsAddress: expected text, got '8888'"),
+        (
+            "hlsAddress: 8888\n",
+            "config.yml:1: hlsAddress: expected an address such as :8888 or 127.0.0.1:8888, got '8888'",
+        ),
         (
             "hlsAddress: :99999\n",
             "config.yml:1: hlsAddress: expected an address such as :8888 or 127.0.0.1:8888, got ':99999'",
@@ -195,6 +198,8 @@ def test_foreign_protocols_share_one_warning() -> None:
         ),
         ("hls: yes\nhls: no\n", "config.yml:2: key 'hls' stands twice (first in line 1)"),
         ("paths:\n  a: {}\n  b: {}\n  a: {}\n", "config.yml:4: key 'a' stands twice (first in line 2)"),
+        ("paths:\n\ta: {}\n", "config.yml:2: not valid YAML: a tab; lines are indented with spaces"),
+        ("hls: yes\n\tapi: no\n", "config.yml:2: not valid YAML: a tab; lines are indented with spaces"),
         ("? [a]\n: b\n", "config.yml:1: a key must be plain text"),
         ("hls: !python/object:os.system x\n", "config.yml:1: unknown tag '!python/object:os.system'"),
         (b"hls: yes\nlogFile: \xff\n", "config.yml:2: not UTF-8 text"),

@@ -212,7 +212,7 @@ def _destinations(value: object) -> tuple[str, ...]:
 
 def _address(value: object) -> str:
     """ ":8888", "127.0.0.1:8888", "[::1]:8888"."""
-    text = _text(value)
+    text = _text(str(value) if type(value) is int else value)  # a port alone is a number to YAML
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535 or not re.fullmatch(r"[\w.\-:\[\]%]*", host):
         raise ValueError(f"expected an address such as :8888 or 127.0.0.1:8888, got {_show(text)}")

@@ -183,6 +183,8 @@ def load_text(data: bytes, name: str) -> Tree:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         what = " ".join(f"{error.problem or error.context or 'cannot be parsed'}".split())
+        if mark and text[mark.index : mark.index + 1] == "\t":
+            what = "a tab; lines are indented with spaces"
         raise ConfigError(f"{name}:{line}: not valid YAML: {what}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1 if isinstance(error.position, int) else 1
