@@ -64,7 +64,8 @@ def multivariant_playlist(
         tracks: with their parameters.
         bandwidth: peak of the segments, bits a second.
         average_bandwidth: mean of the segments, bits a second; None while unknown.
-        measured_frame_rate: pictures a second, used where the parameter sets do not say; None while unknown.
+        measured_frame_rate: pictures a second, used where there is video whose parameter sets
+            do not say; None while unknown.
 
     Raises:
         RtspkitError: a track's parameters are missing or cannot be read.
@@ -77,7 +78,7 @@ def multivariant_playlist(
     if size is not None:
         attributes.append(f"RESOLUTION={size[0]}x{size[1]}")
     rate = frame_rate(tracks) or measured_frame_rate
-    if rate:
+    if rate and any(track.kind == "video" for track in tracks):
         attributes.append(f"FRAME-RATE={rate:.3f}")
     return "\n".join(
         (
