@@ -111,6 +111,7 @@ async def test_wrong_pages(query: str) -> None:
     assert reply.status_code == 400
     assert list(reply.json()) == ["status", "error"]
     assert reply.json()["status"] == "error"
+    assert query.partition("=")[0] in reply.json()["error"]  # as it is written
 
 
 async def test_info() -> None:

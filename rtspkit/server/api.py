@@ -13,6 +13,7 @@ import ipaddress
 import time
 from collections.abc import Iterable
 from datetime import datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -109,7 +110,10 @@ def create_api(manager: PathManager, *, address: str = "", allow_origins: Iterab
 
     async def refused(_: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException):
-            return _error(error.status_code, str(error.detail).lower(), dict(error.headers or {}))
+            text = str(error.detail)
+            if text == HTTPStatus(error.status_code).phrase:  # Starlette's own words
+                text = text.lower()
+            return _error(error.status_code, text, dict(error.headers or {}))
         return _error(500, "internal error")
 
     app = Starlette(
