@@ -71,6 +71,19 @@ class Ticker:
 
     def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         self._timer = None
+        hurry = False
+        try:
+            hurry = self._read(loop)
+        finally:  # where memory is short the others are read on all the same
+            if self._receivers and self._timer is None:
+                now = loop.time()
+                due = max(due + self.period, now + self.period / 4)  # a late tick does not make the next ones crowd
+                if hurry:
+                    due = now + _HURRY
+                self._timer = loop.call_at(due, self._tick, loop, due)
+
+    def _read(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Reads everybody once; whether it should be done again soon."""
         receivers = self._receivers
         before = [receiver.bytes_received for receiver in receivers]
         ready = self._drain.drain(receivers, time.monotonic_ns())
@@ -83,14 +96,7 @@ class Ticker:
                 on_ready()
             except Exception as error:  # a fault in one camera's handling must not stop the others'
                 loop.call_exception_handler({"message": "a camera's media could not be handled", "exception": error})
-        if not self._receivers:
-            return
-        now = loop.time()
-        due = max(due + self.period, now + self.period / 4)  # a late tick does not make the next ones crowd
-        if hurry:
-            due = now + _HURRY
-        if self._timer is None:
-            self._timer = loop.call_at(due, self._tick, loop, due)
+        return hurry
 
     def _measure(self, receiver: Receiver) -> int:
         """Half the socket's receive buffer as it is now, in bytes."""

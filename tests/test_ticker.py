@@ -118,6 +118,30 @@ async def test_one_that_raises_does_not_stop_the_others(pair: tuple[socket.socke
     assert all(isinstance(problem["exception"], ValueError) for problem in problems)
 
 
+async def test_a_drain_that_fails_is_followed_by_another(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = pair
+    ticker, made = Ticker(0.01), receiver()
+    problems: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+
+    class Failing:
+        fullest = 0
+
+        def drain(self, _receivers: object, _now: int) -> list[Receiver]:
+            monkeypatch.undo()
+            raise MemoryError
+
+    monkeypatch.setattr(ticker, "_drain", Failing())
+    arrived = asyncio.Event()
+    ticker.add(made, ours, arrived.set)
+    theirs.sendall(MESSAGE)
+    await asyncio.wait_for(arrived.wait(), 2)
+    ticker.remove(made)
+    assert isinstance(problems[0]["exception"], MemoryError)
+
+
 @pytest.mark.parametrize("fills", [True, False])
 async def test_only_a_camera_that_fills_its_own_buffer_makes_it_hurry(fills: bool) -> None:
     ticker = Ticker(0.3)
