@@ -182,10 +182,8 @@ class HLSApp:
             elif isinstance(self._provider, Mapping):
                 raise PathNotFound(f"there is no stream {path!r}")
             return await self._wait(path, muxer, (name, msn, part), receive)
-        except PathNotFound as error:
-            return error_response(404, str(error))
-        except NotReady as error:
-            return error_response(503, str(error), ("retry-after", str(max(1, round(error.retry_after)))))
+        except (PathNotFound, NotReady) as error:
+            return _refusal(error)
 
     def _page(self, path: str, redirected: Scope | None) -> Response:
         """The player page, or the redirect to it."""
@@ -193,10 +191,8 @@ class HLSApp:
             return error_response(404, "there is no page here; a stream's address is /{path}/index.m3u8")
         try:
             page = self._player_page(path)
-        except PathNotFound as error:
-            return error_response(404, str(error))
-        except NotReady as error:
-            return error_response(503, str(error), ("retry-after", str(max(1, round(error.retry_after)))))
+        except (PathNotFound, NotReady) as error:
+            return _refusal(error)
         if redirected is None:
             return Response(200, _PAGE, (page,))
         # relative, so that it holds behind any proxy; "./" keeps a colon from being read as a scheme
@@ -346,6 +342,12 @@ _PREFLIGHT = (
     ("access-control-allow-headers", "*, Authorization"),
     ("access-control-max-age", "86400"),
 )
+
+
+def _refusal(error: PathNotFound | NotReady) -> Response:
+    if isinstance(error, NotReady):
+        return error_response(503, str(error), ("retry-after", str(max(1, round(error.retry_after)))))
+    return error_response(404, str(error))
 
 
 def _target(scope: Scope) -> tuple[str, str | None]:

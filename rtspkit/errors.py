@@ -13,6 +13,8 @@
     ├── ConnectionLost             also an OSError: refused, reset, closed, unreachable
     └── TimeoutExceeded            also a TimeoutError: nobody answered in time
 
+`rtspkit.asgi` adds two with which a provider of muxers answers: `PathNotFound` (404) and `NotReady` (503).
+
 Messages are one line, written for the person who runs the camera: what is wrong, where, what to do.
 A password never appears in one. Trouble inside a running stream (loss, a broken packet, a mad
 timestamp) is counted, not raised.
