@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -583,6 +584,20 @@ async def test_gap_ends_where_credentials_are_refused() -> None:
         camera.lose()
         await until(lambda: path.state == "failed")
         assert network.tries == 3
+
+
+async def test_a_camera_without_sync_samples_is_not_live() -> None:
+    network = FakeNetwork()
+    async with running(network) as (manager, path):
+        camera = await network.camera()
+        assert camera._take is not None
+        for number in range(3):
+            camera._take(replace(fragment(number), is_sync=False))
+        assert (path.state, path.muxer) == ("connecting", None)
+        with pytest.raises(NotReady, match="no sync sample yet"):
+            await manager.muxer("cam")
+        camera.send()
+        assert path.state == "live"
 
 
 async def test_a_camera_that_offers_nothing_while_it_starts_keeps_its_viewers() -> None:

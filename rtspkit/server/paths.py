@@ -386,6 +386,9 @@ class Path:
         if any(track.parameters is None for track in fragment.tracks):
             self._set(self.state, "waiting for the camera's parameter sets")
             return False
+        if not fragment.is_sync:  # nothing can be shown before; some cameras never send one unasked
+            self._set(self.state, "the camera sends media, but no sync sample yet")
+            return False
         camera = self._camera
         self.skipped = camera.skipped if camera else ()
         if self.muxer is not None and not self.muxer.accepts(fragment.tracks):
