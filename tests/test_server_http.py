@@ -126,13 +126,13 @@ async def test_slow_headers_end_the_connection(parser: str, head: bytes, monkeyp
         writer.write(head)
         started = time.monotonic()
         closed = asyncio.create_task(read_all(reader))
-        for _ in range(20):  # a byte now and then buys no time
+        for _ in range(60):  # a byte now and then buys no time
             if closed.done():
                 break
             writer.write(b"x")
             await asyncio.sleep(0.05)
         await closed
-        assert 0.2 < time.monotonic() - started < 0.8
+        assert 0.2 < time.monotonic() - started < 2
         writer.close()
 
 
