@@ -29,6 +29,7 @@ from rtspkit.errors import (
     ResponseError,
     RtspkitError,
     TimeoutExceeded,
+    UnsupportedError,
 )
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import AACParameters, AccessUnit, Fragment, Track
@@ -142,7 +143,7 @@ async def connect(
         AuthenticationError: it refuses the credentials.
         ResponseError: it refuses a request.
         RemoteProtocolError: what it answers is not RTSP.
-        UnsupportedError: it offers nothing this package can use.
+        UnsupportedError: it offers nothing this package can use, or the URL wants TLS.
     """
     options = options or CameraOptions()
     target = parse_url(url) if isinstance(url, str) else url
@@ -212,6 +213,8 @@ class Camera:
     # -- signalling -----------------------------------------------------------
 
     async def _start(self) -> None:
+        if self.url.scheme == "rtsps":  # never in the clear, by redirect or not
+            raise UnsupportedError(f"{self.url.address} wants RTSP over TLS (rtsps://), which cannot be spoken yet")
         self._sock = await self._dial()
         self.local_address = _address(self._sock.getsockname())
         self.remote_address = _address(self._sock.getpeername())

@@ -241,6 +241,16 @@ async def test_credentials_do_not_follow_a_redirect_to_another_host(camera: Fake
         assert not any("authorization" in seen.headers for seen in other.requests)
 
 
+async def test_nothing_is_sent_in_the_clear_where_tls_is_wanted(camera: FakeCamera) -> None:
+    with pytest.raises(rtspkit.UnsupportedError, match="over TLS"):
+        await connect(camera.url_with_credentials.replace("rtsp://", "rtsps://"))
+    assert camera.connections == 0
+    camera.redirect = camera.url.replace("rtsp://", "rtsps://")
+    with pytest.raises(rtspkit.UnsupportedError, match="over TLS"):
+        await connect(camera.url)
+    assert camera.connections == 1
+
+
 async def test_a_redirect_loop_ends(camera: FakeCamera) -> None:
     camera.redirect = camera.url
     with pytest.raises(rtspkit.ResponseError, match="redirects more than 3 times"):
