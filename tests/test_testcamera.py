@@ -232,6 +232,23 @@ class TestLife:
             await until(lambda: not camera.clients)
 
 
+async def test_started_again_it_plays_at_once() -> None:
+    camera = TestCamera()
+    await camera.start()
+    async with asyncio.timeout(15):
+        async with rtspkit.open(camera.url) as source:
+            async for unit in source:
+                if unit.pts > 2 * unit.track.clock_rate:
+                    break
+        await camera.close()
+        await camera.start()
+        began = asyncio.get_running_loop().time()
+        async with rtspkit.open(camera.url) as source:
+            await anext(aiter(source))
+        assert asyncio.get_running_loop().time() - began < 2  # a sync sample comes every second
+    await camera.close()
+
+
 async def test_our_own_client_reads_it() -> None:
     async with TestCamera() as camera, rtspkit.open(camera.url) as source:
         assert [(track.codec, track.clock_rate) for track in source.tracks] == [("h264", 90000), ("aac", 16000)]

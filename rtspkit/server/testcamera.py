@@ -319,8 +319,8 @@ class TestCamera:
     async def _pace(self) -> None:
         """Sends every access unit when its time has come."""
         loop = asyncio.get_running_loop()
-        start, wall = loop.time(), time.time()
-        report_due = 0.0
+        report_due = min(number * track.unit_ticks / track.clock_rate for number, track in self._next())
+        start, wall = loop.time() - report_due, time.time() - report_due  # started again, it goes on at once
         while True:
             due = [number * track.unit_ticks / track.clock_rate for number, track in self._next()]
             index = due.index(min(due))
