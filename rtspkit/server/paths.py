@@ -541,7 +541,7 @@ class Path:
     def _forgive(self) -> None:
         self._failed_timer = None
         if self.state == "failed":
-            self._set("idle", f"nobody has asked since it failed: {self._last_error}")
+            self._set("idle", f"the next viewer starts another try; the last one ended so: {self._last_error}")
 
 
 #: Tasks that nothing else refers to (asyncio itself keeps weak references only).
