@@ -357,8 +357,12 @@ def _target(scope: Scope) -> tuple[str, str | None]:
     path: str = scope["path"]
     root: str = scope.get("root_path", "").rstrip("/")
     # servers and frameworks differ in whether the part they were mounted at still stands before the path
-    if root and (path == root or path.startswith(f"{root}/")):
-        path = path[len(root) :]
+    # and in whether that part counts as one with the prefix that a proxy has taken away before it (Starlette)
+    inner = root.removeprefix(scope.get("app_root_path", "").rstrip("/"))
+    for mount in (root, inner):
+        if mount and (path == mount or path.startswith(f"{mount}/")):
+            path = path[len(mount) :]
+            break
     parts = path.removeprefix("/").split("/")
     name: str | None
     last = parts.pop()

@@ -539,6 +539,21 @@ async def test_behind_a_proxy_that_says_where_it_is(muxer: Muxer) -> None:
         assert (await http.get("/cam", follow_redirects=False)).headers["location"] == "./cam/"
 
 
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_mounted_behind_a_proxy(muxer: Muxer, is_taken: bool) -> None:
+    """An application that is told its prefix at the proxy, which takes it away or does not."""
+    inner = Starlette(routes=[Mount("/hls", HLSApp({"cam": muxer}, player_page=lambda _path: b"page"))])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await inner({**scope, "root_path": "/proxy"}, receive, send)
+
+    async with client(app) as http:
+        base = "/hls" if is_taken else "/proxy/hls"
+        assert (await http.get(f"{base}/cam/stream.m3u8")).status_code == 200
+        assert (await http.get(f"{base}/cam")).headers["location"] == "./cam/"
+        assert (await http.get(f"{base}/hls/cam/stream.m3u8")).status_code == 404
+
+
 async def test_a_mapping_is_read_anew_at_each_request(muxer: Muxer) -> None:
     muxers: dict[str, Muxer] = {}
     provider: Mapping[str, Muxer] = muxers
