@@ -10,7 +10,6 @@ silence.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import secrets
 import socket
@@ -21,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from rtspkit import aac
+from rtspkit.dial import address_text, dial, reason_text
 from rtspkit.errors import (
     AuthenticationError,
     ConnectionLost,
@@ -33,7 +33,6 @@ from rtspkit.errors import (
 )
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import AACParameters, AccessUnit, Fragment, Track
-from rtspkit.resolver import resolve
 from rtspkit.rtp import (
     Drain,
     Receiver,
@@ -215,9 +214,9 @@ class Camera:
     async def _start(self) -> None:
         if self.url.scheme == "rtsps":  # never in the clear, by redirect or not
             raise UnsupportedError(f"{self.url.address} wants RTSP over TLS (rtsps://), which cannot be spoken yet")
-        self._sock = await self._dial()
-        self.local_address = _address(self._sock.getsockname())
-        self.remote_address = _address(self._sock.getpeername())
+        self._sock = await dial(self.url, self._limits.connect_timeout)
+        self.local_address = address_text(self._sock.getsockname())
+        self.remote_address = address_text(self._sock.getpeername())
         connection = self._connection
         connection.options(time.monotonic())
         await self._wait_for(OptionsReceived)
@@ -268,34 +267,6 @@ class Camera:
         self._report_due = time.monotonic() + _REPORT_INTERVAL
         self._silent_after = time.monotonic() + self._limits.media_timeout
 
-    async def _dial(self) -> socket.socket:
-        loop = asyncio.get_running_loop()
-        failure: OSError | None = None
-        try:
-            async with asyncio.timeout(self._limits.connect_timeout):
-                for family, address in await resolve(self.url.host, self.url.port):
-                    sock = socket.socket(family, socket.SOCK_STREAM)
-                    try:
-                        sock.setblocking(False)
-                        await loop.sock_connect(sock, address)
-                        _tune(sock)
-                    except OSError as error:
-                        sock.close()
-                        failure = error
-                    except BaseException:
-                        sock.close()
-                        raise
-                    else:
-                        return sock
-        except TimeoutError:
-            seconds = self._limits.connect_timeout
-            raise TimeoutExceeded(f"{self.url.address} cannot be reached: no answer within {seconds:g} s") from None
-        except OSError as error:  # from resolve
-            failure = error
-        except UnicodeError:  # from the same, for a label that is empty or longer than 63
-            raise ConnectionLost(f"{self.url.address} cannot be reached: its name is not valid") from None
-        raise ConnectionLost(f"{self.url.address} cannot be reached: {_reason(failure)}")
-
     async def _wait_for(self, wanted: type[_E]) -> _E:
         """Sends what is due and reads until the event comes."""
         loop = asyncio.get_running_loop()
@@ -317,7 +288,7 @@ class Camera:
             except OSError as error:
                 if isinstance(error, RtspkitError):
                     raise
-                raise ConnectionLost(f"{self.url.address} dropped the connection: {_reason(error)}") from None
+                raise ConnectionLost(f"{self.url.address} dropped the connection: {reason_text(error)}") from None
             if not data:
                 raise ConnectionLost(f"{self.url.address} closed the connection before its media began")
             connection.receive_data(data, time.monotonic())
@@ -527,7 +498,7 @@ class Camera:
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            self._end(ConnectionLost(f"{self.url.address} dropped the connection: {_reason(error)}"))
+            self._end(ConnectionLost(f"{self.url.address} dropped the connection: {reason_text(error)}"))
             return
         self._unsent = self._unsent[sent:]
         if len(self._unsent) > 65536:
@@ -678,27 +649,3 @@ def _unit_ticks(track: Track) -> int:
     if not isinstance(track.parameters, AACParameters):
         return 1
     return aac.unit_ticks(track.parameters, track.clock_rate)
-
-
-def _tune(sock: socket.socket) -> None:
-    """Requests go out at once, and a peer that has vanished is noticed even where nothing is sent to it."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 15000)):
-        if hasattr(socket, name):
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def _address(name: tuple[object, ...]) -> str:
-    host, port = str(name[0]), name[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _reason(error: OSError | None) -> str:
-    if error is None:
-        return "its name has no address"
-    if isinstance(error, socket.gaierror):
-        return "its name is not known (DNS)"
-    # asyncio words its own strerror ("Connect call failed (…)")
-    return (os.strerror(error.errno) if error.errno else str(error)).lower()
