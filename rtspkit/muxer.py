@@ -53,6 +53,7 @@ _BANDWIDTH_STEP = 100_000
 #: `write_unit` closes a fragment of its own after this much media (s).
 _FRAGMENT_DURATION = 1.0
 _SAMPLE = struct.Struct("=qqII")
+_TIME = struct.Struct("=q")
 #: Discontinuity numbers start at the spans (s) from this instant (Unix seconds: 2026-01-01) to the muxer's start.
 _DISCONTINUITY_ORIGIN = 1_767_225_600
 _DISCONTINUITY_SPAN = 600
@@ -243,7 +244,15 @@ class Muxer:
             unit: in decoding order within its track.
             now: monotonic seconds; the unit's arrival, or media time since the last unit, if None.
             wall: Unix seconds of the same instant; reckoned from the start's if None.
+
+        Raises:
+            LocalProtocolError: the unit's pts is no integer of 64 bits, or its arrival no time. It is refused
+                as if it had never been offered, and the next one may be good.
         """
+        try:
+            _TIME.pack(unit.pts)
+        except struct.error:
+            raise LocalProtocolError("a unit's pts has to be an integer (ticks of its clock_rate) of 64 bits") from None
         track = unit.track
         leader = next((t for t in self._segmenter.tracks if t.kind == "video"), self._segmenter.tracks[0])
         changed = track.index >= len(self._unit_tracks) or self._unit_tracks[track.index] != track
@@ -260,6 +269,11 @@ class Muxer:
             if not unit.arrival and leads and self._last_unit is not None and not unit.discontinuity:
                 # media that come from nowhere near a clock, a file perhaps: media time has to do
                 now += min(max(0.0, (unit.pts - self._last_unit) / track.clock_rate), 10.0)
+        flags = int(unit.is_sync) | int(unit.damaged) << 1
+        try:
+            sample = _SAMPLE.pack(unit.pts, round((unit.arrival or now) * 1e9), len(unit.data), flags)
+        except (struct.error, ValueError, OverflowError):
+            raise LocalProtocolError("a unit's arrival has to be in seconds, and its data less than 4 GiB") from None
         if leads:
             self._last_unit = unit.pts
         if wall is None:
@@ -281,10 +295,7 @@ class Muxer:
             self._pending_wall_clock = unit.wall_clock
         self._pending_discontinuity |= unit.discontinuity
         pending = self._pending.setdefault(track.index, _Pending())
-        arrival = round((unit.arrival or now) * 1e9)
-        pending.samples.append(
-            _SAMPLE.pack(unit.pts, arrival, len(unit.data), int(unit.is_sync) | int(unit.damaged) << 1)
-        )
+        pending.samples.append(sample)
         pending.data.append(unit.data)
 
     def flush(self) -> None:

@@ -422,6 +422,44 @@ def test_an_absurd_time_does_not_end_the_muxer() -> None:
     assert playlist(muxer).duration == pytest.approx(16)
 
 
+@pytest.mark.parametrize(
+    ("pts", "arrival", "message"),
+    [
+        (2**63, 0.0, "pts"),
+        (-(2**63) - 1, 1001.0, "pts"),
+        (2**2000, 0.0, "pts"),
+        (90_000.0, 1001.0, "pts"),
+        (float("nan"), 0.0, "pts"),
+        (90_000, float("nan"), "arrival"),
+        (90_000, float("inf"), "arrival"),
+        (90_000, 1e300, "arrival"),
+    ],
+)
+@pytest.mark.parametrize("at", [0, 1, 25, 99])  # the first, in the middle, before a sync sample, before the last
+def test_a_unit_with_an_impossible_time_is_refused(at: int, pts: int, arrival: float, message: str) -> None:
+    """And has left no trace: the good ones become what they had become without it."""
+    results = []
+    for is_offered in (False, True):
+        muxer = make((VIDEO,), epoch="e")
+        for number, unit in enumerate(units((VIDEO,), 10)):
+            if is_offered and number == at:
+                bad = AccessUnit(VIDEO_SMALL, pts, True, b"bad", arrival, True, True, 1.0)
+                with pytest.raises(LocalProtocolError, match=f"^a unit's {message} [^\n]*$"):
+                    muxer.write_unit(bad)
+            muxer.write_unit(unit)
+        muxer.interrupt()
+        bodies = [get(muxer, segment.uri).body for segment in playlist(muxer).segments]
+        results.append((text(get(muxer, "stream.m3u8")), bodies, muxer.stats, muxer.media_stats, muxer.tracks))
+    assert results[0] == results[1]
+
+
+def test_the_last_times_that_fit_are_taken() -> None:
+    for pts in (-(2**63), 2**63 - 1):
+        muxer = make((VIDEO,))
+        muxer.write_unit(AccessUnit(VIDEO, pts, True, b"data", 1000.0))
+        muxer.interrupt()
+
+
 def test_times_that_no_number_can_hold_are_counted() -> None:
     muxer = make((VIDEO,))
     table = struct.pack("=qqII", 2**62, 0, 1, 1)
