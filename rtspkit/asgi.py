@@ -410,8 +410,11 @@ def _matches(condition: bytes | None, etag: bytes) -> bool:
 def _range(headers: Mapping[bytes, bytes], etag: bytes, size: int) -> tuple[int, int] | None:
     """Start and stop of the one range asked for; None for the whole, an empty one where it cannot be had."""
     value = headers.get(b"range")
-    if value is None or headers.get(b"if-range", etag) != etag:
+    if value is None:
         return None
+    condition = headers.get(b"if-range")
+    if condition is not None and (condition != etag or etag.startswith(b"W/")):
+        return None  # RFC 9110, 13.1.5: strong comparison; weak ones never match, not even themselves
     match = _RANGE.fullmatch(value.decode("latin-1").strip())
     if match is None:
         return None  # several ranges, or another unit: the whole is a valid answer

@@ -27,7 +27,7 @@ from test_muxer import FIRST, feed, get, make, text
 from rtspkit import aac, h264
 from rtspkit.asgi import HLSApp, NotReady, PathNotFound
 from rtspkit.media import AccessUnit, H264Parameters, Track
-from rtspkit.muxer import Muxer
+from rtspkit.muxer import Muxer, Response
 from rtspkit.store import DirectoryStore
 
 
@@ -245,9 +245,29 @@ async def test_a_range_goes_across_fragments(http: httpx.AsyncClient, muxer: Mux
 
 async def test_a_range_of_another_version_is_not_given(http: httpx.AsyncClient, muxer: Muxer) -> None:
     etag = (await http.get(media_url(muxer))).headers["etag"]
-    for condition, status in [(etag, 206), ('"other"', 200), ("Wed, 21 Oct 2015 07:28:00 GMT", 200)]:
+    for condition, status in [
+        (etag, 206),
+        ('"other"', 200),
+        (f"W/{etag}", 200),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 200),
+    ]:
         answer = await http.get(media_url(muxer), headers={"range": "bytes=0-9", "if-range": condition})
         assert answer.status_code == status
+
+
+async def test_a_weak_validator_gives_no_range() -> None:
+    """Not even its own: two versions may share it, and their bytes must not be put together."""
+
+    class Weak:
+        def get(self, name: str, msn: int | None = None, part: int | None = None) -> Response:
+            return Response(200, (), (b"0123456789",), 'W/"v1"')
+
+    app = HLSApp({"cam": Weak()})  # type: ignore[dict-item]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        for condition, status in [(None, 206), ('W/"v1"', 200), ('"v1"', 200)]:
+            headers = {"range": "bytes=0-3"} | ({} if condition is None else {"if-range": condition})
+            answer = await client.get("/cam/index.m3u8", headers=headers)
+            assert (answer.status_code, len(answer.content)) == (status, 4 if status == 206 else 10)
 
 
 @pytest.mark.parametrize(
