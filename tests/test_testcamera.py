@@ -5,6 +5,7 @@ import base64
 import re
 import subprocess
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -139,7 +140,7 @@ class TestMedia:
         """A clip of 3 pictures, so that some turns pass within the test."""
         whole = clip()
         video = whole.tracks[0]
-        short = Clip((type(video)(video.media, 96, 90000, 3600, video.units[:3]), whole.tracks[1]))
+        short = Clip((replace(video, units=video.units[:3]), whole.tracks[1]))
         async with TestCamera(media=short) as camera, RTSPReader(camera.url) as reader:
             await reader.play()
             packets = [packet for packet in await reader.packets(1.0) if packet.channel == 0]
@@ -163,6 +164,20 @@ class TestMedia:
         timestamp = int.from_bytes(packet.data[16:20], "big")
         # the sync sample came at most a second (the GOP) after PLAY
         assert -0.5 < seconds - (timestamp - rtptime) / 90000 - told < 1.5
+
+    async def test_sound_is_sound_at_any_clock_rate(self) -> None:
+        video, audio = clip().tracks
+        assert (video.kind, audio.kind) == ("video", "audio")
+        audio = replace(audio, clock_rate=90000)
+        assert all(audio.is_sync(number) for number in range(len(audio.units)))
+        async with TestCamera(media=Clip((video, audio))) as camera, RTSPReader(camera.url) as reader:
+            await reader.play(1)
+            sound = [packet for packet in await reader.packets(0.2) if packet.channel == 2]
+        assert sound
+        sent = {b"".join(unit) for unit in audio.units}
+        for packet in sound:  # RFC 3640: 16 bits that say how long the headers are, one header, the unit
+            assert packet.payload[:2] == b"\x00\x10"
+            assert packet.payload[4:] in sent
 
     async def test_only_what_was_set_up(self) -> None:
         async with TestCamera() as camera, RTSPReader(camera.url) as reader:
@@ -194,7 +209,7 @@ class TestMedia:
         monkeypatch.setattr("rtspkit.server.testcamera._SEND_BUFFER", 10_000)
         whole = clip()
         video = whole.tracks[0]
-        flood = Clip((type(video)(video.media, 96, 90000, 3600, ((b"\x65\x88" + bytes(2_000_000),),)), whole.tracks[1]))
+        flood = Clip((replace(video, units=((b"\x65\x88" + bytes(2_000_000),),)), whole.tracks[1]))
         async with TestCamera(media=flood) as camera, RTSPReader(camera.url) as reader, RTSPReader(camera.url) as idle:
             await reader.play(1)
             await idle.play(0)

@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from typing import Literal
 
 from rtspkit import aac, h264
 from rtspkit._version import __version__
@@ -44,6 +45,7 @@ class ClipTrack:
     """One track of a clip.
 
     Attributes:
+        kind: "video" (H.264) or "audio" (AAC).
         media: the lines of the SDP from ``m=`` on, without ``a=control``.
         payload_type: of its RTP packets.
         clock_rate: ticks a second.
@@ -51,6 +53,7 @@ class ClipTrack:
         units: each access unit as the list of its NAL units, or of its one AAC unit.
     """
 
+    kind: Literal["video", "audio"]
     media: tuple[str, ...]
     payload_type: int
     clock_rate: int
@@ -60,7 +63,7 @@ class ClipTrack:
     def is_sync(self, number: int) -> bool:
         """Whether decoding can start with the unit of that number."""
         unit = self.units[number % len(self.units)]
-        return self.clock_rate != 90000 or any(h264.nal_type(nal) == h264.NAL_IDR for nal in unit)
+        return self.kind == "audio" or any(h264.nal_type(nal) == h264.NAL_IDR for nal in unit)
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ def video_track(units: list[list[bytes]], parameters: H264Parameters, rate: int 
     """A track of H.264 access units, `rate` a second."""
     sets = ",".join(base64.b64encode(nal).decode() for nal in (parameters.sps, *parameters.pps))
     return ClipTrack(
+        "video",
         (
             "m=video 0 RTP/AVP 96",
             "a=rtpmap:96 H264/90000",
@@ -101,6 +105,7 @@ def audio_track(units: list[bytes], parameters: AACParameters) -> ClipTrack:
     """A track of AAC access units."""
     config = aac.parse_config(parameters.config)
     return ClipTrack(
+        "audio",
         (
             "m=audio 0 RTP/AVP 97",
             f"a=rtpmap:97 MPEG4-GENERIC/{config.sample_rate}/{config.channels}",
@@ -342,7 +347,7 @@ class TestCamera:
         if not takers:
             return
         unit = track.units[number % len(track.units)]
-        payloads = packetize_h264(unit) if track.clock_rate == 90000 else packetize_aac(unit)
+        payloads = packetize_h264(unit) if track.kind == "video" else packetize_aac(unit)
         packets = self._senders[index].packets(payloads, self._origins[index] + number * track.unit_ticks)
         framed: dict[int, list[bytes]] = {}
         for client in takers:
