@@ -283,6 +283,36 @@ async def test_playlists_are_counted(caplog: pytest.LogCaptureFixture) -> None:
         assert path.outbound_bytes == before + len(segment.content)
 
 
+@pytest.mark.parametrize(
+    ("client", "expected"),
+    [
+        (("192.0.2.8", 4711), "192.0.2.8:4711"),
+        (("::ffff:192.0.2.8", 4711), "192.0.2.8:4711"),
+        (("2001:db8::1", 4711), "[2001:db8::1]:4711"),
+        (None, "a viewer"),
+    ],
+)
+async def test_on_demand_the_log_says_who_has_asked_first(
+    client: Any, expected: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "rtspkit.server")
+    network = FakeNetwork()
+    async with running(network, source_on_demand=True) as (manager, _):
+        app = Front(HLSApp(manager, hold=0.3), manager)
+
+        async def ask(client: Any) -> int:
+            transport = httpx.ASGITransport(app=app, client=client)
+            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as asking:
+                return (await asking.get("/cam/index.m3u8")).status_code
+
+        others = [("198.51.100.1", 1), ("198.51.100.2", 2)]
+        asking = [asyncio.create_task(ask(one)) for one in (client, *others)]
+        (await network.camera()).send(4)
+        assert await asyncio.gather(*asking) == [200, 200, 200]
+    created = [line for line in caplog.messages if "[muxer cam] created" in line]
+    assert created == [f"[HLS] [muxer cam] created (requested by {expected})"]
+
+
 async def test_limit_of_readers() -> None:
     network = FakeNetwork()
     async with front(network, max_readers=2) as (path, _, client):

@@ -224,6 +224,7 @@ def test_log_lines(gateway: Running) -> None:
         r"INF \[RTSP\] \[session \w+\] created by 127\.0\.0\.1:\d+",
         r"INF \[RTSP\] \[session \w+\] is reading from path 'test', 2 tracks with TCP",
         r"INF \[path test\] stream is available and online, 2 tracks \(H264, MPEG-4 Audio\)",
+        r"INF \[HLS\] \[muxer test\] created (automatically|\(requested by 127\.0\.0\.1:\d+\))",
         r"INF \[HLS\] \[muxer test\] is converting into HLS, 2 tracks \(H264, MPEG-4 Audio\)",
         r"INF \[HLS\] \[muxer test\] is being read by \d readers?",
     ):

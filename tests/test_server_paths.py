@@ -193,9 +193,10 @@ async def test_connects_at_start(lines: list[str]) -> None:
         "INF [RTSP] [conn 192.0.2.1:554] opened",
         "INF [RTSP] [session 12345678] created by 192.0.2.1:554",
         "INF [RTSP] [session 12345678] is reading from path 'cam', 2 tracks with TCP",
+        "INF [path cam] stream is available and online, 3 tracks (H264, G711, MPEG-4 Audio)",
+        "INF [HLS] [muxer cam] created automatically",
         "WAR [HLS] [muxer cam] skipping track 2 (G711)",
         "INF [HLS] [muxer cam] is converting into HLS, 2 tracks (H264, MPEG-4 Audio)",
-        "INF [path cam] stream is available and online, 3 tracks (H264, G711, MPEG-4 Audio)",
         "INF [path cam] is live (was connecting): the camera sends media",
         "INF [HLS] [muxer cam] destroyed: the gateway is stopping",
         "INF [path cam] is idle (was live): the gateway is stopping",
@@ -203,6 +204,28 @@ async def test_connects_at_start(lines: list[str]) -> None:
         "INF [RTSP] [conn 192.0.2.1:554] closed",
         "INF [path cam] [RTSP source] stopped: the gateway is stopping",
     ]
+
+
+async def test_log_of_a_muxer_made_once_for_two_connections(lines: list[str]) -> None:
+    network = FakeNetwork()
+    async with running(network) as (_, path):
+        camera = await network.camera()
+        camera.send()
+        camera.lose()
+        (await network.camera(1)).send()
+        assert path.state == "live"
+    assert sum("is available and online" in line for line in lines) == 2
+    assert sum("created automatically" in line for line in lines) == 1
+    assert sum("is converting into HLS" in line for line in lines) == 1
+
+
+async def test_log_of_a_muxer_on_demand_when_nobody_knows_who_asked(lines: list[str]) -> None:
+    network = FakeNetwork()
+    async with running(network, source_on_demand=True) as (manager, _):
+        waiting = asyncio.create_task(manager.muxer("cam"))
+        (await network.camera()).send()
+        await waiting
+    assert "INF [HLS] [muxer cam] created (requested by a viewer)" in lines
 
 
 async def test_viewer_is_held_until_media_come() -> None:

@@ -28,7 +28,7 @@ import uvicorn
 
 from rtspkit.asgi import HLSApp
 from rtspkit.server.log import logger
-from rtspkit.server.paths import Path, PathManager
+from rtspkit.server.paths import VIEWER, Path, PathManager
 from rtspkit.server.web import CONTENT_SECURITY_POLICY, asset, index_page
 
 if TYPE_CHECKING:
@@ -122,6 +122,15 @@ def peer_address(scope: Scope) -> str:
     """The client's IP address, without the IPv6 form of an IPv4 one."""
     client = scope.get("client")
     return str(client[0]).removeprefix("::ffff:") if client else ""
+
+
+def _peer(scope: Scope) -> str:
+    """The client's address and port, as log lines have them; "" where there is none, as on a Unix socket."""
+    address = peer_address(scope)
+    if not address:
+        return ""
+    host = f"[{address}]" if ":" in address else address
+    return f"{host}:{scope['client'][1]}"
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -395,6 +404,7 @@ class Front:
             # media of an earlier run: a cache that asks for them is no reason to start a camera
             await _refuse(scope, send, 503, "this stream has ended; it may come back")
             return
+        VIEWER.set(_peer(scope))
         path.enter()
         try:
             await self._app(scope, receive, self._counted(path, playlist, fresh, send))

@@ -22,6 +22,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Literal, Protocol
@@ -39,9 +40,13 @@ from rtspkit.server.viewers import Viewers
 from rtspkit.store import DirectoryStore
 from rtspkit.ticker import Ticker
 
-__all__ = ["Connect", "Path", "PathManager", "State", "Timing"]
+__all__ = ["VIEWER", "Connect", "Path", "PathManager", "State", "Timing"]
 
 State = Literal["idle", "connecting", "live", "gap", "failed"]
+
+#: Address and port of who asks, for the log; "" where they are not known. It goes with a request's tasks, so that
+#: of several viewers at once the one is named whose request has started the camera.
+VIEWER: ContextVar[str] = ContextVar("VIEWER", default="")
 
 
 class Connect(Protocol):
@@ -143,6 +148,7 @@ class Path:
         self._idle_timer: asyncio.TimerHandle | None = None
         self._last_request = 0.0
         self._requests = 0  # being answered now
+        self._requester = ""  # address and port of the viewer it was started for
         self._past_bytes = 0
         self._past_errors = 0
 
@@ -241,6 +247,7 @@ class Path:
             self._last_request = time.monotonic()
             return self.muxer
         if self.state == "idle" and self.config.source_on_demand and not self._closed:
+            self._requester = VIEWER.get()
             self._begin("a viewer has come")
         self.enter()
         try:
@@ -395,6 +402,7 @@ class Path:
             # tracks never change within a playlist
             self._drop_muxer("the camera's tracks have changed")
         self.tracks = fragment.tracks
+        is_new = self.muxer is None
         if self.muxer is None:
             self.muxer = self._make_muxer(fragment.tracks, now)
         self._fresh = False
@@ -406,6 +414,8 @@ class Path:
             self._gap_timer = None
         self.online_since = time.time()
         self._log.info("stream is available and online, %s", describe(labels(self.tracks, self.skipped)))
+        if is_new:
+            self._report_muxer()
         self._set("live", "the camera sends media")
         return True
 
@@ -428,11 +438,17 @@ class Path:
             now=now,
             wall=wall,
         )
-        for name in self.skipped:
-            self._muxer_log.warning("skipping %s", skipped_label(name))
-        self._muxer_log.info("is converting into HLS, %s", describe(labels(tracks)))
         self.available_since = time.time()
         return muxer
+
+    def _report_muxer(self) -> None:
+        if self.config.source_on_demand:
+            self._muxer_log.info("created (requested by %s)", self._requester or "a viewer")
+        else:
+            self._muxer_log.info("created automatically")
+        for name in self.skipped:
+            self._muxer_log.warning("skipping %s", skipped_label(name))
+        self._muxer_log.info("is converting into HLS, %s", describe(labels(self.tracks)))
 
     def _drop_muxer(self, reason: str) -> None:
         muxer, self.muxer = self.muxer, None
