@@ -6,7 +6,9 @@ import errno
 import socket
 import sys
 import time
+import tomllib
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path as FilePath
 from typing import Any
 
 import httpx
@@ -219,6 +221,12 @@ async def test_closing_does_not_wait_for_viewers(parser: str) -> None:
 def test_loop_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvloop", None)
     assert loop_factory() is None
+
+
+def test_versions_of_uvicorn_that_may_be_installed() -> None:
+    """`Server` and `_Deadlines` use what uvicorn does not promise: from the oldest tried, up to the next major."""
+    project = tomllib.loads((FilePath(__file__).parent.parent / "pyproject.toml").read_text())
+    assert "uvicorn>=0.30,<1" in project["project"]["optional-dependencies"]["server"]
 
 
 # -- the front ------------------------------------------------------------
