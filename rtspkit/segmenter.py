@@ -9,8 +9,9 @@ ended, all tracks shifted by the same amount, so a reconnect, a camera's reboot 
 shows as a jump or a negative time to players that look at it; EXT-X-DISCONTINUITY and a new init section
 stand there all the same. A fragment whose time jumps becomes a discontinuity by itself where it starts with a
 sync sample; elsewhere the jump is taken out of the shift, because a decoder that has to start anew at a sample
-that is none would show nothing. Audio follows the same shift: a gap longer than 0.2 s moves its tfdt, a
-shorter one is filled by its first sample's duration, what overlaps is dropped.
+that is none would show nothing. Audio follows the same shift: a gap longer than 0.2 s is filled with silence
+(`silence`), as is audio that was announced and does not come; a shorter one is filled by its first sample's
+duration, what overlaps is dropped.
 
 *Target duration.* max(setting, first GOP), rounded up, fixed when the first segment closes. From then on a
 segment ends at the sync sample that reaches the setting, or earlier where one more GOP as long as the last
@@ -30,7 +31,7 @@ from itertools import pairwise
 from statistics import median_low
 from typing import TYPE_CHECKING
 
-from rtspkit import aac, fmp4, restamp
+from rtspkit import aac, fmp4, restamp, silence
 from rtspkit.dates import Dates
 from rtspkit.errors import LocalProtocolError, RtspkitError
 from rtspkit.media import AACParameters, Fragment, Run, Track
@@ -49,8 +50,13 @@ _STEP_SMALL = 1.0
 _REORDERED = 8
 #: How far back video may step (s): the error of a predicted duration, the reordering of B-pictures.
 _STEP_BACK = 0.5
-#: An audio gap longer than this (s) moves the decode time; a shorter one is hidden in a duration.
+#: An audio gap longer than this (s) is filled with silence, or moves the decode time where there is none for the
+#: codec; a shorter one is hidden in a duration.
 _AUDIO_GAP = 0.2
+#: Audio that is this far (s) behind a fragment without any is taken to have stopped.
+_SILENCE_AFTER = 0.5
+#: No more silence (s) than this at once: a fragment is seldom longer than a second, and time jumps at 5.
+_SILENCE_LONGEST = 20.0
 #: No second sync sample within this time (s), or the setting if longer: the target is fixed without it.
 _GOP_AWAITED = 10.0
 #: Units that came longer ago than this (s) are not dated by their arrival.
@@ -115,6 +121,7 @@ class SegmenterStats:
         awaiting_sync: fragments not written because nothing can be shown before a sync sample.
         dropped_fragments: not written: of other tracks, without parameter sets, or not to be read.
         dropped_units: audio units left out because their time was taken already or far off.
+        silent_units: made where announced audio did not come.
         restamped_units: whose time was far from their neighbours'.
         discontinuities: since the start, whatever their cause.
         time_jumps: discontinuities, and shifts of time without one, that a jump of the timestamps caused.
@@ -125,6 +132,7 @@ class SegmenterStats:
     awaiting_sync: int = 0
     dropped_fragments: int = 0
     dropped_units: int = 0
+    silent_units: int = 0
     restamped_units: int = 0
     discontinuities: int = 0
     time_jumps: int = 0
@@ -408,8 +416,11 @@ class Segmenter:
 
         other = next((run for run in fragment.runs if run.track == self._other), None)
         follower = self._times[self._other] if self._other is not None else None
-        if other is not None and follower is not None:
-            row = self._audio_row(other, follower, begin if leading is not None else None)
+        if follower is not None:
+            if other is not None:
+                row = self._audio_row(other, follower, begin if leading is not None else None)
+            else:
+                row = self._silent_row(follower, begin)
             if row is not None:
                 runs.append(row)
         if not runs:
@@ -505,9 +516,39 @@ class Segmenter:
             times = restamp.times_of(left)
         begin = times[0] + time.shift
         end = times[-1] + time.shift + time.unit
+        count = len(times)
+        if begin - time.end > _AUDIO_GAP * time.rate:
+            silent = self._silence(time, begin)
+            if silent is not None:
+                left, begin = silence.before(left, silent), time.end
+                count = len(restamp.times_of(left))
         moves = self._starting or begin - time.end > _AUDIO_GAP * time.rate
         begin = max(begin, time.end) if moves else time.end
-        return (time.track_id, begin, time.shift, max(end, begin + len(times)), time.unit, left.samples, left.data)
+        return (time.track_id, begin, time.shift, max(end, begin + count), time.unit, left.samples, left.data)
+
+    def _silent_row(self, time: _TrackTime, video_begin: int) -> FragmentRun | None:
+        """What stands for audio in a fragment without any: silence up to where the fragment's video begins.
+
+        One fragment behind, that is, so that audio which is only late still finds its place.
+        """
+        until = video_begin * time.rate // self.rate
+        if self._starting or until - time.end < _SILENCE_AFTER * time.rate:
+            return None
+        run = self._silence(time, until)
+        if run is None:
+            return None
+        end = time.end + len(restamp.times_of(run)) * time.unit
+        return (time.track_id, time.end, time.shift, end, time.unit, run.samples, run.data)
+
+    def _silence(self, time: _TrackTime, until: int) -> Run | None:
+        """Silent units from where audio stands to `until`; None where none fits or the codec has none here."""
+        index = time.track_id - 1
+        unit = silence.silent_unit(next(track for track in self.tracks if track.index == index))
+        count = (until - time.end) // time.unit
+        if unit is None or not 0 < count <= _SILENCE_LONGEST * time.rate // time.unit:
+            return None
+        self.stats.silent_units += count
+        return silence.silent_run(index, unit, first=time.end - time.shift, ticks=time.unit, count=count)
 
     def _without_overlap(self, run: Run, time: _TrackTime) -> Run | None:
         """The run without the units whose time is taken already; half a unit of jitter is let pass."""

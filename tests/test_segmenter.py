@@ -1,5 +1,6 @@
 """Where segments are cut, what time it is in them, and what becomes of media that are not as they should be."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import boxes
@@ -15,6 +16,8 @@ from fragments import (
     make_run,
 )
 
+from rtspkit import silence
+from rtspkit.aac import build_config
 from rtspkit.errors import LocalProtocolError
 from rtspkit.media import AACParameters, Fragment, H264Parameters, Run, Track
 from rtspkit.segmenter import InitSection, Output, Segment, SegmentData, Segmenter, playable
@@ -422,17 +425,70 @@ def test_pictures_shown_in_another_order_keep_their_times(size: int) -> None:
 # -- audio ------------------------------------------------------------------------------------------------
 
 
-def second(number: int, sound: list[int]) -> Fragment:
+def second(number: int, sound: list[int], audio: Track = AUDIO) -> Fragment:
     """Second `number` of video, with these units of audio."""
     pictures = make_run(0, range(number * 90_000, (number + 1) * 90_000, 3600), sync=True)
-    audio = (make_run(1, sound, all_sync=True),) if sound else ()
-    return Fragment((VIDEO, AUDIO), (pictures, *audio), is_sync=True, next_pts=(number + 1) * 90_000)
+    heard = (make_run(1, sound, all_sync=True),) if sound else ()
+    return Fragment((VIDEO, audio), (pictures, *heard), is_sync=True, next_pts=(number + 1) * 90_000)
 
 
-def test_a_long_gap_in_audio_moves_its_decode_time() -> None:
+def whole(number: int) -> list[int]:
+    """The units of audio of second `number`: 46 or 47."""
+    return [index * 1024 for index in range(-(-number * 48_000 // 1024), -(-(number + 1) * 48_000 // 1024))]
+
+
+def is_without_gap(outputs: list[Output], until: int) -> bool:
+    """Whether the audio's decode times go on from 0 to `until` at least."""
+    at = 0
+    for run in runs(outputs, 2):
+        if run.dts != at:
+            return False
+        at = run.end
+    return at >= until
+
+
+def test_a_long_gap_in_audio_is_silent() -> None:
     segmenter = make()
     outputs = write(segmenter, second(0, [0, 1024, 2048]), second(1, [50_000, 51_024]))
+    first, then = runs(outputs, 2)
+    assert then.dts == first.end == 3 * 1024
+    assert segmenter.stats.silent_units == (50_000 - 3 * 1024) // 1024
+    assert [sample.pts for sample in then.samples[-2:]] == [50_000, 51_024]
+    assert {bytes(sample.data) for sample in then.samples[:-2]} == {silence.silent_unit(AUDIO)}
+
+
+def test_a_long_gap_moves_the_decode_time_where_there_is_no_silence() -> None:
+    surround = replace(AUDIO, parameters=AACParameters(build_config(48_000, 6)))
+    segmenter = make((VIDEO, surround))
+    outputs = write(segmenter, second(0, [0, 1024, 2048], surround), second(1, [50_000, 51_024], surround))
     assert [run.dts for run in runs(outputs, 2)] == [0, 50_000]
+    assert segmenter.stats.silent_units == 0
+
+
+def test_announced_audio_that_never_comes_is_silent() -> None:
+    """A player of muxed media shows nothing while one of the tracks has none."""
+    segmenter = make()
+    outputs = write(segmenter, *(second(number, []) for number in range(6)))
+    assert is_without_gap(outputs, 5 * 48_000 - 1024)
+    assert segmenter.stats.silent_units == 5 * 48_000 // 1024
+
+
+def test_audio_that_stops_and_comes_back() -> None:
+    segmenter = make()
+    sound = {number: whole(number) for number in (0, 1, 5, 6)}
+    outputs = write(segmenter, *(second(number, sound.get(number, [])) for number in range(7)))
+    assert is_without_gap(outputs, 7 * 48_000)
+    assert runs(outputs, 2)[-1].samples[0].pts == whole(6)[0]
+    assert segmenter.stats.dropped_units == 0
+
+
+def test_audio_that_is_only_late_is_not_talked_over() -> None:
+    """A camera whose audio comes two seconds behind its video is heard."""
+    segmenter = make()
+    outputs = write(segmenter, *(second(number, whole(number - 2)) for number in range(2, 8)))
+    heard = [sample for run in runs(outputs, 2) for sample in run.samples if sample.size == 100]
+    assert len(heard) >= 3 * 46
+    assert segmenter.stats.silent_units == 0
 
 
 def test_a_short_gap_in_audio_is_filled() -> None:

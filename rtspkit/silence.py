@@ -1,0 +1,46 @@
+"""Silent AAC: what stands in the audio track where the camera announces audio and sends none.
+
+A player of muxed media shows nothing where one of the announced tracks has none: a camera whose microphone
+is switched off would never start, one whose audio stops would freeze. The silent unit is constant, so it
+costs four bytes, and a decoder takes it between any others.
+
+Spec: ISO/IEC 14496-3, 4.4.2.1 (raw_data_block): one channel element with max_sfb 0, and the end.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from rtspkit import aac
+from rtspkit.errors import RtspkitError
+from rtspkit.media import AACParameters, Run, Track
+
+__all__ = ["before", "silent_run", "silent_unit"]
+
+_SAMPLE = struct.Struct("=qqII")
+#: By channels; what an encoder makes of digital silence, for every sample rate.
+_SILENT_UNITS = {1: bytes.fromhex("01182007"), 2: bytes.fromhex("211004608c1c")}
+
+
+def silent_unit(track: Track) -> bytes | None:
+    """One silent access unit for this track; None where it is no AAC-LC of one or two channels."""
+    if not isinstance(track.parameters, AACParameters):
+        return None
+    try:
+        config = aac.parse_config(track.parameters.config)
+    except RtspkitError:
+        return None
+    if config.object_type != aac.AAC_LC or config.frame_length != 1024:
+        return None
+    return _SILENT_UNITS.get(config.channels)
+
+
+def silent_run(index: int, unit: bytes, *, first: int, ticks: int, count: int) -> Run:
+    """`count` silent units of `ticks` each, the first presented at `first`; they have no arrival."""
+    samples = b"".join(_SAMPLE.pack(first + number * ticks, 0, len(unit), 1) for number in range(count))
+    return Run(index, samples, unit * count)
+
+
+def before(run: Run, silent: Run) -> Run:
+    """The silent run and, behind it, the other one."""
+    return Run(run.track, b"".join((silent.samples, run.samples)), b"".join((silent.data, run.data)))
