@@ -1,5 +1,6 @@
 """`python -m rtspkit.server` as a process: what it prints, how it ends."""
 
+import errno
 import os
 import re
 import signal
@@ -98,6 +99,20 @@ class Running:
         self.reader.join(5)
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+def holding(port: int, seconds: float = 10.0) -> socket.socket:
+    """A listener on that port; skips the test if another program keeps it, which may let it go at any moment."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return socket.create_server(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            if time.monotonic() > end:
+                pytest.skip(f"another program has port {port}")
+        time.sleep(0.1)
 
 
 def write(directory: Path, text: str) -> str:
@@ -330,16 +345,10 @@ def test_configuration_from_the_environment_alone() -> None:
 
 
 def test_api_that_nobody_asked_for_is_left_out_where_its_port_is_taken() -> None:
-    try:
-        taken: socket.socket | None = socket.create_server(("127.0.0.1", 9997))
-    except OSError:
-        taken = None  # somebody else has it: as good
-    with Running(MTX_HLSADDRESS="127.0.0.1:0", MTX_PATHS_CAM_SOURCE="publisher") as running:
+    with holding(9997), Running(MTX_HLSADDRESS="127.0.0.1:0", MTX_PATHS_CAM_SOURCE="publisher") as running:
         running.wait_for(r"WAR \[API\] cannot listen on 127\.0\.0\.1:9997: port 9997 is in use")
         assert httpx.get(f"http://127.0.0.1:{running.port('HLS')}/").status_code == 200
         assert running.end()[0] == 0
-    if taken is not None:
-        taken.close()
 
 
 def test_structured_log_and_no_hls(tmp_path: Path) -> None:
