@@ -251,11 +251,12 @@ async def test_viewer_is_not_held_forever() -> None:
 async def test_start_timeout_bounds_the_hold() -> None:
     network = FakeNetwork()
     network.answer = None
-    async with running(network, source_on_demand=True, source_on_demand_start_timeout=0.1) as (manager, _):
+    options = {"source_on_demand": True, "source_on_demand_start_timeout": 0.1}
+    async with running(network, replace(QUICK, hold=5.0), **options) as (manager, _):
         started = time.monotonic()
         with pytest.raises(NotReady):
             await manager.muxer("cam")
-        assert time.monotonic() - started < 0.25
+        assert 0.05 < time.monotonic() - started < 2
 
 
 async def test_waits_for_parameter_sets() -> None:
@@ -511,10 +512,8 @@ async def test_on_demand_failed_lasts_a_while_then_the_next_viewer_starts_anew()
             with pytest.raises(PathNotFound, match="no route"):
                 await manager.muxer("cam")
             assert network.tries == tries
-            started = time.monotonic()
-            with pytest.raises(PathNotFound):  # at once, without a new try
-                await manager.muxer("cam")
-            assert time.monotonic() - started < 0.1
+            with pytest.raises(PathNotFound):  # at once, that is without ever waiting, and without a new try
+                manager.muxer("cam").send(None)
             assert network.tries == tries
             await until(lambda: path.state == "idle")
             assert "no route" in path.reason
