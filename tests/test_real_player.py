@@ -124,6 +124,9 @@ def test_no_camera_at_first(gst_camera, gateway, player):
     player.until(lambda: "refused" in player.message.lower() or "reach" in player.message.lower(), 40, "the reason")
     camera.start()
     player.plays(timeout=75)
+    gone = player.until(lambda: not player.message, 5, "the message goes")  # the page looks only now and then
+    player.wait(2)
+    assert speed(player.series(since=gone)) > 0.5, player.story()
     assert not player.message
     assert player.loads == 1
 

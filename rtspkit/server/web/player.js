@@ -289,5 +289,6 @@
   for (const event of ["pointermove", "pointerdown", "keydown", "focusin"]) document.addEventListener(event, showBar, { passive: true });
 
   setInterval(watch, 500);
+  video.addEventListener("timeupdate", watch); // else a message stays over the running picture until the next look
   ask();
 })();
