@@ -10,8 +10,8 @@ cdef enum:
     SAMPLE_DAMAGED = 2  # packets were lost before or within it
 
 
-# One access unit in a Run. Its media lie behind those of the sample before; rtspkit.media.SAMPLE_SIZE
-# and its struct format "=qqII" describe this same layout to Python.
+# One access unit in a Run. Its media lie behind those of the sample before; rtspkit.media.SAMPLE
+# describes this same layout to Python.
 cdef struct Sample:
     int64_t pts         # ticks of the track's clock rate
     int64_t arrival     # monotonic nanoseconds

@@ -7,6 +7,7 @@ is called once a fragment, not once a packet).
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = [
+    "SAMPLE",
     "SAMPLE_SIZE",
     "AACParameters",
     "AccessUnit",
@@ -24,10 +26,11 @@ __all__ = [
     "Track",
 ]
 
-#: Bytes of one packed sample record in `Run.samples`; the layout stands in `_wire.pxd`.
-#: As `struct`: ``=qqII``: pts (ticks), arrival (monotonic ns), size (bytes), flags (bit 0: is_sync,
-#: bit 1: packets were lost before or within it).
-SAMPLE_SIZE = 24
+#: One packed sample record of `Run.samples`; the layout stands in `_wire.pxd`: pts (ticks), arrival
+#: (monotonic ns), size (bytes), flags (bit 0: is_sync, bit 1: packets were lost before or within it).
+SAMPLE = struct.Struct("=qqII")
+#: Bytes of one record.
+SAMPLE_SIZE = SAMPLE.size
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from rtspkit import playlist
 from rtspkit.errors import LocalProtocolError, RtspkitError
 from rtspkit.limits import DEFAULT_LIMITS
-from rtspkit.media import AccessUnit, Fragment, Run, Track
+from rtspkit.media import SAMPLE, AccessUnit, Fragment, Run, Track
 from rtspkit.segmenter import InitSection, Output, Segment, SegmentData, Segmenter
 from rtspkit.store import Body, MemoryStore, Store
 
@@ -52,7 +52,6 @@ _BANDWIDTH_GUESS = 4_000_000
 _BANDWIDTH_STEP = 100_000
 #: `write_unit` closes a fragment of its own after this much media (s).
 _FRAGMENT_DURATION = 1.0
-_SAMPLE = struct.Struct("=qqII")
 _TIME = struct.Struct("=q")
 #: Discontinuity numbers start at the spans (s) from this instant (Unix seconds: 2026-01-01) to the muxer's start.
 _DISCONTINUITY_ORIGIN = 1_767_225_600
@@ -271,7 +270,7 @@ class Muxer:
                 now += min(max(0.0, (unit.pts - self._last_unit) / track.clock_rate), 10.0)
         flags = int(unit.is_sync) | int(unit.damaged) << 1
         try:
-            sample = _SAMPLE.pack(unit.pts, round((unit.arrival or now) * 1e9), len(unit.data), flags)
+            sample = SAMPLE.pack(unit.pts, round((unit.arrival or now) * 1e9), len(unit.data), flags)
         except (struct.error, ValueError, OverflowError):
             raise LocalProtocolError("a unit's arrival has to be in seconds, and its data less than 4 GiB") from None
         if leads:

@@ -14,11 +14,10 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from rtspkit.media import SAMPLE_SIZE, Run
+from rtspkit.media import SAMPLE, SAMPLE_SIZE, Run
 
 __all__ = ["Piece", "contiguous", "drop_before", "first_arrival", "split", "times_of"]
 
-_SAMPLE = struct.Struct("=qqII")  # pts, arrival, size, flags
 _SYNC = 1
 #: Samples that agree with each other on a far-off time before it is believed.
 _BELIEVED = 3
@@ -55,7 +54,7 @@ def times_of(run: Run) -> list[int]:
 
 def first_arrival(run: Run) -> float:
     """When the first sample of the run arrived, in seconds of the monotonic clock; the run is not empty."""
-    return float(_SAMPLE.unpack_from(run.samples)[1]) / 1e9
+    return float(SAMPLE.unpack_from(run.samples)[1]) / 1e9
 
 
 def drop_before(run: Run, pts: int) -> tuple[Run | None, int]:
@@ -65,7 +64,7 @@ def drop_before(run: Run, pts: int) -> tuple[Run | None, int]:
         what is left (None where nothing is), and how many samples were left out.
     """
     size = count = 0
-    for sample_pts, _arrival, sample_size, _flags in _SAMPLE.iter_unpack(run.samples):
+    for sample_pts, _arrival, sample_size, _flags in SAMPLE.iter_unpack(run.samples):
         if sample_pts >= pts:
             samples = memoryview(run.samples).cast("B")[count * SAMPLE_SIZE :]
             return Run(run.track, samples, memoryview(run.data).cast("B")[size:]), count
@@ -82,7 +81,7 @@ def contiguous(run: Run, unit: int) -> Run:
         unit: what one sample lasts, in ticks.
     """
     samples = bytearray(memoryview(run.samples).cast("B"))
-    first = _SAMPLE.unpack_from(samples)[0]
+    first = SAMPLE.unpack_from(samples)[0]
     for index in range(len(samples) // SAMPLE_SIZE):
         struct.pack_into("=q", samples, index * SAMPLE_SIZE, first + index * unit)
     return Run(run.track, samples, run.data)
@@ -105,7 +104,7 @@ def split(
     Returns:
         the pieces in order, how many samples were restamped, and how many at the end of the run in a row.
     """
-    records = [list(record) for record in _SAMPLE.iter_unpack(run.samples)]
+    records = [list(record) for record in SAMPLE.iter_unpack(run.samples)]
     times = [record[0] for record in records]
     breaks = {0}
     restamped = 0
@@ -138,7 +137,7 @@ def split(
         if i in breaks or (high - low) * (i - starts[-1] + 1) // (i - starts[-1]) >= longest:
             starts.append(i)
             low = high = times[i]
-    samples = b"".join(_SAMPLE.pack(*record) for record in records)
+    samples = b"".join(SAMPLE.pack(*record) for record in records)
     data = memoryview(run.data).cast("B")
     pieces = []
     offset = 0

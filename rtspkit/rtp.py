@@ -15,7 +15,7 @@ from typing import NamedTuple
 from rtspkit import _rtp
 from rtspkit._rtp import Drain, Receiver
 from rtspkit.errors import RemoteProtocolError
-from rtspkit.media import SAMPLE_SIZE, AccessUnit, Fragment, Run
+from rtspkit.media import SAMPLE, AccessUnit, Fragment, Run
 
 __all__ = [
     "Drain",
@@ -31,9 +31,6 @@ __all__ = [
     "receiver_report",
     "track_stats",
 ]
-
-SAMPLE = struct.Struct("=qqII")
-assert SAMPLE.size == SAMPLE_SIZE
 
 #: Seconds from 1900, where NTP timestamps begin, to 1970.
 NTP_EPOCH = 2_208_988_800

@@ -9,15 +9,12 @@ Spec: ISO/IEC 14496-3, 4.4.2.1 (raw_data_block): one channel element with max_sf
 
 from __future__ import annotations
 
-import struct
-
 from rtspkit import aac
 from rtspkit.errors import RtspkitError
-from rtspkit.media import AACParameters, Run, Track
+from rtspkit.media import SAMPLE, AACParameters, Run, Track
 
 __all__ = ["before", "silent_run", "silent_unit"]
 
-_SAMPLE = struct.Struct("=qqII")
 #: By channels; what an encoder makes of digital silence, for every sample rate.
 _SILENT_UNITS = {1: bytes.fromhex("01182007"), 2: bytes.fromhex("211004608c1c")}
 
@@ -37,7 +34,7 @@ def silent_unit(track: Track) -> bytes | None:
 
 def silent_run(index: int, unit: bytes, *, first: int, ticks: int, count: int) -> Run:
     """`count` silent units of `ticks` each, the first presented at `first`; they have no arrival."""
-    samples = b"".join(_SAMPLE.pack(first + number * ticks, 0, len(unit), 1) for number in range(count))
+    samples = b"".join(SAMPLE.pack(first + number * ticks, 0, len(unit), 1) for number in range(count))
     return Run(index, samples, unit * count)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from real.gateway import HLS_BLOCK, PATHS_BLOCK
 
 from rtspkit.server.config import (
     Config,
@@ -17,25 +18,7 @@ from rtspkit.server.config import (
 )
 from rtspkit.server.mtxkeys import DEPRECATED_GLOBAL, DEPRECATED_PATH, INERT_GLOBAL, INERT_PATH
 
-SEED = b"""\
-paths:
-  cam_2:
-    source: rtsp://admin:password@192.168.1.100:554/stream1
-    sourceOnDemand: yes
-    sourceOnDemandStartTimeout: 10s
-    sourceOnDemandCloseAfter: 15s
-    maxReaders: 8
-    rtspTransport: tcp
-
-hls: yes
-hlsAddress: :8888
-hlsVariant: fmp4              # Fragmented MP4
-hlsSegmentCount: 6            # Playlist size
-hlsSegmentDuration: 4s        # Segment length
-hlsSegmentMaxSize: 50M        # Max segment file size
-hlsMuxerCloseAfter: 30s       # Close muxer after no viewers
-hlsPartDuration: 1s           # Low-latency part duration
-"""
+SEED = f"{PATHS_BLOCK}\n{HLS_BLOCK}".encode()
 
 
 def read(text: str | bytes, **environ: str) -> Config:
