@@ -83,10 +83,13 @@ class CameraOptions:
     Attributes:
         limits: bounds on what it may send, and the timeouts.
         fragment_duration: seconds of media in a `Fragment` that no sync sample ends.
+        low_latency: a fragment ends as soon as the access unit is whole that fills it (or that `Camera.cut_at`
+            asks for), not when the one behind it begins.
     """
 
     limits: Limits = DEFAULT_LIMITS
     fragment_duration: float = 1.0
+    low_latency: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +211,12 @@ class Camera:
         receiver = self._receiver
         tracks = tuple(track_stats(receiver, track.index) for track in self.tracks)
         return CameraStats(receiver.bytes_received, receiver.resyncs, receiver.unknown_bytes, tracks)
+
+    def cut_at(self, pts: int) -> None:
+        """Where the next fragment should end: a pts of the leading track (video, where there is any).
+
+        Of use with `CameraOptions.low_latency` only.
+        """
 
     # -- signalling -----------------------------------------------------------
 

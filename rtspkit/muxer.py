@@ -31,7 +31,7 @@ from rtspkit.media import SAMPLE, AccessUnit, Fragment, Run, Track
 from rtspkit.segmenter import InitSection, Output, Segment, SegmentData, Segmenter
 from rtspkit.store import Body, MemoryStore, Store
 
-__all__ = ["Muxer", "MuxerStats", "Response", "first_numbers"]
+__all__ = ["Continuation", "Muxer", "MuxerStats", "Response", "first_numbers"]
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -61,6 +61,22 @@ _DISCONTINUITY_SPAN = 600
 def first_numbers(wall: float) -> tuple[int, int]:
     """Media sequence and discontinuity number of a muxer that starts at `wall` (Unix seconds)."""
     return int(wall), max(0, int(wall) - _DISCONTINUITY_ORIGIN) // _DISCONTINUITY_SPAN
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """What a muxer leaves to the one that takes its place under the same URL, after a restart too.
+
+    Attributes:
+        msn, discontinuity: the least numbers the other one may begin with.
+        target_duration: seconds, to be kept; None where it was not fixed yet.
+        part_target: microseconds, likewise; None without parts.
+    """
+
+    msn: int
+    discontinuity: int
+    target_duration: int | None = None
+    part_target: int | None = None
 
 
 @dataclass(frozen=True)
@@ -127,8 +143,10 @@ class Muxer:
         segment_duration: float = 4.0,
         segment_count: int = 6,
         segment_max_size: int = DEFAULT_LIMITS.segment_size,
+        part_duration: float | None = None,
         store: Store | None = None,
         epoch: str | None = None,
+        continues: Continuation | None = None,
         first_msn: int | None = None,
         first_discontinuity: int | None = None,
         use_absolute_timestamp: bool = False,
@@ -143,8 +161,10 @@ class Muxer:
                 sequence numbers must not outrun the clock they start at.
             segment_count: segments listed; more are, where these last less than three target durations.
             segment_max_size: bytes after which a segment is cut.
+            part_duration: seconds a part lasts; makes it Low-Latency HLS. None: without parts.
             store: where media lie; in memory if None. It belongs to this muxer, which closes it.
             epoch: the directory of the media's URLs; 128 random bits if None.
+            continues: what the muxer left whose place this one takes.
             first_msn: first media sequence number; the Unix seconds of `wall` if None.
             first_discontinuity: first discontinuity number; the ten-minute spans from 2026 to `wall` if None.
                 Neither may go back under one URL: see `next_numbers`.
@@ -161,6 +181,9 @@ class Muxer:
         if not _EPOCH.fullmatch(self.epoch):
             raise LocalProtocolError(f"an epoch consists of letters, digits, - and _, at most 64; not {self.epoch!r}")
         usual_msn, usual_discontinuity = first_numbers(wall)
+        if continues is not None:
+            usual_msn = max(usual_msn, continues.msn)
+            usual_discontinuity = max(usual_discontinuity, continues.discontinuity)
         self._segmenter = Segmenter(
             tracks,
             segment_duration=max(1.0, segment_duration),
@@ -207,9 +230,32 @@ class Muxer:
         return self._segmenter.target_duration
 
     @property
+    def continuation(self) -> Continuation:
+        """What a muxer needs that takes this one's place under its URL."""
+        msn, discontinuity = self._segmenter.next_numbers
+        return Continuation(msn, discontinuity, self.target_duration)
+
+    @property
     def next_numbers(self) -> tuple[int, int]:
         """The least `first_msn` and `first_discontinuity` of a muxer that takes this one's place under its URL."""
         return self._segmenter.next_numbers
+
+    @property
+    def has_media(self) -> bool:
+        """Whether anything has been listed."""
+        return bool(self._listed)
+
+    @property
+    def next_cut(self) -> int | None:
+        """Where the next fragment should end: pts of the leading track; None where it does not matter."""
+        return None
+
+    def next_timeout(self) -> float | None:
+        """When to call `handle_timeout`, in monotonic seconds; None: not before the next `write`."""
+        return None
+
+    def handle_timeout(self, *, now: float, wall: float) -> None:
+        """Write what the clock wants while no media come; does nothing where nothing is due."""
 
     def accepts(self, tracks: Sequence[Track]) -> bool:
         """Whether a camera with these tracks can go on here; if not, it needs a new muxer.
