@@ -8,8 +8,10 @@ only copy made here. Whole access units stand behind one another in the buffer, 
 closed as one `rtspkit.media.Fragment` and handed over without a further copy. Python is called once a
 fragment, not once a packet; RTSP messages and RTCP are collected for it.
 
-A fragment is always cut where an access unit of the leading track (the first video track) begins, before
-its media have arrived, so that nothing has to be moved.
+A fragment is cut where an access unit of the leading track (the first video track) begins, before its media
+have arrived, so that nothing has to be moved. With `low_latency` it is cut where one has ended, if the next
+is not expected before the instant that was asked for (`cut_at`): nobody waits for a unit to learn that the
+one before was the last of its part. A camera whose marker bits lie is cut where units begin all the same.
 
 Depacketizers: H.264 (RFC 6184: single NAL unit, STAP-A, FU-A) and AAC-hbr (RFC 3640). What is broken is
 dropped and counted, never raised; only what makes the connection unusable ends in `Receiver.error`.
@@ -100,6 +102,7 @@ cdef class Receiver:
 
     Args:
         fragment_duration: seconds of media after which a fragment is closed where no sync sample does it.
+        low_latency: close it with the unit that fills it, not where the next one begins.
         limits: bounds; see `rtspkit.limits.Limits`.
 
     Attributes:
@@ -128,6 +131,9 @@ cdef class Receiver:
 
     cdef list fragments, messages, rtcp
     cdef int64_t duration           # ns
+    cdef bint low_latency
+    cdef bint has_cut               # the next fragment ends where ...
+    cdef int64_t wanted_cut         # ... the unit of this pts, or a later one, would begin
     cdef bint discontinuity
     cdef bint started
     cdef int64_t start_arrival      # of the first RTP packet ...
@@ -145,7 +151,7 @@ cdef class Receiver:
     cdef size_t limit_garbage, limit_unknown
     cdef int limit_nals
 
-    def __init__(self, *, fragment_duration=1.0, limits=DEFAULT_LIMITS):
+    def __init__(self, *, fragment_duration=1.0, low_latency=False, limits=DEFAULT_LIMITS):
         cdef int channel
         if not 0 <= fragment_duration <= 1e6:
             raise LocalProtocolError(f"fragment_duration is {fragment_duration}: it is seconds, up to 1000000")
@@ -158,6 +164,7 @@ cdef class Receiver:
         self.messages = []
         self.rtcp = []
         self.duration = <int64_t>(fragment_duration * 1e9)
+        self.low_latency = True if low_latency else False
         for channel in range(256):
             self.channels[channel] = -1
         self.limit_unit = limits.access_unit_size
@@ -287,6 +294,15 @@ cdef class Receiver:
         if not t.have_wall:
             return None
         return t.wall_clock + (<double>pts - <double>t.wall_ticks) / <double>t.clock_rate
+
+    def cut_at(self, int64_t pts):
+        """Where the next fragment should end; counts for one fragment, and with `low_latency` only.
+
+        Args:
+            pts: in ticks of the leading track: no unit that is presented at `pts` or later belongs to it.
+        """
+        self.wanted_cut = pts
+        self.has_cut = self.low_latency
 
     def flush(self):
         """Closes the open fragment with the units that are whole; nothing happens where there are none."""
@@ -604,11 +620,28 @@ cdef class Receiver:
         span = now - first.arrival
         if t is self.leading:
             # Timestamps that stand or go back do not keep it open for ever.
-            if pts - first.pts >= t.duration or span >= 2 * self.duration:
+            if self.is_full(t, pts) or span >= 2 * self.duration:
                 self.cut(t.codec == CODEC_H264, pts)
         elif span >= 3 * self.duration:
             self.cut(False, 0)
         return 0
+
+    cdef int cut_after(self, TrackState t) except -1:
+        """Closes the open fragment where a unit of `t` has ended and the next one, as is to be expected, is not its."""
+        cdef Sample* last
+        if self.low_latency and t is self.leading and t.table.size and t.unit_distance and not t.marker_lies:
+            last = <Sample*>(t.table.data + t.table.size) - 1
+            if self.is_full(t, last.pts + t.unit_distance):
+                self.cut(False, 0)
+        return 0
+
+    cdef inline bint is_full(self, TrackState t, int64_t pts) noexcept nogil:
+        """Whether a unit of the leading track at `pts` is too late for the open fragment, which is not empty."""
+        if self.has_cut:
+            return pts >= self.wanted_cut
+        if self.low_latency:  # as near to the duration as whole units allow
+            return pts - t.samples().pts >= t.duration - (t.unit_distance >> 1)
+        return pts - t.samples().pts >= t.duration
 
     cdef int cut(self, bint have_next, int64_t next_pts) except -1:
         """Hands over all whole units; the units that are arriving move to new buffers."""
@@ -620,6 +653,7 @@ cdef class Receiver:
         cdef Sample* last
         runs = []
         wall = None
+        self.has_cut = False
         if self.leading is None:
             return 0
         if self.leading.table.size:
@@ -666,6 +700,7 @@ cdef class Receiver:
 
     cdef int add_sample(self, TrackState t, int64_t pts, int64_t arrival, size_t size, uint32_t flags) except -1:
         cdef Sample* sample
+        t.measure(pts)
         reserve(&t.table, sizeof(Sample))
         sample = <Sample*>(t.table.data + t.table.size)
         sample.pts = pts

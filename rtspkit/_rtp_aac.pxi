@@ -42,6 +42,7 @@ cdef int aac(Receiver receiver, TrackState t, Packet* packet, int64_t now) excep
         if bits == 0 or header_bits - position < bits:
             break
         unit_size = read_bits(p, position, t.size_length)
+    receiver.cut_after(t)
     return 0
 
 
@@ -83,6 +84,7 @@ cdef int aac_fragment(
     if t.media.size - t.unit_start == unit_size:
         t.fragment_open = t.unit_open = False
         receiver.add_sample(t, t.unit_pts, now, unit_size, SAMPLE_SYNC)
+        receiver.cut_after(t)
     elif packet.marker:
         t.drop_fragment()
         t.broken += 1

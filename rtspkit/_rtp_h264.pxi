@@ -11,11 +11,15 @@ cdef int h264(Receiver receiver, TrackState t, Packet* packet, int64_t now) exce
     cdef size_t size = packet.payload_size
     cdef int64_t pts
     cdef size_t length
+    cdef bint lied
     if t.unit_open and packet.timestamp != t.unit_timestamp:
         end_unit(receiver, t)
     pts = receiver.tick(t, packet, now)
     if not t.unit_open:
-        if t.may_go_on and packet.timestamp == t.unit_timestamp and t.table.size and goes_on(p, size):
+        lied = t.may_go_on and packet.timestamp == t.unit_timestamp and goes_on(p, size)
+        if lied:
+            t.marker_lies = True
+        if lied and t.table.size:
             reopen_unit(receiver, t)
         else:
             open_unit(receiver, t, packet.timestamp, pts, now)
@@ -52,6 +56,8 @@ cdef int h264(Receiver receiver, TrackState t, Packet* packet, int64_t now) exce
     # A marker on a packet before the picture's slices (Ivel puts it on SEI) ends nothing.
     if packet.marker and t.unit_open and (t.unit_vcl or t.unit_skipped):
         t.may_go_on = end_unit(receiver, t)
+        if t.may_go_on:
+            receiver.cut_after(t)
     return 0
 
 

@@ -37,10 +37,16 @@ cdef class TrackState:
     cdef Growing table              # of Sample
     cdef size_t hint                # bytes the last run had
 
+    # where the next unit is to be expected
+    cdef bint has_last
+    cdef int64_t last_pts
+    cdef int64_t unit_distance      # ticks from one unit to the next, lately; 0: not known yet
+
     # the unit that is arriving; its media lie behind those of the whole ones
     cdef bint unit_open, unit_skipped, unit_damaged, unit_vcl, unit_sync
     cdef bint after_loss            # packets were lost since the last whole unit
     cdef bint may_go_on             # the last unit ended with a marker, which may have lied
+    cdef bint marker_lies           # it has: markers do not tell where units end
     cdef uint32_t unit_timestamp
     cdef int64_t unit_pts, unit_arrival
     cdef size_t unit_start
@@ -63,6 +69,17 @@ cdef class TrackState:
 
     cdef inline Sample* samples(self) noexcept nogil:
         return <Sample*>self.table.data
+
+    cdef void measure(self, int64_t pts) noexcept nogil:
+        """Learns from a unit how far units are apart; jitter is smoothed, a new rate is believed at once."""
+        cdef int64_t distance = pts - self.last_pts
+        if self.has_last and 0 < distance < 10 * self.clock_rate:
+            if distance <= 2 * self.unit_distance <= 4 * distance:
+                self.unit_distance = (3 * self.unit_distance + distance) // 4
+            else:
+                self.unit_distance = distance
+        self.has_last = True
+        self.last_pts = pts
 
     cdef bint accept(self, Packet* packet) noexcept nogil:
         """Follows SSRC and sequence number; False for a packet that is late, doubled or not yet trusted."""

@@ -181,7 +181,9 @@ class Camera:
         self.local_address = self.remote_address = ""
         self._limits = options.limits
         self._connection = Connection(url, limits=options.limits)
-        self._receiver = Receiver(fragment_duration=options.fragment_duration, limits=options.limits)
+        self._receiver = Receiver(
+            fragment_duration=options.fragment_duration, low_latency=options.low_latency, limits=options.limits
+        )
         self._ticker = ticker
         self._sock: socket.socket | None = None
         self._unsent = b""
@@ -215,8 +217,9 @@ class Camera:
     def cut_at(self, pts: int) -> None:
         """Where the next fragment should end: a pts of the leading track (video, where there is any).
 
-        Of use with `CameraOptions.low_latency` only.
+        Of use with `CameraOptions.low_latency` only, and for one fragment: `Muxer.next_cut` says the next.
         """
+        self._receiver.cut_at(pts)
 
     # -- signalling -----------------------------------------------------------
 

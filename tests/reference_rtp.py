@@ -129,7 +129,10 @@ class TrackState:
         self.samples: list[Sample] = []
         self.unit: Unit | None = None
         self.after_loss = self.may_go_on = False
+        self.marker_lies = False
         self.last_timestamp = 0  # of the last unit
+        self.last_pts: int | None = None
+        self.distance = 0  # ticks from unit to unit
         self.sps: bytes | None = None
         self.pps: dict[int, bytes] = {}
         if isinstance(track.parameters, H264Parameters):
@@ -208,8 +211,12 @@ class TrackState:
 
 
 class Receiver:
-    def __init__(self, *, fragment_duration: float = 1.0, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, *, fragment_duration: float = 1.0, low_latency: bool = False, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
         self.limits = limits
+        self.low_latency = low_latency
+        self.wanted_cut: int | None = None
         self.duration = int(fragment_duration * 1e9)
         self.error: LimitExceeded | None = None
         self.bytes_received = self.unknown_bytes = self.resyncs = self.media_arrival = 0
@@ -270,6 +277,9 @@ class Receiver:
     def wall_clock(self, index: int, pts: int) -> float | None:
         t = self.states[index]
         return None if t.wall is None else t.wall[1] + float(pts - t.wall[0]) / float(t.track.clock_rate)
+
+    def cut_at(self, pts: int) -> None:
+        self.wanted_cut = pts if self.low_latency else None
 
     def flush(self) -> None:
         self.cut(None)
@@ -465,12 +475,24 @@ class Receiver:
         first = t.samples[0]
         waited = now - first.arrival
         if t is self.leading:
-            if pts - first.pts >= scale(self.duration, t.track.clock_rate, SECOND) or waited >= 2 * self.duration:
+            if self.is_full(t, pts) or waited >= 2 * self.duration:
                 self.cut(pts if t.is_h264 else None)
         elif waited >= 3 * self.duration:
             self.cut(None)
 
+    def cut_after(self, t: TrackState) -> None:
+        can_tell = self.low_latency and t is self.leading and t.samples and t.distance and not t.marker_lies
+        if can_tell and self.is_full(t, t.samples[-1].pts + t.distance):
+            self.cut(None)
+
+    def is_full(self, t: TrackState, pts: int) -> bool:
+        if self.wanted_cut is not None:
+            return pts >= self.wanted_cut
+        room = t.distance >> 1 if self.low_latency else 0
+        return pts - t.samples[0].pts >= scale(self.duration, t.track.clock_rate, SECOND) - room
+
     def cut(self, next_pts: int | None) -> None:
+        self.wanted_cut = None
         if self.leading is None:
             return
         if self.leading.samples:
@@ -493,6 +515,11 @@ class Receiver:
             self.fragments.append(Fragment(self.tracks, tuple(runs), is_sync, False, next_pts, wall))
 
     def add_sample(self, t: TrackState, sample: Sample) -> None:
+        if t.last_pts is not None and 0 < sample.pts - t.last_pts < 10 * t.track.clock_rate:
+            distance = sample.pts - t.last_pts
+            is_near = distance <= 2 * t.distance <= 4 * distance
+            t.distance = (3 * t.distance + distance) // 4 if is_near else distance
+        t.last_pts = sample.pts
         if t.after_loss:
             sample.flags |= DAMAGED
             t.counters["damaged_units"] += 1
@@ -510,7 +537,9 @@ class Receiver:
             self.end_unit(t)
         pts = self.tick(t, packet, now)
         if t.unit is None:
-            if t.may_go_on and packet.timestamp == t.last_timestamp and t.samples and goes_on(payload):
+            lied = t.may_go_on and packet.timestamp == t.last_timestamp and goes_on(payload)
+            t.marker_lies |= lied
+            if lied and t.samples:
                 self.reopen_unit(t)
             else:
                 self.cut_before(t, pts, now)
@@ -534,6 +563,8 @@ class Receiver:
                 t.counters["discarded"] += 1
         if packet.marker and (unit.vcl or unit.skipped):
             t.may_go_on = self.end_unit(t)
+            if t.may_go_on:
+                self.cut_after(t)
 
     def reopen_unit(self, t: TrackState) -> None:
         last = t.samples.pop()
@@ -672,13 +703,14 @@ class Receiver:
             if index or size > len(data):
                 t.counters["broken"] += 1
                 t.after_loss = True
-                return
+                break
             self.aac_unit(t, data[:size], pts, now)
             header, data, pts = header[width:], data[size:], pts + t.unit_ticks
             width = t.size_length + t.index_delta_length
             if width == 0 or len(header) < width:
-                return
+                break
             size = int("0" + header[: t.size_length], 2)
+        self.cut_after(t)
 
     def aac_unit(self, t: TrackState, data: bytes, pts: int, now: int) -> None:
         if len(data) > 7 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0:  # ADTS
@@ -703,6 +735,7 @@ class Receiver:
         if len(unit.partial) == size:
             t.unit = None
             self.add_sample(t, Sample(unit.pts, now, SYNC, [], bytes(unit.partial), 0))
+            self.cut_after(t)
         elif len(unit.partial) > size or packet.marker:
             t.drop_partial()
             t.counters["broken"] += 1

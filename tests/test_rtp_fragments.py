@@ -305,3 +305,64 @@ def test_fragment_that_begins_over_the_limit(flags: int) -> None:
     assert camera.receiver.error is None
     assert camera.counted().broken == 2
     assert [len(unit.data) for unit in camera.units()] == ([55, 15] if flags == 0xC0 else [])
+
+
+# -- low latency ------------------------------------------------------------------------------------------------------
+
+
+def test_low_latency_does_not_wait_for_the_next_unit() -> None:
+    camera = Camera(fragment_duration=0.2, low_latency=True)
+    taken = []
+    for i in range(11):
+        camera.picture(P if i else IDR, at=i * 0.04)
+        taken.append(len(camera.fragments(end=False)))
+    assert taken == [0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]
+
+
+def test_low_latency_cuts_where_it_is_told() -> None:
+    camera = Camera(fragment_duration=0.2, low_latency=True)
+    taken = []
+    for i in range(8):
+        if i == 2:
+            camera.receiver.cut_at(4 * 3600 - 500)  # the fifth unit is due after it
+        camera.picture(P if i else IDR, at=i * 0.04)
+        taken += fragment_pts(camera.fragments(end=False))
+    assert taken == [[0, 3600, 7200, 10800]]
+
+
+def test_low_latency_takes_a_new_rate_at_once() -> None:
+    camera = Camera(fragment_duration=0.2, low_latency=True)
+    for i in range(5):
+        camera.picture(P if i else IDR, at=i * 0.04)
+    for i in range(4):
+        camera.picture(P, at=0.2 + i * 0.1)
+    assert [len(run) for run in fragment_pts(camera.fragments(end=False))] == [5, 2, 2]
+
+
+def test_low_latency_with_markers_that_lie() -> None:
+    """A marker on every slice: what follows may belong to the picture, so its end shows with the next one only."""
+    camera = Camera(fragment_duration=0.08, low_latency=True)
+    for i in range(6):
+        for nal in (P if i else IDR, LATER_SLICE):
+            camera.picture(nal, at=i * 0.04)
+    fragments = camera.fragments()
+    assert fragment_pts(fragments) == [[0, 3600], [7200, 10800], [14400, 18000]]
+    assert all(unit.data == avcc(P, LATER_SLICE) for unit in access_units(fragments[1]))
+
+
+def test_low_latency_of_audio_alone() -> None:
+    receiver = Receiver(fragment_duration=0.2, low_latency=True)
+    receiver.add_track(Track(0, "audio", "aac", 48000), payload_type=97, channels=(0, 1), origin=0)
+    sender = RTPSender(payload_type=97, ssrc=1)
+    for i in range(20):
+        for packet in sender.packets(packetize_aac([b"a"]), 1024 * i):
+            receiver.feed(interleaved_frame(0, packet), T0 + i * SECOND // 47)
+    assert [len(run) for run in fragment_pts(receiver.take_fragments())] == [9, 9]  # 192 ms are nearest to 200
+
+
+def test_a_cut_counts_for_one_fragment_and_with_low_latency_only() -> None:
+    camera = Camera(fragment_duration=10)
+    camera.receiver.cut_at(3600)
+    for i in range(4):
+        camera.picture(P if i else IDR, at=i * 0.04)
+    assert not camera.fragments(end=False)

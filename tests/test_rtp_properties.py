@@ -202,7 +202,7 @@ garbage = st.one_of(
 )
 clock = st.sampled_from([0, 0, 0, 1, 10**7, 10**8, 10**9, 3 * 10**9, 10**14])
 event = st.one_of(unit, unit, unit, unit, sent, sent, report, messages, garbage)
-calls = st.sampled_from([""] * 20 + ["flush", "wall", "finish"])
+calls = st.sampled_from([""] * 20 + ["flush", "wall", "finish"] + [f"cut {pts}" for pts in (-1, 0, 9000, 2**40)])
 
 
 @dataclass
@@ -210,13 +210,14 @@ class Input:
     setups: list[Setup]
     steps: list[tuple[bytes, int, str]]  # bytes, monotonic ns, a call made after them
     fragment_duration: float
+    low_latency: bool = False
 
     @property
     def data(self) -> bytes:
         return b"".join(data for data, _, _ in self.steps)
 
     def receiver(self, factory: Any = Receiver) -> Any:
-        receiver = factory(fragment_duration=self.fragment_duration, limits=SMALL)
+        receiver = factory(fragment_duration=self.fragment_duration, low_latency=self.low_latency, limits=SMALL)
         for i, setup in enumerate(self.setups):
             receiver.add_track(
                 Track(
@@ -327,7 +328,7 @@ def inputs(draw: st.DrawFn) -> Input:
     for piece in pieces:
         now += draw(clock)
         steps.append((piece, now, draw(calls)))
-    return Input(tracks, steps, draw(st.sampled_from([0.0, 0.04, 1.0, 1.0, 3600.0])))
+    return Input(tracks, steps, draw(st.sampled_from([0.0, 0.04, 1.0, 1.0, 3600.0])), draw(st.booleans()))
 
 
 def visible(receiver: Any, tracks: int) -> list[Any]:
@@ -341,6 +342,8 @@ def call(receiver: Any, name: str) -> None:
         receiver.finish()
     elif name == "wall":
         receiver.set_wall_clock(0, 1000, 1.7e9)
+    elif name.startswith("cut"):
+        receiver.cut_at(int(name.split()[1]))
 
 
 # -- properties -------------------------------------------------------------------------------------------------------

@@ -309,14 +309,11 @@ class TestCamera:
 
     def _rtp_info(self, client: Client) -> Iterator[str]:
         """All tracks from one instant: that of the sync sample media will begin with."""
-        video = self.clip.tracks[0]
         number = self._numbers[0]
-        while not video.is_sync(number):
+        while not self.clip.tracks[0].is_sync(number):
             number += 1
         for index in sorted(client.channels):
-            track = self.clip.tracks[index]
-            ticks = number * video.unit_ticks * track.clock_rate // video.clock_rate
-            timestamp = (self._origins[index] + ticks) & 0xFFFFFFFF
+            timestamp = self.timestamp(index, self.due(0, number)) & 0xFFFFFFFF
             yield f"url={self.url}/trackID={index};rtptime={timestamp}"  # seq depends on who else is playing
 
     # -- media --------------------------------------------------------------------
@@ -324,10 +321,10 @@ class TestCamera:
     async def _pace(self) -> None:
         """Sends every access unit when its time has come."""
         loop = asyncio.get_running_loop()
-        report_due = min(number * track.unit_ticks / track.clock_rate for number, track in self._next())
+        report_due = min(self._next())
         start, wall = loop.time() - report_due, time.time() - report_due  # started again, it goes on at once
         while True:
-            due = [number * track.unit_ticks / track.clock_rate for number, track in self._next()]
+            due = self._next()
             index = due.index(min(due))
             wait = start + due[index] - loop.time()
             if wait > 0:
@@ -337,18 +334,32 @@ class TestCamera:
                 self._report(due[index], wall)
             self._send_unit(index)
 
-    def _next(self) -> list[tuple[int, ClipTrack]]:
-        return list(zip(self._numbers, self.clip.tracks, strict=True))
+    def _next(self) -> list[float]:
+        return [self.due(index, number) for index, number in enumerate(self._numbers)]
+
+    def due(self, index: int, number: int) -> float:
+        """When the unit of that number is sent, in seconds of the clip."""
+        track = self.clip.tracks[index]
+        return number * track.unit_ticks / track.clock_rate
+
+    def timestamp(self, index: int, seconds: float) -> int:
+        """What a track's clock shows then; not cut to 32 bits."""
+        return self._origins[index] + round(seconds * self.clip.tracks[index].clock_rate)
+
+    def packets(self, index: int, number: int) -> list[bytes]:
+        """The RTP packets of the unit of that number, which is sent now."""
+        track = self.clip.tracks[index]
+        unit = track.units[number % len(track.units)]
+        payloads = packetize_h264(unit) if track.kind == "video" else packetize_aac(unit)
+        return self._senders[index].packets(payloads, self.timestamp(index, self.due(index, number)))
 
     def _send_unit(self, index: int) -> None:
-        track, number = self.clip.tracks[index], self._numbers[index]
+        number = self._numbers[index]
         self._numbers[index] += 1
         takers = [client for client in self.clients if self._takes(client, index, number)]
         if not takers:
             return
-        unit = track.units[number % len(track.units)]
-        payloads = packetize_h264(unit) if track.kind == "video" else packetize_aac(unit)
-        packets = self._senders[index].packets(payloads, self._origins[index] + number * track.unit_ticks)
+        packets = self.packets(index, number)
         framed: dict[int, list[bytes]] = {}
         for client in takers:
             channel = client.channels[index]
@@ -368,9 +379,8 @@ class TestCamera:
         return not client.awaits_sync and index in client.channels
 
     def _report(self, seconds: float, wall: float) -> None:
-        for index, (track, sender) in enumerate(zip(self.clip.tracks, self._senders, strict=True)):
-            timestamp = self._origins[index] + round(seconds * track.clock_rate)
-            packet = sender.sender_report(wall=wall + seconds, timestamp=timestamp)
+        for index, sender in enumerate(self._senders):
+            packet = sender.sender_report(wall=wall + seconds, timestamp=self.timestamp(index, seconds))
             for client in self.clients:
                 if client.is_playing and index in client.channels:
                     client.send(interleaved_frame(client.channels[index] + 1, packet))
