@@ -46,7 +46,8 @@ def test_seed() -> None:
     assert path.hls_segment_duration == 4.0
     assert path.hls_segment_max_size == 50 << 20
     assert path.hls_muxer_close_after == 30.0
-    assert config.warnings == ("config.yml:17: 'hlsPartDuration' has no effect without low latency",)
+    assert config.warnings == ("config.yml:17: 'hlsPartDuration' has no effect without 'hlsVariant: lowLatency'",)
+    assert path.part_duration is None
 
 
 def test_seed_buffer_settings_load_with_a_warning_each() -> None:
@@ -60,6 +61,75 @@ def test_seed_buffer_settings_load_with_a_warning_each() -> None:
 def test_segments_of_less_than_a_second_are_not_made() -> None:
     (warning,) = read("hlsSegmentDuration: 500ms\npaths: {cam: }\n").warnings
     assert warning.startswith("config.yml:1: 'hlsSegmentDuration' counts as 1s")
+
+
+LOW_LATENCY = "hlsVariant: lowLatency\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (LOW_LATENCY + "paths: {cam: }\n", 0.2),
+        (LOW_LATENCY + "hlsPartDuration: 500ms\npaths: {cam: }\n", 0.5),
+        ("pathDefaults: {hlsVariant: lowLatency}\nhlsPartDuration: 500ms\npaths: {cam: }\n", 0.5),
+        (LOW_LATENCY + "pathDefaults: {hlsPartDuration: 300ms}\npaths: {cam: }\n", 0.3),
+        ("hlsPartDuration: 1s\npaths: {cam: {hlsVariant: lowLatency}}\n", 1.0),
+        (LOW_LATENCY + "paths: {cam: {hlsPartDuration: 100ms}}\n", 0.1),
+        (LOW_LATENCY + "paths: {cam: {hlsVariant: fmp4}}\n", None),
+        ("paths: {cam: }\n", None),
+    ],
+)
+def test_low_latency_globally_by_default_and_in_a_path(text: str, part: float | None) -> None:
+    config = read(text)
+    assert config.warnings == ()
+    assert config.paths["cam"].part_duration == part
+
+
+def test_low_latency_of_one_path_only() -> None:
+    config = read("hlsPartDuration: 500ms\npaths: {plain: , quick: {hlsVariant: lowLatency}}\n")
+    assert {name: path.part_duration for name, path in config.paths.items()} == {"plain": None, "quick": 0.5}
+    assert config.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("hlsPartDuration: 1s\npaths: {cam: }\n", "1: "),
+        ("hlsPartDuration: 1s\npaths:\n  a: {hlsVariant: mpegts}\n", "1: "),
+        ("pathDefaults:\n  hlsPartDuration: 1s\npaths: {cam: }\n", "2: pathDefaults: "),
+        ("paths:\n  cam:\n    hlsPartDuration: 1s\n  quick: {hlsVariant: lowLatency}\n", "3: path 'cam': "),
+    ],
+)
+def test_part_duration_without_low_latency_warns(text: str, place: str) -> None:
+    text = f"{text}hlsVariant: fmp4\n"
+    (warning,) = (line for line in read(text).warnings if "hlsPart" in line)
+    assert warning == f"config.yml:{place}'hlsPartDuration' has no effect without 'hlsVariant: lowLatency'"
+
+
+def test_parts_are_no_longer_than_segments() -> None:
+    config = read(LOW_LATENCY + "hlsSegmentDuration: 2s\nhlsPartDuration: 3s\npaths: {cam: }\n")
+    assert config.paths["cam"].part_duration == 2.0
+    (warning,) = config.warnings
+    assert warning.startswith("config.yml:3: 'hlsPartDuration' is longer than a segment")
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "directory"),
+    [
+        ("", {}, ""),
+        ("stateDirectory: /var/lib/cams\n", {}, "/var/lib/cams"),
+        ("stateDirectory: no\n", {}, "no"),
+        ("stateDirectory: /a\n", {"MTX_STATEDIRECTORY": "no"}, "no"),
+        ("", {"MTX_STATEDIRECTORY": "/b"}, "/b"),
+    ],
+)
+def test_state_directory(text: str, environ: dict[str, str], directory: str) -> None:
+    assert read(text, **environ).state_directory == directory
+
+
+def test_state_directory_is_global() -> None:
+    assert "is global" in refused("paths: {cam: {stateDirectory: /a}}\n")
+    assert "expected text" in refused("stateDirectory: yes\n")
 
 
 def test_password_is_in_no_repr() -> None:

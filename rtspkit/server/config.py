@@ -239,6 +239,10 @@ def _source(value: object) -> str:
     return text
 
 
+def _directory(value: object) -> str:
+    return "no" if value is False else _text(value)
+
+
 Flag = Annotated[bool, BeforeValidator(_bool)]
 Text = Annotated[str, BeforeValidator(_text)]
 Address = Annotated[str, BeforeValidator(_address)]
@@ -269,6 +273,15 @@ class HLSOptions(_Model):
     hls_muxer_close_after: Annotated[float, _duration(0.0)] = 60.0
     #: how long viewers are kept on a playlist whose camera is lost
     gap_keep_alive: Annotated[float, _duration(0.0)] = 60.0
+    #: how long a camera may send media without a sync sample before viewers are told so
+    keyframe_timeout: Annotated[float, _duration(1.0)] = 30.0
+
+    @property
+    def part_duration(self) -> float | None:
+        """Seconds a part lasts where Low-Latency HLS is served; None: plain."""
+        if self.hls_variant != "lowLatency":
+            return None
+        return min(self.hls_part_duration, max(1.0, self.hls_segment_duration))
 
 
 class PathConfig(HLSOptions):
@@ -309,6 +322,8 @@ class Config(HLSOptions):
     api: Flag = True
     api_address: Address = "127.0.0.1:9997"
     api_allow_origins: Annotated[tuple[str, ...], BeforeValidator(_texts)] = ()
+    #: where it is kept what must outlive the process; "": see `state.find_directory`; "no": nowhere
+    state_directory: Annotated[str, BeforeValidator(_directory)] = ""
     paths: dict[str, PathConfig] = {}
     warnings: tuple[str, ...] = ()
     origin: str | None = None
@@ -449,13 +464,21 @@ class _Loader:
         return path
 
     def check_hls(self, options: HLSOptions, at: Location) -> None:
-        given = options.model_fields_set
-        if options.hls_variant != "fmp4":
-            self.warn((*at, "hlsVariant"), f"'hlsVariant: {options.hls_variant}' is not built yet: fmp4 is served")
+        if options.hls_variant == "mpegts":
+            self.warn((*at, "hlsVariant"), "'hlsVariant: mpegts' is not built yet: fmp4 is served")
         if options.hls_segment_duration < 1.0:
             self.warn((*at, "hlsSegmentDuration"), "'hlsSegmentDuration' counts as 1s: shorter segments are not made")
-        if "hls_part_duration" in given:
-            self.warn((*at, "hlsPartDuration"), "'hlsPartDuration' has no effect without low latency")
+
+    def check_parts(self, given: HLSOptions, at: Location, served: Iterable[HLSOptions]) -> None:
+        """Warns about an `hlsPartDuration` that can change nothing for those it stands for."""
+        place = (*at, "hlsPartDuration")
+        if "hls_part_duration" not in given.model_fields_set:
+            return
+        low_latency = [options for options in served if options.hls_variant == "lowLatency"]
+        if not low_latency:
+            self.warn(place, "'hlsPartDuration' has no effect without 'hlsVariant: lowLatency'")
+        elif any(options.part_duration != options.hls_part_duration for options in low_latency):
+            self.warn(place, "'hlsPartDuration' is longer than a segment: parts are as long as 'hlsSegmentDuration'")
 
     def load(self) -> Config:
         root = dict(self.mapping(self.tree.value, ()))
@@ -473,7 +496,7 @@ class _Loader:
         defaults = self.path(raw_defaults, defaults_at)
         inherited = {name: getattr(config, name) for name in _HLS_KEYS.values()}
         inherited.update((name, getattr(defaults, name)) for name in defaults.model_fields_set)
-        paths = {}
+        paths: dict[str, PathConfig] = {}
         for name, value in raw_paths.items():
             at = ("paths", name)
             own = self.mapping(value, at)
@@ -487,6 +510,9 @@ class _Loader:
             path = self.path(own, at)
             given = {field: getattr(path, field) for field in path.model_fields_set}
             paths[name] = path.model_copy(update={**inherited, **given})
+            self.check_parts(path, at, [paths[name]])
+        self.check_parts(config, (), paths.values() or [config])
+        self.check_parts(defaults, defaults_at, paths.values() or [defaults])
         if self.foreign:
             names = ", ".join(repr(key) for _, key in self.foreign[:6]) + (" …" if len(self.foreign) > 6 else "")
             self.warnings.append(f"{self.foreign[0][0]}: no effect, these protocols are not served: {names}")
@@ -543,7 +569,7 @@ def _match(text: str, keys: Iterable[str]) -> str | None:
 def _environment_value(key: str, text: str) -> Any:
     if key in ("logDestinations", "hlsAllowOrigins", "apiAllowOrigins"):
         return [item.strip() for item in text.split(",") if item.strip()]
-    if key in ("source", "hlsDirectory", "logFile", "hlsAddress", "apiAddress"):
+    if key in ("source", "hlsDirectory", "logFile", "hlsAddress", "apiAddress", "stateDirectory"):
         return text
     kind: str = yaml.SafeLoader("").resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     return scalar(kind.rpartition(":")[2], text)
