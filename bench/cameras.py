@@ -10,6 +10,9 @@ coincide, and their units leave at other instants. RTP goes over the RTSP connec
 
 By default an access unit leaves in one write, as most cameras do. With ``--per-packet`` each RTP packet is a send() of
 its own (TCP_NODELAY), and the packets of a unit are spread over the unit's interval: the worst case for a receiver.
+
+With ``--marks`` each access unit says which one it is, and a log that says when it left (`marks.py`). A camera begins
+with its next sync sample; with ``--mid-gop`` it begins where it is, as most cameras do.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
+from marks import DIGITS, IDENTIFIER, Log, mark_nal, serial_digits
+
 from rtspkit import aac, h264
 from rtspkit.errors import RtspkitError
 from rtspkit.messages import Parser, Request, parse_transport
@@ -49,6 +54,7 @@ from rtspkit.packetizer import (
 
 SECONDS = 16  # of the loop: 400 pictures, 8 GOPs, 250 AAC units
 PICTURES = 25  # a second
+GOP = 50  # pictures
 VIDEO_CLOCK = 90000
 AUDIO_CLOCK = 16000
 AUDIO_UNIT = 1024  # ticks
@@ -62,7 +68,7 @@ CACHE = Path(__file__).parent / ".cache"
 
 VIDEO_OPTIONS = (
     "-f lavfi -i testsrc2=size=1920x1080:rate=25,noise=alls=12:allf=t -t 16 -c:v libx264 -preset veryfast",
-    "-tune zerolatency -x264-params sliced-threads=0 -profile:v high -g 50 -keyint_min 50 -sc_threshold 0",
+    f"-tune zerolatency -x264-params sliced-threads=0 -profile:v high -g {GOP} -keyint_min {GOP} -sc_threshold 0",
     "-b:v 3000k -maxrate 3000k -bufsize 1500k -pix_fmt yuv420p -f h264",
 )
 AUDIO_OPTIONS = (
@@ -96,6 +102,8 @@ class Media:
         ends: where each write ends in `template`; it begins where the one before ended.
         packets: RTP packets of a turn, by track.
         syncs: the writes that begin a sync sample.
+        first, last: of the writes that begin a picture, and of those that end one: its number in the loop.
+        marks: of each mark: offset of its digits in `template`, and the number of its picture.
     """
 
     sdp: bytes
@@ -105,6 +113,9 @@ class Media:
     ends: list[int]
     packets: tuple[int, int]
     syncs: list[int]
+    first: dict[int, int]
+    last: dict[int, int]
+    marks: list[tuple[int, int]]
 
     @property
     def rate(self) -> tuple[float, float]:
@@ -112,7 +123,7 @@ class Media:
         return len(self.template) * 8 / SECONDS, sum(self.packets) / SECONDS
 
 
-def make_media(*, per_packet: bool) -> Media:
+def make_media(*, per_packet: bool, is_marked: bool = False) -> Media:
     """Packetizes the loop."""
     nals = h264.split_annexb(encoded("video-1.h264", VIDEO_OPTIONS))
     units = list(h264.access_units(nals))[: SECONDS * PICTURES]
@@ -131,6 +142,8 @@ def make_media(*, per_packet: bool) -> Media:
             writes.append((at + i / len(payloads) / PICTURES, track, timestamp, is_sync and i == 0, [payload]))
 
     for number, unit in enumerate(units):
+        if is_marked:
+            unit.insert(next(i for i, nal in enumerate(unit) if 1 <= h264.nal_type(nal) <= 5), mark_nal(number))
         payloads = packetize_h264(unit, max_size=PAYLOAD_SIZE)
         ticks = number * VIDEO_CLOCK // PICTURES
         add(number / PICTURES, 0, ticks, h264.is_sync(unit), payloads)
@@ -141,10 +154,23 @@ def make_media(*, per_packet: bool) -> Media:
 
     template = bytearray()
     headers: list[tuple[int, int, int, int]] = []
+    marks: list[tuple[int, int]] = []
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
     sequence = [0, 0]
-    for _, track, timestamp, _, payloads in writes:
+    begins = True
+    for i, (_, track, timestamp, _, payloads) in enumerate(writes):
+        number = timestamp * PICTURES // VIDEO_CLOCK
+        if track == 0:
+            if begins:
+                first[i] = number
+            begins = payloads[-1].marker
+            if begins:
+                last[i] = number
         for payload in payloads:
             headers.append((len(template) + 6, track, sequence[track], timestamp))
+            if track == 0 and is_marked and (place := payload.data.find(IDENTIFIER)) >= 0:
+                marks.append((len(template) + 16 + place + len(IDENTIFIER), number))
             packet = rtp_packet(
                 payload.data,
                 payload_type=96 + track,
@@ -164,6 +190,9 @@ def make_media(*, per_packet: bool) -> Media:
         ends=list(accumulate(sizes)),
         packets=(sequence[0], sequence[1]),
         syncs=[i for i, write in enumerate(writes) if write[3]],
+        first=first,
+        last=last,
+        marks=marks,
     )
 
 
@@ -189,12 +218,14 @@ class Session:
     """One connection.
 
     Attributes:
+        number: of its camera.
         phase: seconds its camera is ahead of the first one.
         turn, write: what is sent next; `write` is -1 before PLAY.
         unsent: what the socket would not take yet.
     """
 
     sock: socket.socket
+    number: int = 0
     phase: float = 0.0
     turn: int = 0
     write: int = -1
@@ -210,8 +241,12 @@ class Session:
 class Simulator:
     """All cameras: one thread, one selector, one heap of what is due."""
 
-    def __init__(self, cameras: int, *, per_packet: bool, port: int = 0) -> None:
-        self.media = make_media(per_packet=per_packet)
+    def __init__(
+        self, cameras: int, *, per_packet: bool, port: int = 0, mid_gop: bool = False, log: Log | None = None
+    ) -> None:
+        self.media = make_media(per_packet=per_packet, is_marked=log is not None)
+        self.beginnings = list(self.media.first) if mid_gop else self.media.syncs
+        self.log = log
         self.cameras = cameras
         self.per_packet = per_packet
         self.listener = socket.create_server(("127.0.0.1", port), backlog=512)
@@ -272,6 +307,8 @@ class Simulator:
                     sequence + number * packets[track] & 0xFFFF,
                     timestamp + number * ticks[track] & 0xFFFFFFFF,
                 )
+            for offset, picture in self.media.marks:
+                data[offset : offset + DIGITS] = serial_digits(number * SECONDS * PICTURES + picture)
             found = self.turns[number] = memoryview(data).toreadonly()
             for old in [key for key in self.turns if key < number - 2]:
                 del self.turns[old]
@@ -293,6 +330,9 @@ class Simulator:
                 session.report_due = now + REPORT_INTERVAL
                 self.report(session, now)
             write = session.write
+            if self.log is not None and (picture := media.last.get(write)) is not None:
+                serial = session.turn * SECONDS * PICTURES + picture
+                self.log.note(session.number, serial, time.monotonic())  # before it leaves: nobody has it earlier
             self.send(session, self.turn_bytes(session.turn)[ends[write - 1] if write else 0 : ends[write]])
             session.write = write = (write + 1) % count
             session.turn += write == 0
@@ -412,19 +452,22 @@ class Simulator:
             self.close(session)
 
     def begin(self, session: Session, number: int, base: str) -> str:
-        """Lets the camera's media begin with its next sync sample; returns RTP-Info."""
+        """Lets the camera's media begin with its next sync sample, or its next picture; returns RTP-Info."""
         # The golden ratio spreads any number of cameras evenly over the loop, over its GOPs and over a unit's interval.
-        session.phase = number * 0.6180339887 % 1 * SECONDS
-        position = time.monotonic() - self.origin + session.phase
-        times, syncs = self.media.times, self.media.syncs
-        place = bisect.bisect([times[i] for i in syncs], position % SECONDS)
-        turns, place = divmod(place, len(syncs))
-        turn, write = int(position // SECONDS) + turns, syncs[place]
+        session.number, session.phase = number, number * 0.6180339887 % 1 * SECONDS
+        now = time.monotonic()
+        position = now - self.origin + session.phase
+        times, beginnings = self.media.times, self.beginnings
+        place = bisect.bisect([times[i] for i in beginnings], position % SECONDS)
+        turns, place = divmod(place, len(beginnings))
+        turn, write = int(position // SECONDS) + turns, beginnings[place]
         at = turn * SECONDS + times[write]
         if session.write < 0:
             self.counter += 1
             heapq.heappush(self.due, (self.origin - session.phase + at, self.counter, session))
             session.turn, session.write = turn, write
+            if self.log is not None:
+                self.log.begin(number, now, turn * SECONDS * PICTURES + self.media.first[write])
         # the URL of a track, and the RTP timestamp of the instant the media begin
         clocks = enumerate((VIDEO_CLOCK, AUDIO_CLOCK))
         return ",".join(
@@ -444,10 +487,15 @@ def main() -> None:
     parser.add_argument("--cameras", type=int, default=20)
     parser.add_argument("--port", type=int, default=0, help="of 127.0.0.1; a free one by default")
     parser.add_argument("--per-packet", action="store_true", help="a send() for each RTP packet, spread over time")
+    parser.add_argument("--mid-gop", action="store_true", help="begin with the next picture, not the next sync sample")
+    parser.add_argument("--marks", type=int, metavar="FD", help="mark the units; the shared memory they are logged in")
     parser.add_argument("--seconds", type=float, help="end after so long")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input does")
     options = parser.parse_args()
-    simulator = Simulator(options.cameras, per_packet=options.per_packet, port=options.port)
+    log = Log(options.cameras, options.marks) if options.marks is not None else None
+    simulator = Simulator(
+        options.cameras, per_packet=options.per_packet, port=options.port, mid_gop=options.mid_gop, log=log
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, simulator.stop)
     if options.until_eof:

@@ -16,24 +16,17 @@ then their median over the rounds, are what holds.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
-import signal
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from measure import Usage, machine_busy, pss, usage
-from subjects import SEGMENT_COUNT, SEGMENT_SECONDS, BenchError, FFmpeg, MediaMTX, Rtspkit, RtspkitDirectory, Subject
-from subjects import spawn as spawn_process
-from subjects import stop as stop_processes
+from harness import idle_memory, markdown, run_bench, running, simulated_cameras, spread, wait_until
+from measure import BenchError, Meter, Usage, pss
+from subjects import SEGMENT_COUNT, SEGMENT_SECONDS, FFmpeg, MediaMTX, Rtspkit, RtspkitDirectory, Subject
 
 #: Seconds a subject has to fill every camera's window.
 FILL_TIMEOUT = 60 + SEGMENT_COUNT * SEGMENT_SECONDS
@@ -83,64 +76,6 @@ class Result:
         return (median(self.memory) - self.idle) / self.cameras
 
 
-@contextmanager
-def simulated_cameras(count: int, *, per_packet: bool) -> Iterator[list[str]]:
-    """The cameras' URLs; says at the end how they fared."""
-    command = [sys.executable, str(Path(__file__).with_name("cameras.py")), "--cameras", str(count), "--until-eof"]
-    process = spawn_process(
-        command + ["--per-packet"] * per_packet,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).resolve().parents[1],
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    began = time.monotonic()
-    try:
-        about = json.loads(process.stdout.readline() or b"{}")
-        if not about:
-            raise BenchError("the cameras did not start")
-        how = "a send for each packet, spread over time" if per_packet else "a send for each access unit"
-        print(f"{count} cameras: {about['mbit']} Mbit/s, {about['packets']} RTP packets a second, {how}", flush=True)
-        yield [f"rtsp://127.0.0.1:{about['port']}/cam{number}" for number in range(count)]
-        process.stdin.close()
-        seconds = time.monotonic() - began
-        end = json.loads(process.stdout.readline() or b"{}")
-        print(
-            f"the cameras themselves: {end['cpu_seconds'] / seconds:.0%} of a processor, at most {end['latest_ms']} ms "
-            f"late, {end['blocked']} of {end['sends']} sends met a full socket, {end['dropped']} sessions given up"
-        )
-    finally:
-        stop_processes([process])
-
-
-def wait_until(condition: Callable[[], None], timeout: float, subject: Subject) -> None:
-    """Tries again until no BenchError comes."""
-    deadline = time.monotonic() + timeout
-    while True:
-        subject.check_alive()
-        try:
-            condition()
-        except BenchError as error:
-            if time.monotonic() > deadline:
-                raise BenchError(f"{subject.name}: not within {timeout:g} s: {error}") from None
-            time.sleep(0.5)
-        else:
-            return
-
-
-def idle_memory(subject: Subject) -> float:
-    """MB of the process when it has no camera."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        try:
-            subject.start([], Path(folder))
-            time.sleep(3)
-            subject.check_alive()
-            return pss(subject.pids)
-        finally:
-            subject.stop()
-
-
 def measure(subject: Subject, sources: list[str], seconds: float, idle: float) -> Result:
     """Starts the subject, waits until its memory is steady, measures, checks what it delivered, stops it."""
     cameras = range(len(sources))
@@ -150,29 +85,24 @@ def measure(subject: Subject, sources: list[str], seconds: float, idle: float) -
             if len(subject.playlist(camera).segments) < SEGMENT_COUNT:
                 raise BenchError(f"the window of camera {camera} is not full yet")
 
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        try:
-            subject.start(sources, Path(folder))
-            time.sleep(SEGMENT_COUNT * SEGMENT_SECONDS)
-            wait_until(check_full, FILL_TIMEOUT, subject)
-            time.sleep(SETTLE)
-            first = [subject.playlist(camera).media_sequence for camera in cameras]
-            used, busy, began = usage(subject.pids), machine_busy(), time.monotonic()
-            memory = []
-            while (left := began + seconds - time.monotonic()) > 0:
-                time.sleep(min(left, MEMORY_INTERVAL))
-                memory.append(pss(subject.pids))
-            elapsed = time.monotonic() - began
-            used, busy = usage(subject.pids) - used, machine_busy() - busy
-            subject.check_alive()
-            for camera in cameras:
-                grown = subject.playlist(camera).media_sequence - first[camera]
-                if grown < elapsed // SEGMENT_SECONDS - 1:
-                    raise BenchError(f"{subject.name}: camera {camera} made {grown} segments in {elapsed:.0f} s")
-            check_decodable(subject, random.choice(cameras), Path(folder))
-        finally:
-            subject.stop()
-    return Result(elapsed * len(sources), len(sources), used, memory, idle, (busy - used.cpu) / elapsed)
+    with running(subject, sources) as folder:
+        time.sleep(SEGMENT_COUNT * SEGMENT_SECONDS)
+        wait_until(check_full, FILL_TIMEOUT, subject)
+        time.sleep(SETTLE)
+        first = [subject.playlist(camera).media_sequence for camera in cameras]
+        meter, end = Meter(subject.pids), time.monotonic() + seconds
+        memory = []
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, MEMORY_INTERVAL))
+            memory.append(pss(subject.pids))
+        spell = meter.stop()
+        subject.check_alive()
+        for camera in cameras:
+            grown = subject.playlist(camera).media_sequence - first[camera]
+            if grown < spell.seconds // SEGMENT_SECONDS - 1:
+                raise BenchError(f"{subject.name}: camera {camera} made {grown} segments in {spell.seconds:.0f} s")
+        check_decodable(subject, random.choice(cameras), folder)
+    return Result(spell.seconds * len(sources), len(sources), spell.used, memory, idle, spell.others)
 
 
 def check_decodable(subject: Subject, camera: int, folder: Path) -> None:
@@ -186,12 +116,6 @@ def check_decodable(subject: Subject, camera: int, folder: Path) -> None:
     if found.stderr or not pictures.isdigit() or int(pictures) < 20 * SEGMENT_SECONDS:
         reason = found.stderr.strip() or f"{pictures or 'no'} pictures in {SEGMENT_SECONDS} s"
         raise BenchError(f"{subject.name}: a segment of camera {camera} is not what it should be: {reason}")
-
-
-def spread(values: list[float], digits: int) -> str:
-    """The median, and in brackets the smallest and the largest."""
-    text = f"{median(values):.{digits}f}"
-    return text if len(values) == 1 else f"{text} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
 def table(results: dict[str, dict[int, Result]]) -> str:
@@ -216,10 +140,7 @@ def table(results: dict[str, dict[int, Result]]) -> str:
                 f"{median(run.used.switches / s for run, s in zip(runs, seconds, strict=True)):.1f}",
             ]
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [" | ".join(["", *map(str.ljust, row, widths), ""]).strip() for row in rows]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join([*lines, "(faults and switches: a camera-second)"])
+    return f"{markdown(rows)}\n(faults and switches: a camera-second)"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -268,15 +189,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.cameras < 1 or options.runs < 1 or options.seconds < 2 * SEGMENT_SECONDS:
         parser.error(f"at least one camera, one run and {2 * SEGMENT_SECONDS} seconds are needed")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        status = run(options)
-    except BenchError as error:
-        print(error)
-        status = 1
-    except KeyboardInterrupt:
-        status = 130
-    sys.exit(status)
+    run_bench(lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ among them, so that twenty processes of one program are not charged for it twent
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import astuple, dataclass
@@ -15,6 +16,10 @@ from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
+
+
+class BenchError(Exception):
+    """A subject cannot be measured; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -77,3 +82,32 @@ def machine_busy() -> float:
     """CPU seconds that all processors have been busy since the machine's start."""
     user, nice, system, _, _, irq, softirq, steal = (int(x) for x in (PROC / "stat").read_text().split()[1:9])
     return (user + nice + system + irq + softirq + steal) / TICKS
+
+
+@dataclass(frozen=True)
+class Spell:
+    """What happened over a while.
+
+    Attributes:
+        seconds: how long it was.
+        used: what the processes used up in it.
+        others: processors kept busy by anybody but them.
+    """
+
+    seconds: float
+    used: Usage
+    others: float
+
+
+class Meter:
+    """Runs from its creation on."""
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._pids = list(pids)
+        self._used, self._busy, self._began = usage(self._pids), machine_busy(), time.monotonic()
+
+    def stop(self) -> Spell:
+        """What happened since."""
+        seconds = time.monotonic() - self._began
+        used, busy = usage(self._pids) - self._used, machine_busy() - self._busy
+        return Spell(seconds, used, (busy - used.cpu) / seconds)

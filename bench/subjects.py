@@ -1,14 +1,13 @@
 """The gateways the bench compares: each is told to read the same cameras and to make the same HLS of them.
 
-All make fMP4 segments of 4 s, six in the playlist, of every camera at all times, whether somebody watches or not:
-rtspkit and MediaMTX as one process with the segments in memory, ffmpeg as one process a camera with the segments in
-files. Whatever else MediaMTX serves is turned off.
+Unless told otherwise (`Output`) all make fMP4 segments of 4 s, six in the playlist, of every camera at all times,
+whether somebody watches or not: rtspkit and MediaMTX as one process with the segments in memory, ffmpeg as one process
+a camera with the segments in files. Whatever else MediaMTX serves is turned off.
 """
 
 from __future__ import annotations
 
 import ctypes
-import re
 import signal
 import socket
 import subprocess
@@ -22,6 +21,9 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urljoin
 
+from measure import BenchError
+from viewer import Playlist, media_playlists, parse_playlist
+
 SEGMENT_SECONDS = 4
 SEGMENT_COUNT = 6
 PR_SET_PDEATHSIG = 1
@@ -31,8 +33,29 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()), urllib.request.ProxyHandler({}))
 
 
-class BenchError(Exception):
-    """A subject cannot be measured; the message says why."""
+@dataclass(frozen=True)
+class Output:
+    """The HLS that a gateway is told to make.
+
+    Attributes:
+        part_ms: of Low-Latency HLS; 0: plain HLS.
+        on_demand: only of cameras that somebody watches.
+    """
+
+    segment_seconds: int = SEGMENT_SECONDS
+    segment_count: int = SEGMENT_COUNT
+    part_ms: int = 0
+    on_demand: bool = False
+
+    @property
+    def lines(self) -> list[str]:
+        """Of the configuration file of rtspkit and of MediaMTX."""
+        return [
+            f"hlsVariant: {'lowLatency' if self.part_ms else 'fmp4'}",
+            f"hlsAlwaysRemux: {'no' if self.on_demand else 'yes'}",
+            *(f"hlsSegmentCount: {self.segment_count}", f"hlsSegmentDuration: {self.segment_seconds}s"),
+            *([f"hlsPartDuration: {self.part_ms}ms"] if self.part_ms else []),
+        ]
 
 
 def spawn(command: list[str], **options: object) -> subprocess.Popen[bytes]:
@@ -62,29 +85,6 @@ def free_port() -> int:
     """A TCP port of 127.0.0.1 nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
-
-
-@dataclass(frozen=True)
-class Playlist:
-    """What the bench reads of a media playlist: URIs as they stand there."""
-
-    media_sequence: int
-    init_section: str
-    segments: tuple[str, ...]
-
-
-def parse_playlist(text: str) -> Playlist:
-    """Reads a media playlist.
-
-    Raises:
-        BenchError: it is none, or has no segment yet.
-    """
-    sequence = re.search(r"^#EXT-X-MEDIA-SEQUENCE:(\d+)", text, re.MULTILINE)
-    init = re.search(r'^#EXT-X-MAP:.*?URI="([^"]+)"', text, re.MULTILINE)
-    segments = tuple(line for line in text.splitlines() if line and not line.startswith("#"))
-    if sequence is None or init is None or not segments:
-        raise BenchError("there is no playlist with a segment yet")
-    return Playlist(int(sequence[1]), init[1], segments)
 
 
 class Subject(ABC):
@@ -150,8 +150,9 @@ class Subject(ABC):
 class HTTPSubject(Subject):
     """One process, asked over HTTP."""
 
-    def __init__(self) -> None:
+    def __init__(self, output: Output | None = None) -> None:
         super().__init__()
+        self.output = output or Output()
         self.port = 0
         self.addresses: dict[int, str] = {}  # of the media playlists
 
@@ -160,13 +161,14 @@ class HTTPSubject(Subject):
         self.port = free_port()
         self.addresses = {}
         lines = [
-            *("hls: yes", f"hlsAddress: 127.0.0.1:{self.port}", "hlsAlwaysRemux: yes", "hlsVariant: fmp4"),
-            *(f"hlsSegmentCount: {SEGMENT_COUNT}", f"hlsSegmentDuration: {SEGMENT_SECONDS}s", "api: no"),
+            *("hls: yes", f"hlsAddress: 127.0.0.1:{self.port}", "api: no"),
+            *self.output.lines,
             *self.options(),
             "paths:" if sources else "paths: {}",
         ]
         for camera, source in enumerate(sources):
             lines += [f"  cam{camera}:", f"    source: {source}", "    rtspTransport: tcp"]
+            lines += ["    sourceOnDemand: yes"] * self.output.on_demand
         file = self.folder / "config.yml"
         file.write_text("\n".join([*lines, ""]))
         self.run(file)
@@ -179,15 +181,15 @@ class HTTPSubject(Subject):
     def run(self, file: Path) -> None:
         """Starts it with that configuration."""
 
+    def address(self, camera: int) -> str:
+        """Of the camera's multivariant playlist."""
+        return f"http://127.0.0.1:{self.port}/cam{camera}/index.m3u8"
+
     def playlist(self, camera: int) -> Playlist:
         """Asks for the multivariant playlist first, then for the media playlist that it names."""
         if camera not in self.addresses:
-            base = f"http://127.0.0.1:{self.port}/cam{camera}/index.m3u8"
-            lines = self._get(base).decode().splitlines()
-            uri = next((line for line in lines if line and not line.startswith("#")), None)
-            if uri is None:
-                raise BenchError(f"{base} names no playlist")
-            self.addresses[camera] = urljoin(base, uri)
+            base = self.address(camera)
+            self.addresses[camera] = media_playlists(self._get(base).decode(), base)[0]
         return parse_playlist(self._get(self.addresses[camera]).decode())
 
     def fetch(self, camera: int, uri: str) -> bytes:
@@ -228,8 +230,8 @@ class MediaMTX(HTTPSubject):
 
     name = "MediaMTX"
 
-    def __init__(self, binary: Path) -> None:
-        super().__init__()
+    def __init__(self, binary: Path, output: Output | None = None) -> None:
+        super().__init__(output)
         self.binary = binary
 
     def options(self) -> list[str]:
