@@ -67,11 +67,13 @@ class Crowd:
                 raise BenchError(f"{missing} of {count} got no answer")
             for fd, _ in events:
                 data = self.sockets[fd].recv(65536)
-                arrived.append((time.monotonic(), fd, data))
+                now = time.monotonic()
                 if not data:
                     self.poll.unregister(fd)
                     if fd not in answered:
                         raise BenchError(f"{len(answered)} of {count} were answered, then one was hung up on")
+                    continue
+                arrived.append((now, fd, data))
                 answered.add(fd)
             missing = count - len(answered)
         found: list[Reply] = []
