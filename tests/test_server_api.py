@@ -9,7 +9,7 @@ from test_server_paths import AUDIO, SOURCE, VIDEO, FakeCamera, FakeNetwork, run
 from rtspkit._version import __version__
 from rtspkit.server.api import create_api
 from rtspkit.server.config import PathConfig
-from rtspkit.server.paths import PathManager
+from rtspkit.server.manager import PathManager
 
 FIELDS = [
     *("name", "confName", "ready", "readyTime", "available", "availableTime", "online", "onlineTime"),

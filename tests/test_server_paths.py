@@ -20,8 +20,10 @@ from rtspkit.limits import Limits
 from rtspkit.media import AACParameters, Fragment, H264Parameters, Run, Track
 from rtspkit.rtp import TrackStats
 from rtspkit.server.config import PathConfig
-from rtspkit.server.paths import Path, PathManager, Timing
+from rtspkit.server.manager import PathManager
+from rtspkit.server.paths import Path, Timing
 from rtspkit.server.viewers import Viewers
+from rtspkit.ticker import Ticker
 
 SPS = bytes.fromhex("6764001facd9405005bb011000000300100000030320f1831960")
 PPS = bytes.fromhex("68ebe3cb22c0")
@@ -102,10 +104,12 @@ class FakeNetwork:
         self.tries = 0
         self.cameras: list[FakeCamera] = []
         self.urls: list[str] = []
+        self.how: list[tuple[CameraOptions, Any]] = []
 
     async def connect(self, url: str, *, options: CameraOptions, ticker: Any) -> Any:
         self.tries += 1
         self.urls.append(url)
+        self.how.append((options, ticker))
         if self.answer is None:
             await asyncio.sleep(60)
         if isinstance(self.answer, Exception):
@@ -181,9 +185,10 @@ async def test_connects_at_start(lines: list[str]) -> None:
         assert network.urls == []
         camera = await network.camera()
         assert path.state == "connecting"
-        assert manager.get("cam") is None
+        assert not path.readable
         camera.send()
         assert path.state == "live"
+        assert path.readable
         assert manager.get("cam") is path.muxer is await manager.muxer("cam")
         assert network.urls == [SOURCE]
     assert camera.is_closed
@@ -241,7 +246,7 @@ async def test_viewer_is_not_held_forever() -> None:
     network.answer = None
     async with running(network) as (manager, path):
         started = time.monotonic()
-        with pytest.raises(NotReady, match="has not sent media yet") as caught:
+        with pytest.raises(NotReady, match="nothing to watch yet") as caught:
             await manager.muxer("cam")
         assert caught.value.retry_after == 1
         assert 0.25 < time.monotonic() - started < 1.0
@@ -300,6 +305,70 @@ async def test_sources_that_cannot_be_read(source: str, reason: str, lines: list
         assert path.state == "failed"
         assert network.tries == 0
     assert "hunter2" not in "".join(lines)
+
+
+# -- instant start --------------------------------------------------------
+
+
+async def test_what_the_sdp_tells_is_answered_before_media_come() -> None:
+    network = FakeNetwork()
+    async with running(network, source_on_demand=True) as (manager, path):
+        muxer = await manager.muxer("cam")
+        assert network.cameras[0]._sent == 0
+        assert path.state == "connecting"
+        answer = muxer.get("index.m3u8")
+        assert answer is not None
+        assert answer.status == 200
+        assert muxer.get("stream.m3u8") is None  # held
+        (await network.camera()).send(3)
+        assert path.muxer is muxer
+        assert "#EXTINF" in await media_playlist(path)
+
+
+async def test_parameter_sets_that_come_in_band_are_answered_before_a_sync_sample_comes() -> None:
+    network = FakeNetwork()
+    network.answer = lambda: FakeCamera((Track(0, "video", "h264", 90000, None),))
+    async with running(network) as (_, path):
+        camera = await network.camera()
+        assert camera._take is not None
+        assert path.muxer is None
+        camera._take(replace(fragment(0, (VIDEO,)), is_sync=False))
+        assert path.muxer is not None
+        assert path.muxer.get("index.m3u8") is not None
+        assert path.state == "connecting"
+
+
+async def test_a_muxer_without_media_goes_with_the_connection(lines: list[str]) -> None:
+    network = FakeNetwork()
+    async with running(network, timing=Timing(try_interval=0.005, backoff=0.01)) as (manager, path):
+        for number in range(5):
+            camera = await network.camera(number)
+            if number < 3:
+                assert (path.state, path.muxer is None) == ("connecting", False)
+            else:
+                assert (path.state, path.muxer) == ("failed", None)  # nobody is held for a camera that never sends
+                with pytest.raises(PathNotFound, match="closed the connection"):
+                    await manager.muxer("cam")
+            camera.lose()
+        (await network.camera(5)).send()
+        assert path.state == "live"
+    assert sum("created" in line and "muxer" in line for line in lines) == 1
+    assert sum("destroyed" in line and "muxer" in line for line in lines) == 1
+
+
+async def test_media_lost_before_the_first_segment_was_whole_are_a_gap() -> None:
+    network = FakeNetwork()
+    async with running(network, hls_segment_duration=20.0) as (manager, path):
+        camera = await network.camera()
+        camera.send(3)
+        muxer = path.muxer
+        assert muxer is not None
+        assert not muxer.has_media
+        network.answer = ConnectionLost("no route")
+        camera.lose()
+        await until(lambda: network.tries >= 4)
+        assert path.state == "gap"
+        assert manager.get("cam") is muxer
 
 
 # -- failing --------------------------------------------------------------
@@ -597,14 +666,41 @@ async def test_gap_on_demand_ends_the_tries() -> None:
         assert network.tries == tries
 
 
-async def test_gap_ends_where_credentials_are_refused() -> None:
+async def test_gap_lasts_where_credentials_are_refused() -> None:
+    """Who has been playing gets no 4xx while the camera is away; the camera is not asked too often all the same."""
     network = FakeNetwork()
-    async with running(network) as (_, path):
+    timing = replace(QUICK, refused=60.0, refused_max=600.0)
+    async with running(network, timing, gap_keep_alive=0.3) as (manager, path):
         camera = await network.camera()
         camera.send(3)
+        muxer = path.muxer
+        network.answer = AuthenticationError("the camera refuses the credentials")
+        lost = time.monotonic()
+        camera.lose()
+        await until(lambda: path.state == "gap")
+        while path.state == "gap":
+            assert manager.get("cam") is muxer
+            await asyncio.sleep(0.01)
+        assert time.monotonic() - lost >= 0.29
+        assert path.state == "failed"
+        assert network.tries == 3
+        with pytest.raises(PathNotFound, match=r"away for 0\.3 s: the camera refuses the credentials"):
+            await manager.muxer("cam")
+
+
+async def test_gap_on_demand_where_credentials_are_refused_is_not_forgiven_soon() -> None:
+    network = FakeNetwork()
+    timing = replace(QUICK, refused=60.0, refused_max=600.0, failed=0.01)
+    async with running(network, timing, gap_keep_alive=0.1, source_on_demand=True) as (manager, path):
+        waiting = asyncio.create_task(manager.muxer("cam"))
+        camera = await network.camera()
+        camera.send(3)
+        await waiting
         network.answer = AuthenticationError("the camera refuses the credentials")
         camera.lose()
         await until(lambda: path.state == "failed")
+        await asyncio.sleep(0.1)
+        assert path.state == "failed"
         assert network.tries == 3
 
 
@@ -615,11 +711,43 @@ async def test_a_camera_without_sync_samples_is_not_live() -> None:
         assert camera._take is not None
         for number in range(3):
             camera._take(replace(fragment(number), is_sync=False))
-        assert (path.state, path.muxer) == ("connecting", None)
-        with pytest.raises(NotReady, match="no sync sample yet"):
-            await manager.muxer("cam")
+        assert path.state == "connecting"
+        assert not path.readable
+        assert "no sync sample yet" in path.reason
+        assert manager.get("cam") is not None  # it answers the multivariant playlist
         camera.send()
         assert path.state == "live"
+
+
+async def test_no_sync_sample_for_long_is_told_at_once(lines: list[str]) -> None:
+    network = FakeNetwork()
+    reason = r"^the camera has sent media for 0\.05 s, and no sync sample \(IDR picture\) among them$"
+    async with running(network, replace(QUICK, hold=5.0), keyframe_timeout=0.05) as (manager, path):
+        camera = await network.camera()
+        assert camera._take is not None
+        camera._take(replace(fragment(0), is_sync=False))
+        muxer = path.muxer
+        await asyncio.sleep(0.06)
+        for number in range(1, 4):
+            camera._take(replace(fragment(number), is_sync=False))
+        assert (path.state, path.muxer) == ("connecting", None)
+        started = time.monotonic()
+        with pytest.raises(NotReady, match=reason):
+            await manager.muxer("cam")
+        assert time.monotonic() - started < 1
+        camera.send()  # it comes at last
+        assert path.state == "live"
+        assert await manager.muxer("cam") is path.muxer is not muxer
+        camera.lose()
+        camera = await network.camera(1)
+        assert camera._take is not None
+        camera._take(replace(fragment(0), is_sync=False))
+        await asyncio.sleep(0.06)
+        camera._take(replace(fragment(1), is_sync=False))
+        assert "no sync sample" in path.reason
+        assert path.state == "gap"  # and whoever has been playing is kept
+        assert manager.get("cam") is path.muxer is not None
+    assert sum("no sync sample" in line and line.startswith("WAR") for line in lines) == 2
 
 
 async def test_a_camera_that_offers_nothing_while_it_starts_keeps_its_viewers() -> None:
@@ -745,6 +873,37 @@ async def test_lost_packets_are_logged(lines: list[str]) -> None:
         "WAR [path cam] [RTSP source] 12 RTP packets lost",
         "WAR [path cam] [RTSP source] 1 RTP packet lost",
     ]
+
+
+# -- low latency ----------------------------------------------------------
+
+
+async def test_each_camera_has_the_ticker_and_the_fragments_its_variant_needs() -> None:
+    network = FakeNetwork()
+    slow, quick = Ticker(0.1), Ticker(0.02)
+    configs = {
+        "plain": PathConfig(source=SOURCE, hls_part_duration=0.5),
+        "quick": PathConfig(source=SOURCE, hls_variant="lowLatency", hls_part_duration=0.5),
+    }
+    manager = PathManager(configs, connect=network.connect, ticker=slow, quick_ticker=quick, timing=QUICK)
+    manager.start()
+    await until(lambda: len(network.how) == 2)
+    await manager.close()
+    assert [(options.low_latency, ticker) for options, ticker in network.how] == [(False, slow), (True, quick)]
+    assert [options.fragment_duration for options, _ in network.how] == [1.0, 0.5]
+
+
+async def test_the_camera_is_told_where_the_next_part_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = FakeNetwork()
+    told: list[int] = []
+    monkeypatch.setattr(FakeCamera, "cut_at", lambda _, pts: told.append(pts), raising=False)
+    async with running(network) as (_, path):
+        camera = await network.camera()
+        assert path.muxer is not None
+        cuts = iter((None, 18_000, 36_000))
+        monkeypatch.setattr(type(path.muxer), "next_cut", property(lambda _: next(cuts)))
+        camera.send(3)
+    assert told == [18_000, 36_000]
 
 
 # -- all of them ----------------------------------------------------------

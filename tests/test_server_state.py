@@ -1,4 +1,4 @@
-"""State: what is kept over a restart, that the file is never behind, and that no file is worth a failure."""
+"""StateFile: what is kept over a restart, that the file is never behind, and that no file is worth a failure."""
 
 import asyncio
 import json
@@ -21,10 +21,10 @@ from rtspkit.server.state import (
     MAX_SIZE,
     RESERVE,
     Settings,
-    State,
+    StateFile,
     _BrokenFile,
     _decode,
-    open_state,
+    find_file,
 )
 
 PLAIN = Settings("fmp4", 1.0, None)
@@ -44,10 +44,10 @@ def lines() -> Iterator[list[str]]:
     log.removeHandler(handler)
 
 
-def loaded(file: Path, wall: float = WALL, *, keeps: bool = False) -> State:
+def loaded(file: Path, wall: float = WALL, *, keeps: bool = False) -> StateFile:
     """As the next process finds it; `keeps`: and as that one writes it."""
-    state = State(file)
-    state.load(wall)
+    state = StateFile()
+    state.load(file, wall)
     state._closed = not keeps
     return state
 
@@ -72,19 +72,19 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_first_numbers_without_a_file() -> None:
-    assert State().begin("cam", PLAIN, WALL) == Continuation(*first_numbers(WALL))
+    assert StateFile().begin("cam", PLAIN, WALL) == Continuation(*first_numbers(WALL))
 
 
 async def test_first_numbers_with_a_file_are_small(file: Path) -> None:
     for wall in (WALL, WALL + 1e6, WALL + 1e9):
-        found = State(file).begin("cam", PLAIN, wall)
+        found = StateFile(file).begin("cam", PLAIN, wall)
         assert found.msn == int(wall)
         assert 0 <= found.discontinuity < FIRST_DISCONTINUITIES
         assert (found.target_duration, found.part_target) == (None, None)
 
 
 def test_a_muxer_goes_on_from_the_one_before() -> None:
-    state = State()
+    state = StateFile()
     state.begin("cam", QUICK, WALL)
     last = Continuation(int(WALL) + 900, 7, 4, 220_000)
     state.note("cam", QUICK, last, WALL + 100)
@@ -98,7 +98,7 @@ def test_a_muxer_goes_on_from_the_one_before() -> None:
     "other", [PLAIN, Settings("lowLatency", 2.0, 0.2), Settings("lowLatency", 1.0, 0.5), Settings("fmp4", 1.0, 0.2)]
 )
 def test_target_durations_are_for_the_same_settings_only(other: Settings) -> None:
-    state = State()
+    state = StateFile()
     state.note("cam", QUICK, Continuation(5, 7, 4, 220_000), WALL)
     found = state.begin("cam", other, WALL)
     assert (found.target_duration, found.part_target) == (None, None)
@@ -107,7 +107,7 @@ def test_target_durations_are_for_the_same_settings_only(other: Settings) -> Non
 
 @pytest.mark.parametrize(("age", "kept"), [(-3600, True), (0, True), (KEEP_TARGETS - 1, True), (KEEP_TARGETS, False)])
 def test_target_durations_are_kept_for_a_while(age: float, kept: bool) -> None:
-    state = State()
+    state = StateFile()
     state.note("cam", PLAIN, Continuation(5, 7, 4, None), WALL)
     found = state.begin("cam", PLAIN, WALL + age)
     assert found.target_duration == (4 if kept else None)
@@ -118,7 +118,7 @@ def test_target_durations_are_kept_for_a_while(age: float, kept: bool) -> None:
 
 
 async def test_killed_and_started_again(file: Path) -> None:
-    state = State(file)
+    state = StateFile(file)
     first = state.begin("cam", QUICK, WALL)
     await until(file.exists)
     assert loaded(file).begin("cam", QUICK, WALL + 1).discontinuity > first.discontinuity
@@ -138,7 +138,7 @@ async def test_a_camera_that_comes_and_goes_does_not_write_each_time(file: Path,
     monkeypatch.setattr("rtspkit.server.state._DELAY", 0.0)
     real = os.fsync
     monkeypatch.setattr("os.fsync", lambda number: (written.append(1), real(number)))
-    state = State(file)
+    state = StateFile(file)
     number = state.begin("cam", PLAIN, WALL).discontinuity
     for step in range(1, 100):
         state.note("cam", PLAIN, Continuation(int(WALL) + step, number + step, 2), WALL + step)
@@ -150,7 +150,7 @@ async def test_a_camera_that_comes_and_goes_does_not_write_each_time(file: Path,
 
 
 async def test_a_clean_end_stores_the_numbers_themselves(file: Path) -> None:
-    state = State(file)
+    state = StateFile(file)
     number = state.begin("cam", PLAIN, WALL).discontinuity
     last = Continuation(int(WALL) + 99, number + 1, 2)
     state.note("cam", PLAIN, last, WALL + 99)
@@ -169,7 +169,7 @@ async def test_nothing_is_written_before_a_muxer_starts(file: Path) -> None:
 
 
 async def test_a_clock_set_back_while_the_gateway_was_down(file: Path) -> None:
-    state = State(file)
+    state = StateFile(file)
     state.note("cam", PLAIN, Continuation(5_000_000_000, 3, 2), WALL)
     await state.close()
     wall = time.time()
@@ -181,7 +181,7 @@ async def test_many_muxers_at_once_are_few_writes(file: Path, monkeypatch: Any) 
     written: list[int] = []
     real = os.fsync
     monkeypatch.setattr("os.fsync", lambda number: (written.append(1), real(number)))
-    state = State(file)
+    state = StateFile(file)
     for number in range(1000):
         state.begin(f"cam{number}", QUICK, WALL)
     await until(lambda: file.exists() and state._writing is not None and state._writing.done())
@@ -191,7 +191,7 @@ async def test_many_muxers_at_once_are_few_writes(file: Path, monkeypatch: Any) 
 
 async def test_a_disk_that_does_not_answer_holds_up_nothing(file: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("rtspkit.server.state._replace", lambda *_: time.sleep(2))
-    state = State(file)
+    state = StateFile(file)
     started = time.monotonic()
     state.begin("cam", PLAIN, WALL)
     await asyncio.sleep(0.1)
@@ -296,7 +296,7 @@ def test_any_values(changes: dict[str, Any]) -> None:
         entries, _ = _decode(text(**changes))
     except _BrokenFile:
         return
-    found = State()
+    found = StateFile()
     found._entries = entries
     assert found.begin("cam", PLAIN, WALL).msn >= int(WALL)
 
@@ -313,7 +313,7 @@ async def test_a_link_in_the_temporary_files_place_is_not_followed(tmp_path: Pat
     victim.write_text("mine")
     file = tmp_path / "a.json"
     file.with_name("a.json.tmp").symlink_to(victim)
-    state = State(file)
+    state = StateFile(file)
     state.begin("cam", PLAIN, WALL)
     await state.close()
     await asyncio.sleep(0)
@@ -323,7 +323,7 @@ async def test_a_link_in_the_temporary_files_place_is_not_followed(tmp_path: Pat
 
 async def test_a_directory_that_cannot_be_written_is_one_warning(tmp_path: Path, lines: list[str]) -> None:
     (tmp_path / "file").write_text("")
-    state = State(tmp_path / "file" / "a.json")
+    state = StateFile(tmp_path / "file" / "a.json")
     for step in range(5):
         state.note("cam", PLAIN, Continuation(7, 1000 * step, 2), WALL)
         await until(lambda: state._timer is None and state._writing is not None and state._writing.done())
@@ -338,7 +338,7 @@ async def test_a_directory_that_cannot_be_written_is_one_warning(tmp_path: Path,
 
 
 def place(config: Config, **environ: str) -> Path | None:
-    return open_state(config, environ).file
+    return find_file(config, environ)
 
 
 def test_directories(tmp_path: Path, lines: list[str]) -> None:

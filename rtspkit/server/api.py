@@ -25,7 +25,8 @@ from starlette.routing import Route
 
 from rtspkit._version import __version__
 from rtspkit.server.http import peer_address, split_address
-from rtspkit.server.paths import Path, PathManager
+from rtspkit.server.manager import PathManager
+from rtspkit.server.paths import Path
 from rtspkit.server.tracks import announced, properties
 
 if TYPE_CHECKING:

@@ -274,7 +274,7 @@ class HLSOptions(_Model):
     #: how long viewers are kept on a playlist whose camera is lost
     gap_keep_alive: Annotated[float, _duration(0.0)] = 60.0
     #: how long a camera may send media without a sync sample before viewers are told so
-    keyframe_timeout: Annotated[float, _duration(1.0)] = 30.0
+    keyframe_timeout: Annotated[float, _duration(0.01)] = 30.0
 
     @property
     def part_duration(self) -> float | None:

@@ -21,11 +21,17 @@ from rtspkit.server.api import create_api
 from rtspkit.server.config import Config
 from rtspkit.server.http import Front, Server, bind
 from rtspkit.server.log import logger
-from rtspkit.server.paths import Connect, PathManager, Timing
+from rtspkit.server.manager import PathManager
+from rtspkit.server.paths import Connect, Timing
+from rtspkit.server.state import StateFile, find_file
 from rtspkit.server.web import player_page
 from rtspkit.ticker import Ticker
 
 __all__ = ["Gateway", "StartError"]
+
+
+#: Seconds between two ticks of cameras with low latency: what a part waits at most.
+QUICK = 0.02
 
 
 class StartError(Exception):
@@ -49,11 +55,18 @@ class Gateway:
         self.config = config
         self.hls: Server | None = None
         self.api: Server | None = None
-        self._ticker = Ticker()
+        self._ticker, self._quick_ticker = Ticker(), Ticker(QUICK)
+        self._state = StateFile()
         seconds = config.read_timeout
         limits = replace(DEFAULT_LIMITS, connect_timeout=seconds, reply_timeout=seconds, media_timeout=seconds)
         self.paths = PathManager(
-            config.paths, connect=connect, ticker=self._ticker, limits=limits, timing=timing or Timing()
+            config.paths,
+            connect=connect,
+            ticker=self._ticker,
+            quick_ticker=self._quick_ticker,
+            limits=limits,
+            timing=timing or Timing(),
+            state=self._state,
         )
 
     async def start(self) -> None:
@@ -68,6 +81,7 @@ class Gateway:
             log.info("configuration loaded from %s", config.origin)
         for warning in config.warnings:
             log.warning("%s", warning)
+        self._state.load(find_file(config))
         try:
             if config.hls:
                 await self._start_hls()

@@ -28,7 +28,8 @@ import uvicorn
 
 from rtspkit.asgi import HLSApp
 from rtspkit.server.log import logger
-from rtspkit.server.paths import VIEWER, Path, PathManager
+from rtspkit.server.manager import PathManager
+from rtspkit.server.paths import VIEWER, Path
 from rtspkit.server.web import CONTENT_SECURITY_POLICY, asset, index_page
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Paths: one camera, one muxer and the state machine between them; and all of them together.
+"""A path: one camera, its output and the state machine between them.
 
 Strategy: a path is a task that connects, streams and, when the camera is lost, waits and connects again.
 Its state is one of five, each change has a reason, and log and API show it::
@@ -9,9 +9,10 @@ Its state is one of five, each change has a reason, and log and API show it::
                          └────────────────> failed <────────────┘
                                              └─ slow retry (on demand: idle again after 30 s)
 
-A camera in `gap` keeps its muxer: the same URL goes on with a discontinuity. `connect` and every time are
-arguments, so that the machine is tested without a network. `PathManager` is the provider an
-`rtspkit.asgi.HLSApp` asks for muxers.
+A camera in `gap` keeps its muxer, whatever it was lost for: the same URL goes on, with GAP and then with a
+discontinuity. The muxer is made as soon as the tracks' parameter sets are known, mostly from the SDP, and answers
+the multivariant playlist and the init section from then on; until it has listed media it is no promise, and goes
+with the connection. `connect` and every time are arguments, so that the machine is tested without a network.
 """
 
 from __future__ import annotations
@@ -20,27 +21,27 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path as FilePath
 from typing import Literal, Protocol
 
 from rtspkit.asgi import NotReady, PathNotFound
 from rtspkit.client import Camera, CameraOptions
 from rtspkit.errors import AuthenticationError, RtspkitError, TimeoutExceeded, UnsupportedError
-from rtspkit.limits import DEFAULT_LIMITS, Limits
+from rtspkit.limits import Limits
 from rtspkit.media import Fragment, Track
-from rtspkit.muxer import Muxer, first_numbers
+from rtspkit.muxer import Muxer
 from rtspkit.server.config import PathConfig, redact_url
 from rtspkit.server.log import logger
-from rtspkit.server.tracks import describe, labels, skipped_label
+from rtspkit.server.output import Output
+from rtspkit.server.state import StateFile
+from rtspkit.server.tracks import describe, labels
 from rtspkit.server.viewers import Viewers
-from rtspkit.store import DirectoryStore
 from rtspkit.ticker import Ticker
 
-__all__ = ["VIEWER", "Connect", "Path", "PathManager", "State", "Timing"]
+__all__ = ["BACKGROUND", "VIEWER", "Connect", "Path", "State", "Timing"]
 
 State = Literal["idle", "connecting", "live", "gap", "failed"]
 
@@ -92,7 +93,7 @@ class Path:
         name, config: as configured.
         state: "idle", "connecting", "live", "gap" or "failed".
         reason: why it is in that state; one line.
-        muxer: what viewers are served from; None where there is nothing to serve.
+        output: what viewers are served from.
         viewers: who has lately asked for playlists.
         available_since, online_since: Unix seconds since there is something to watch, since the camera sends.
         outbound_bytes: bytes of replies to viewers.
@@ -107,12 +108,13 @@ class Path:
         ticker: Ticker | None,
         limits: Limits,
         timing: Timing,
+        state: StateFile,
     ) -> None:
         self.name = name
         self.config = config
         self.state: State = "idle"
         self.reason = "nobody has asked for it yet" if config.source_on_demand else "not started"
-        self.muxer: Muxer | None = None
+        self.output = Output(name, config, state)
         self.tracks: tuple[Track, ...] = ()
         self.skipped: tuple[str, ...] = ()
         self.viewers = Viewers(config.max_readers, max(10.0, 3 * config.hls_segment_duration))
@@ -122,22 +124,22 @@ class Path:
         self._connect = connect
         self._ticker = ticker
         self._options = CameraOptions(limits=limits)
+        if config.part_duration is not None:
+            self._options = CameraOptions(limits=limits, fragment_duration=config.part_duration, low_latency=True)
         self._timing = timing
         self._log = logger(f"path {name}")
         self._source_log = logger(f"path {name}", "RTSP source")
-        self._muxer_log = logger("HLS", f"muxer {name}")
-        self._numbers = (0, 0)  # the least of the next muxer
         self._camera: Camera | None = None
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._closed = False
         # of the present connection
         self._fresh = True  # no media yet
+        self._media_since: float | None = None  # of media without a sync sample
+        self._no_sync = False  # … and for so long that nobody is kept waiting for one
         self._problem: Exception | None = None  # why its media cannot be muxed
         self._lost_reported = 0
         self._next_report = 0.0
-        self._store: DirectoryStore | None = None
-        self._store_errors = 0
         # of the state machine
         self._failures = 0
         self._refusals = 0
@@ -155,9 +157,14 @@ class Path:
     # -- what others see --------------------------------------------------
 
     @property
+    def muxer(self) -> Muxer | None:
+        """What viewers are served from; None where there is nothing to serve."""
+        return self.output.muxer
+
+    @property
     def readable(self) -> bool:
         """There is something to watch."""
-        return self.muxer is not None
+        return self.state in ("live", "gap")
 
     @property
     def has_camera(self) -> bool:
@@ -257,11 +264,11 @@ class Path:
                         return self.muxer
                     if self.state == "failed":
                         raise PathNotFound(self.reason)
-                    if self.state == "idle":
+                    if self.state == "idle" or self._no_sync:
                         raise NotReady(self.reason)
                     await self._changed.wait()
         except TimeoutError:
-            raise NotReady(f"the camera has not sent media yet: {self.reason}") from None
+            raise NotReady(f"there is nothing to watch yet: {self.reason}") from None
         finally:
             self.leave()
 
@@ -296,8 +303,8 @@ class Path:
             return
         # the task that stops the path must outlive this callback: the manager's loop keeps it
         task = asyncio.create_task(self._stop("not used anymore"))
-        _BACKGROUND.add(task)
-        task.add_done_callback(_BACKGROUND.discard)
+        BACKGROUND.add(task)
+        task.add_done_callback(BACKGROUND.discard)
 
     # -- the camera -------------------------------------------------------
 
@@ -324,6 +331,7 @@ class Path:
         """Connects and streams until the camera is lost."""
         limits = self._options.limits
         self._fresh, self._problem = True, None
+        self._media_since, self._no_sync = None, False
         self._lost_reported, self._next_report = 0, 0.0
         # a little later than the client's own deadline, whose message says more
         deadline = asyncio.timeout(limits.connect_timeout + 0.5)
@@ -349,6 +357,7 @@ class Path:
                 self._on_fragment(fragment)
 
         try:
+            self._prepare(camera.tracks)
             await camera.stream(take)
             if self._problem is not None:
                 raise self._problem
@@ -364,29 +373,37 @@ class Path:
             connection.info("closed")
 
     def _on_fragment(self, fragment: Fragment) -> None:
-        """Takes what the camera has sent; once a second or so."""
+        """Takes what the camera has sent: once a second or so, with low latency once a part."""
         if self._problem is not None:
             return
         now = time.monotonic()
         try:
             if self._fresh and not self._first_fragment(fragment, now):
                 return
-            if self.muxer is not None:
-                self.muxer.write(fragment, now=now, wall=time.time())
+            cut = self.output.write(fragment)
+            if cut is not None and self._camera is not None:
+                self._camera.cut_at(cut)
         except Exception as error:  # the loop behind this callback serves every camera
             self._problem = error
             self._give_up()
         if now >= self._next_report:
             self._next_report = now + self._timing.report
             self._report_loss()
-            self._report_disk()
+            self.output.report_disk()
 
     def _give_up(self) -> None:
         """Ends a connection whose media cannot be used."""
         if self._camera is not None:
             task = asyncio.create_task(self._camera.close())
-            _BACKGROUND.add(task)
-            task.add_done_callback(_BACKGROUND.discard)
+            BACKGROUND.add(task)
+            task.add_done_callback(BACKGROUND.discard)
+
+    def _prepare(self, tracks: tuple[Track, ...]) -> None:
+        """Makes the muxer before there are media, where it can answer something already."""
+        if self.muxer is None and self.state != "failed" and tracks and all(track.parameters for track in tracks):
+            self.output.open(tracks)
+            self._changed.set()  # whoever waits has his multivariant playlist
+            self._changed.clear()
 
     def _first_fragment(self, fragment: Fragment, now: float) -> bool:
         """The first media of a connection: the path is live. False where more is needed first."""
@@ -394,7 +411,7 @@ class Path:
             self._set(self.state, "waiting for the camera's parameter sets")
             return False
         if not fragment.is_sync:  # nothing can be shown before; some cameras never send one unasked
-            self._set(self.state, "the camera sends media, but no sync sample yet")
+            self._await_sync(fragment, now)
             return False
         camera = self._camera
         self.skipped = camera.skipped if camera else ()
@@ -402,10 +419,9 @@ class Path:
             # tracks never change within a playlist
             self._drop_muxer("the camera's tracks have changed")
         self.tracks = fragment.tracks
-        is_new = self.muxer is None
         if self.muxer is None:
-            self.muxer = self._make_muxer(fragment.tracks, now)
-        self._fresh = False
+            self.output.open(fragment.tracks)
+        self._fresh = self._no_sync = False
         self._live_since = now
         self._refusals = 0
         self._last_error = ""
@@ -413,51 +429,34 @@ class Path:
             self._gap_timer.cancel()
             self._gap_timer = None
         self.online_since = time.time()
+        self.available_since = self.available_since or self.online_since
         self._log.info("stream is available and online, %s", describe(labels(self.tracks, self.skipped)))
-        if is_new:
-            self._report_muxer()
+        self.output.announce((self._requester or "a viewer") if self.config.source_on_demand else "", self.skipped)
         self._set("live", "the camera sends media")
         return True
 
-    def _make_muxer(self, tracks: tuple[Track, ...], now: float) -> Muxer:
-        config = self.config
-        self._store, self._store_errors = None, 0
-        if config.hls_directory:
-            self._store = DirectoryStore(FilePath(config.hls_directory, *self.name.split("/")))
-        wall = time.time()
-        # they never go back, even where this machine's clock does, or the camera was lost again and again
-        msn, discontinuity = map(max, first_numbers(wall), self._numbers)
-        muxer = Muxer(
-            tracks,
-            segment_duration=config.hls_segment_duration,
-            segment_count=config.hls_segment_count,
-            segment_max_size=config.hls_segment_max_size,
-            store=self._store,
-            first_msn=msn,
-            first_discontinuity=discontinuity,
-            now=now,
-            wall=wall,
-        )
-        self.available_since = time.time()
-        return muxer
-
-    def _report_muxer(self) -> None:
-        if self.config.source_on_demand:
-            self._muxer_log.info("created (requested by %s)", self._requester or "a viewer")
-        else:
-            self._muxer_log.info("created automatically")
-        for name in self.skipped:
-            self._muxer_log.warning("skipping %s", skipped_label(name))
-        self._muxer_log.info("is converting into HLS, %s", describe(labels(self.tracks)))
+    def _await_sync(self, fragment: Fragment, now: float) -> None:
+        """Media have come that nothing can be made of yet."""
+        if self._media_since is None:
+            self._media_since = now
+        if self._no_sync:
+            return
+        timeout = self.config.keyframe_timeout
+        if now - self._media_since < timeout:
+            self._set(self.state, "the camera sends media, but no sync sample yet")
+            self._prepare(fragment.tracks)
+            return
+        self._no_sync = True
+        reason = f"the camera has sent media for {timeout:g} s, and no sync sample (IDR picture) among them"
+        self._log.warning("%s: nothing can be shown before one comes", reason)
+        self._set(self.state, reason)
+        if not self.output.has_media:
+            self._drop_muxer(reason)
 
     def _drop_muxer(self, reason: str) -> None:
-        muxer, self.muxer = self.muxer, None
         self.available_since = None
-        if muxer is not None:
-            self._numbers = muxer.next_numbers
-            muxer.close()
+        if self.output.close(reason):
             self.viewers.clear()
-            self._muxer_log.info("destroyed: %s", reason)
 
     def _report_loss(self) -> None:
         if self._camera is None:
@@ -467,11 +466,6 @@ class Path:
             count = lost - self._lost_reported
             self._source_log.warning("%d RTP packet%s lost", count, "s" * (count != 1))
             self._lost_reported = lost
-
-    def _report_disk(self) -> None:
-        if self._store is not None and self._store.errors > self._store_errors:
-            self._store_errors = self._store.errors
-            self._muxer_log.warning("%s", self._store.last_error)
 
     # -- trouble ----------------------------------------------------------
 
@@ -486,26 +480,31 @@ class Path:
         reason = self._explain(error)
         if isinstance(error, AuthenticationError):
             self._refusals += 1
-        refused = self._refusals >= 2
-        if self.muxer is not None and not refused:  # one that offers nothing may be in the middle of its start
-            if was_live or self.state == "live":
-                self.muxer.interrupt()
+        if was_live:
+            self.output.interrupt()
+        if self.output.has_media:  # somebody may be playing: whatever the reason, no refusal before the gap is over
+            if was_live:
                 self._open_gap()
             self._set("gap", f"the camera is lost: {reason}")
-            return self._pause(timing.gap_backoff)
-        usable = not (refused or isinstance(error, UnsupportedError))
+            return self._refused_pause() or self._pause(timing.gap_backoff)
+        self._drop_muxer(reason)
+        pause = self._refused_pause()
+        usable = pause is None and not isinstance(error, UnsupportedError)
         if usable and self.state != "failed" and self._failures < timing.tries:
             self._set("connecting", f"try {self._failures} of {timing.tries} has failed: {reason}")
             return random.uniform(0.0, timing.try_interval)
         self._fail(reason)
-        pause = self._pause(timing.backoff)
-        if refused:
-            longest = min(timing.refused_max, timing.refused * 2.0 ** min(self._refusals - 2, 10))
-            pause = random.uniform(longest / 2, longest)
         if not self.config.source_on_demand:
-            return pause
-        self._watch_failed(pause if refused else timing.failed)
+            return pause or self._pause(timing.backoff)
+        self._watch_failed(pause or timing.failed)
         return None
+
+    def _refused_pause(self) -> float | None:
+        """Seconds to wait after refused credentials; None where they were not refused, or only once."""
+        if self._refusals < 2:
+            return None
+        longest = min(self._timing.refused_max, self._timing.refused * 2.0 ** min(self._refusals - 2, 10))
+        return random.uniform(longest / 2, longest)
 
     def _explain(self, error: Exception) -> str:
         """One line for the log and the API; a repeated one is not logged again as an error."""
@@ -548,7 +547,7 @@ class Path:
             task, self._task = self._task, None
             if task is not None:
                 task.cancel()
-            self._watch_failed(self._timing.failed)
+            self._watch_failed(self._refused_pause() or self._timing.failed)
 
     def _watch_failed(self, delay: float) -> None:
         """On demand: after `delay` the next viewer starts anew."""
@@ -561,72 +560,4 @@ class Path:
 
 
 #: Tasks that nothing else refers to (asyncio itself keeps weak references only).
-_BACKGROUND: set[asyncio.Task[None]] = set()
-
-
-class PathManager:
-    """All paths; the provider of muxers for an `HLSApp`.
-
-    Args:
-        paths: by name.
-        connect: how cameras are connected to.
-        ticker: the shared tick of this loop.
-        limits: bounds on what cameras send; its times are the connection's deadlines.
-        timing: the state machine's times.
-    """
-
-    def __init__(
-        self,
-        paths: Mapping[str, PathConfig],
-        *,
-        connect: Connect,
-        ticker: Ticker | None = None,
-        limits: Limits = DEFAULT_LIMITS,
-        timing: Timing | None = None,
-    ) -> None:
-        self._paths = {
-            name: Path(
-                name,
-                config,
-                connect=connect,
-                ticker=ticker,
-                limits=limits,
-                timing=timing or Timing(),
-            )
-            for name, config in paths.items()
-        }
-
-    def __iter__(self) -> Iterator[Path]:
-        return iter(self._paths.values())
-
-    def find(self, name: str) -> Path | None:
-        """The path of that name, None where none is configured."""
-        return self._paths.get(name)
-
-    def get(self, name: str) -> Muxer | None:
-        """The muxer of a path where it can be had at once (`HLSApp` asks here first)."""
-        path = self._paths.get(name)
-        return path.muxer if path is not None else None
-
-    def start(self) -> None:
-        """Starts every path. In the running loop."""
-        for path in self:
-            path.start()
-
-    async def close(self) -> None:
-        """Stops every path at once, with TEARDOWN; returns within two seconds."""
-        await asyncio.gather(*(path.close() for path in self), return_exceptions=True)
-        if _BACKGROUND:
-            await asyncio.wait(set(_BACKGROUND), timeout=0.2)
-
-    async def muxer(self, path: str) -> Muxer:
-        """The muxer of a path, for viewers; waits for a camera that is being connected to.
-
-        Raises:
-            PathNotFound: 404: not configured, or failed, and why.
-            NotReady: 503: not yet.
-        """
-        found = self._paths.get(path)
-        if found is None:
-            raise PathNotFound(f"no path {path[:80]!r} is configured")
-        return await found.get_muxer()
+BACKGROUND: set[asyncio.Task[None]] = set()

@@ -35,7 +35,7 @@ from rtspkit.muxer import Continuation, first_numbers
 from rtspkit.server.config import Config
 from rtspkit.server.log import logger
 
-__all__ = ["INTERVAL", "Settings", "State", "open_state"]
+__all__ = ["INTERVAL", "Settings", "StateFile", "find_file"]
 
 #: Seconds between two writes while nothing special happens.
 INTERVAL = 300.0
@@ -83,7 +83,7 @@ class _BrokenFile(Exception):
     """The file is none of ours; says why."""
 
 
-class State:
+class StateFile:
     """How far the paths have come, in memory and, where there is one, in a file.
 
     Belongs to one event loop once something is noted. All times are Unix seconds.
@@ -145,8 +145,9 @@ class State:
 
     # -- the file ---------------------------------------------------------
 
-    def load(self, wall: float | None = None) -> None:
-        """Reads the file. One that is broken, or none of ours, is a warning and ignored."""
+    def load(self, file: Path | None, wall: float | None = None) -> None:
+        """Reads the file, which is kept from now on. One that is broken, or none of ours, is a warning and ignored."""
+        self.file = file
         if self.file is None:
             return
         wall = time.time() if wall is None else wall
@@ -293,7 +294,7 @@ def _decode(data: bytes) -> tuple[dict[str, _Entry], float]:
     """The entries, and when they were written.
 
     Raises:
-        _BrokenFile: this is not what `State` writes.
+        _BrokenFile: this is not what `StateFile` writes.
     """
     try:
         tree = json.loads(data)
@@ -366,8 +367,8 @@ def _is_usable(directory: Path) -> bool:
     return os.path.isdir(name) and os.access(name, os.W_OK | os.X_OK)
 
 
-def open_state(config: Config, environ: Mapping[str, str] | None = None) -> State:
-    """The state of this configuration, read. Where there is nowhere to keep one, one that is not kept.
+def find_file(config: Config, environ: Mapping[str, str] | None = None) -> Path | None:
+    """The file of this configuration's state; None where there is to be none, or can be none (which is logged).
 
     Args:
         config: each one, and each `hlsAddress`, has a file of its own.
@@ -377,18 +378,16 @@ def open_state(config: Config, environ: Mapping[str, str] | None = None) -> Stat
     environ = os.environ if environ is None else environ
     # at a port that is another one each time nobody can come back
     if config.state_directory == "no" or not config.hls or config.hls_address.endswith(":0"):
-        return State()
+        return None
     candidates = _candidates(config.state_directory, environ)
     origin = "" if config.origin is None else os.path.abspath(config.origin)
     name = hashlib.sha256(f"{origin}\0{config.hls_address}".encode(errors="surrogateescape")).hexdigest()[:16]
     for directory in candidates:
         if _is_usable(directory):
-            state = State(directory / f"{name}.json")
-            state.load()
-            return state
+            return directory / f"{name}.json"
     logger("state").warning(
         "%s cannot be written: after a restart players may have to load the page anew; "
         "stateDirectory chooses a directory, 'stateDirectory: no' does without",
         candidates[0],
     )
-    return State()
+    return None
