@@ -37,9 +37,14 @@ class Media:
 
     Args:
         fetch: the bytes at a URI, None where they cannot be had.
+
+    Attributes:
+        on_sample: told of each sample of each closed segment: its track, its discontinuity sequence number, itself and
+            its bytes.
     """
 
     def __init__(self, fetch: Callable[[str], bytes | None]) -> None:
+        self.on_sample: Callable[[TrackHeader, int, Sample, bytes], None] | None = None
         self.segments = 0  # and parts: looked into
         self.parts = 0
         self.furthest_offset = 0.0  # seconds between a sample's decode time and its presentation time
@@ -96,6 +101,10 @@ class Media:
             if ours != theirs:
                 counts = [{track: len(found) for track, found in which.items()} for which in (ours, theirs)]
                 playlist.report("parts-differ", f"samples {counts[0]}, its parts {counts[1]}", segment.line)
+        tracks = self._inits[segment.init or ""] or {}
+        for number, found in runs.items():
+            for sample, data in found if self.on_sample is not None else ():
+                self.on_sample(tracks[number], segment.dsn, sample, data)
         samples = runs.get(self._leader(segment))
         if playlist.is_independent and samples and not samples[0][0].is_sync:
             playlist.report("independent-segments", "it does not", segment.line)

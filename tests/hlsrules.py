@@ -202,7 +202,7 @@ class Audit:
         #: Looks into segments and parts; None without a way to fetch them.
         self.media = None if fetch is None else Media(fetch)
         self._exact = exact
-        self._patience = patience
+        self.patience = patience
         self._ignore = ignore
         self._known: dict[int, _Known] = {}
         self._text = ""
@@ -210,15 +210,15 @@ class Audit:
         self._last_segment_at: float | None = None
         self._last_part_at: float | None = None
         self._was_late: set[str] = set()
-        self._excuses: list[tuple[float, float]] = []
+        self._excuses: list[tuple[float, float, str | None]] = []
         self._left: list[tuple[str, float]] = []  # URI, to be had until
         self._looked = 0.0
 
     # -- what a viewer does --------------------------------------------------------------------------------
 
-    def excuse(self, start: float, end: float) -> None:
-        """There were no media between these times; what deadlines they made missed is nobody's fault."""
-        self._excuses.append((start, end))
+    def excuse(self, start: float, end: float, rule: str | None = None) -> None:
+        """There were no media between these times; what deadlines (or this one) they made missed is nobody's fault."""
+        self._excuses.append((start, end, rule))
 
     def snapshot(
         self, now: float, text: str, *, msn: int | None = None, part: int | None = None, skip: bool = False
@@ -455,11 +455,12 @@ class Audit:
             if is_new and not self._exact:
                 self._was_late.discard(rule)
                 continue
-            excused = sum(max(0.0, min(end, now) - max(start, last)) for start, end in self._excuses)
+            spans = [(start, end) for start, end, only in self._excuses if only in {None, rule}]
+            excused = sum(max(0.0, min(end, now) - max(start, last)) for start, end in spans)
             passed = now - last - excused
             if rule == "part-late" and is_new:
                 self.longest_part_gap = max(self.longest_part_gap, passed)
-            if passed > limit + self._patience + 1e-6 and rule not in self._was_late:
+            if passed > limit + self.patience + 1e-6 and rule not in self._was_late:
                 playlist.report(rule, f"{passed:.3f} s after the one before, {limit:.3f} allowed")
                 self._was_late.add(rule)
             if is_new:
@@ -468,7 +469,6 @@ class Audit:
             self._last_segment_at = now
         if new_part:
             self._last_part_at = now
-            self._excuses = [(start, end) for start, end in self._excuses if end >= now]
 
     def _forget(self, playlist: Playlist) -> None:
         for msn in [msn for msn in self._known if msn < playlist.media_sequence]:
