@@ -24,6 +24,7 @@ from rtspkit.server.state import (
     StateFile,
     _BrokenFile,
     _decode,
+    _directory,
     find_file,
 )
 
@@ -353,6 +354,8 @@ def test_directories(tmp_path: Path, lines: list[str]) -> None:
     assert place(config, HOME=home, XDG_STATE_HOME=own) == tmp_path / "own" / "rtspkit" / name
     assert place(config, HOME=home) == tmp_path / "home" / ".local" / "state" / "rtspkit" / name
     assert place(config, HOME=home, XDG_STATE_HOME="relative") == place(config, HOME=home)
+    assert _directory("", {}) == _directory("", {"HOME": "/"}) == Path("/var/lib/rtspkit")
+    assert _directory("", {"HOME": f"{home}/none"}) == Path("/var/lib/rtspkit")
     assert not (tmp_path / "own").exists()  # made with the first write
     assert lines == []
 

@@ -339,20 +339,19 @@ def _whole(item: dict[str, Any], key: str, most: int, least: int = 0) -> int:
 # -- where ----------------------------------------------------------------
 
 
-def _candidates(setting: str, environ: Mapping[str, str]) -> list[Path]:
-    """Directories that may hold state, the best first."""
+def _directory(setting: str, environ: Mapping[str, str]) -> Path:
+    """Where state belongs."""
     if setting:
-        return [Path(setting).absolute()]
+        return Path(setting).absolute()
     given = environ.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd: several with colons between
     if given:
-        return [Path(given)]
+        return Path(given)
     own, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
-    found = []
     if own.startswith("/"):  # others are to be ignored, says the XDG Base Directory Specification
-        found.append(Path(own, "rtspkit"))
-    elif home.startswith("/") and home != "/" and os.path.isdir(home):
-        found.append(Path(home, ".local", "state", "rtspkit"))
-    return [*found, Path("/var/lib/rtspkit")]
+        return Path(own, "rtspkit")
+    if home.startswith("/") and home != "/" and os.path.isdir(home):
+        return Path(home, ".local", "state", "rtspkit")
+    return Path("/var/lib/rtspkit")
 
 
 def _is_usable(directory: Path) -> bool:
@@ -379,15 +378,14 @@ def find_file(config: Config, environ: Mapping[str, str] | None = None) -> Path 
     # at a port that is another one each time nobody can come back
     if config.state_directory == "no" or not config.hls or config.hls_address.endswith(":0"):
         return None
-    candidates = _candidates(config.state_directory, environ)
+    directory = _directory(config.state_directory, environ)
+    if not _is_usable(directory):
+        logger("state").warning(
+            "%s cannot be written: after a restart players may have to load the page anew; "
+            "stateDirectory chooses a directory, 'stateDirectory: no' does without",
+            directory,
+        )
+        return None
     origin = "" if config.origin is None else os.path.abspath(config.origin)
     name = hashlib.sha256(f"{origin}\0{config.hls_address}".encode(errors="surrogateescape")).hexdigest()[:16]
-    for directory in candidates:
-        if _is_usable(directory):
-            return directory / f"{name}.json"
-    logger("state").warning(
-        "%s cannot be written: after a restart players may have to load the page anew; "
-        "stateDirectory chooses a directory, 'stateDirectory: no' does without",
-        candidates[0],
-    )
-    return None
+    return directory / f"{name}.json"
