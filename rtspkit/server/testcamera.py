@@ -15,7 +15,7 @@ import asyncio
 import base64
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,7 +27,7 @@ from rtspkit._version import __version__
 from rtspkit.errors import RtspkitError
 from rtspkit.media import AACParameters, H264Parameters
 from rtspkit.messages import Parser, Request, parse_transport
-from rtspkit.packetizer import RTPSender, interleaved_frame, packetize_aac, packetize_h264
+from rtspkit.packetizer import Payload, RTPSender, interleaved_frame, packetize_aac, packetize_h264
 
 __all__ = ["Client", "Clip", "ClipTrack", "Reply", "TestCamera", "clip"]
 
@@ -64,6 +64,10 @@ class ClipTrack:
         """Whether decoding can start with the unit of that number."""
         unit = self.units[number % len(self.units)]
         return self.kind == "audio" or any(h264.nal_type(nal) == h264.NAL_IDR for nal in unit)
+
+    def payloads(self, unit: Sequence[bytes]) -> list[Payload]:
+        """What the RTP packets of an access unit carry."""
+        return packetize_h264(unit) if self.kind == "video" else packetize_aac(unit)
 
 
 @dataclass(frozen=True)
@@ -350,8 +354,7 @@ class TestCamera:
         """The RTP packets of the unit of that number, which is sent now."""
         track = self.clip.tracks[index]
         unit = track.units[number % len(track.units)]
-        payloads = packetize_h264(unit) if track.kind == "video" else packetize_aac(unit)
-        return self._senders[index].packets(payloads, self.timestamp(index, self.due(index, number)))
+        return self._senders[index].packets(track.payloads(unit), self.timestamp(index, self.due(index, number)))
 
     def _send_unit(self, index: int) -> None:
         number = self._numbers[index]
