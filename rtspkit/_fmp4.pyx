@@ -125,8 +125,9 @@ cdef int plan_run(Run* run, int64_t* shown, int64_t* decoded, int64_t* spare) no
     """Fill `run.rows`, and replace `run.dts`..`run.end` by the decode times at which the run begins and ends.
 
     `shown`, `decoded` and `spare` are scratch, as long as the run. Decode times follow the presentation times in
-    ascending order, from where the track's previous run has ended, each at least a tick after the one before
-    and no further than a duration can say; whatever that moves goes into the composition offsets, and `delay` too.
+    ascending order, from where the track's previous run has ended, each at least a tick after the one before,
+    no further than a duration can say, and before `end` where there is room; whatever that moves goes into the
+    composition offsets, and `delay` too.
     """
     cdef Sample sample
     cdef const uint8_t* record = <const uint8_t*>run.samples.buf
@@ -163,6 +164,8 @@ cdef int plan_run(Run* run, int64_t* shown, int64_t* decoded, int64_t* spare) no
     decoded[0] = previous = run.dts
     for i in range(1, run.count):
         decoded[i] = clamp(decoded[i], previous + 1, previous + UINT32_MAX)
+        if run.end >= 0 and decoded[i] > run.end - (run.count - i):
+            decoded[i] = clamp(run.end - (run.count - i), previous + 1, previous + UINT32_MAX)
         run.rows[i - 1].duration = <uint32_t>(decoded[i] - previous)
         previous = decoded[i]
     if run.end < 0:
@@ -248,7 +251,8 @@ def write_fragment(sequence_number, runs):
             - track_id: as in the init section, from 1;
             - dts: decode time in ticks at which the run starts, where the track's previous run has ended;
             - shift: ticks that are added to each sample's pts to bring it onto the output's timeline;
-            - end: time, on the output's timeline, of the sample after the run; negative where it is unknown: then
+            - end: time, on the output's timeline, at which the run ends (each sample lasts a tick at least, so it may
+              end later where there are more samples than ticks); negative where it is unknown: then
               the last sample lasts as long as the one before it;
             - default_duration: ticks that the sample of a run of one lasts where `end` is unknown;
             - samples: packed records of `rtspkit.media.SAMPLE_SIZE` bytes;

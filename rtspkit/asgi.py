@@ -4,9 +4,11 @@ Strategy: what can be known without a viewer is made in `Muxer`, once; here is o
 which muxer is meant, waiting until there is something to answer, validators, ranges, compression, CORS.
 No state is kept for a viewer. Media are sent buffer by buffer, as they lie in the store; nothing is joined.
 
-A request for a playlist that does not exist yet is held: all that wait for one muxer wait for one shared
-future. It is let go when the client leaves and after 8 s at most, for hls.js gives a playlist up after 10 s;
-"not now" is 503 with Retry-After, because players never retry a 4xx.
+A request for a playlist or a part that does not exist yet is held. It waits in its own task for the client to
+leave, and the muxer's bell ends that wait by its deadline, so that thousands of them cost no tasks or futures
+of their own. It is let go when the client leaves and after 8 s at most, for hls.js gives a playlist up after
+10 s; "not now" is 503 with Retry-After, because players never retry a 4xx. There is a bound on how many wait for
+one muxer.
 
 URLs, statuses and cache lifetimes::
 
@@ -14,12 +16,14 @@ URLs, statuses and cache lifetimes::
     /{path}/                       the player page, where there is one       no-cache
     /{path}/index.m3u8             multivariant playlist                     public, max-age=10
     /{path}/stream.m3u8            media playlist                            max-age=0, s-maxage=half a target
+      ?_HLS_msn=…&_HLS_part=…      Low-Latency: once it has that part        public, max-age=6 targets
     /{path}/{epoch}/init_{n}.mp4   init section                              public, max-age=3600, immutable
     /{path}/{epoch}/seg_{msn}.mp4  segment                                   public, max-age=3600, immutable
+    /{path}/{epoch}/part_{n}.mp4   part                                      public, max-age=3600, immutable
     errors                         one line of text                          max-age=1
 
 Spec: ASGI 3.0, HTTP 2.x spec version; RFC 9110 13.1.2 (If-None-Match), 14 (Range), 12.5.3 (Accept-Encoding);
-draft-pantos-hls-rfc8216bis 6.2.5 (`_HLS_msn`, `_HLS_part`).
+draft-pantos-hls-rfc8216bis 6.2.5 (`_HLS_msn`, `_HLS_part`, `_HLS_skip`).
 """
 
 from __future__ import annotations
@@ -30,11 +34,13 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote
 
 from rtspkit.errors import RtspkitError
-from rtspkit.muxer import Muxer, Response, error_response
+from rtspkit.limits import DEFAULT_LIMITS, Limits
+from rtspkit.muxer import Muxer
+from rtspkit.responses import Response, error_response
 
 __all__ = ["HLSApp", "MuxerProvider", "NotReady", "PathNotFound"]
 
@@ -48,7 +54,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 HOLD = 8.0
 #: A file is read and sent in pieces of this size.
 _READ_SIZE = 256 * 1024
-_MEDIA_NAME = re.compile(r"(?:init|seg|part)_[0-9]{1,20}(?:_[0-9]{1,20})?\.mp4")
+_MEDIA_NAME = re.compile(r"(?:gap|(?:init|seg|part)_[0-9]{1,20})\.mp4")
 _PLAYLISTS = frozenset({"index.m3u8", "stream.m3u8"})
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})", re.ASCII)
@@ -89,18 +95,18 @@ class MuxerProvider(Protocol):
 
 
 class _Bell:
-    """Everybody who waits for one muxer waits here."""
+    """Everybody who waits for one muxer: each by the timeout that it waits under."""
 
     def __init__(self, muxer: Muxer) -> None:
         self.muxer = muxer
-        self.waiting = 0
-        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting: dict[asyncio.Timeout, None] = {}
         muxer.subscribe(self.ring)
 
     def ring(self) -> None:
-        if not self.future.done():
-            self.future.set_result(None)
-        self.future = asyncio.get_running_loop().create_future()
+        """Something is new: whoever waits looks again."""
+        for timeout in self.waiting:
+            timeout.reschedule(0.0)  # long past, so at once
+        self.waiting.clear()
 
 
 class HLSApp:
@@ -116,6 +122,7 @@ class HLSApp:
         allow_origin: str | Sequence[str] = "*",
         player_page: Callable[[str], bytes] | None = None,
         hold: float = HOLD,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """Serve what `provider` has.
 
@@ -123,13 +130,15 @@ class HLSApp:
             provider: a mapping from path to `Muxer`, read anew at each request, or a `MuxerProvider`.
             allow_origin: origins whose pages may read the answers (CORS): "*", one, or several.
             player_page: gives the HTML of a path's page, or raises `PathNotFound`; None: there is no page.
-            hold: seconds a request for a playlist that does not exist yet is held, 8 at most.
+            hold: seconds a request for what does not exist yet is held, 8 at most.
+            limits: bounds on viewers; of use is `blocked_requests`.
         """
         self._provider = provider
         self._get: Callable[[str], Muxer | None] | None = getattr(provider, "get", None)
         self._origins = frozenset({allow_origin} if isinstance(allow_origin, str) else allow_origin)
         self._player_page = player_page
         self._hold = min(hold, HOLD)
+        self._most_blocked = limits.blocked_requests
         self._bells: dict[Muxer, _Bell] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -167,21 +176,21 @@ class HLSApp:
             return self._page(path, scope)
         if name == "":
             return self._page(path, None)
-        msn = part = None
+        wanted = _Wanted(name)
         if name == "stream.m3u8" and b"_HLS_" in scope.get("query_string", b""):
             try:
-                msn, part = _directives(scope["query_string"])
+                wanted = _directives(name, scope["query_string"])
             except ValueError as error:
                 return error_response(400, str(error))
         try:
             muxer = self._get(path) if self._get is not None else None
             if muxer is not None:
-                response = muxer.get(name, msn, part)
+                response = muxer.get(*wanted)
                 if response is not None:
                     return response
             elif isinstance(self._provider, Mapping):
                 raise PathNotFound(f"there is no stream {path!r}")
-            return await self._wait(path, muxer, (name, msn, part), receive)
+            return await self._wait(path, muxer, wanted, receive)
         except (PathNotFound, NotReady) as error:
             return _refusal(error)
 
@@ -204,50 +213,51 @@ class HLSApp:
 
     # -- waiting ------------------------------------------------------------------------------------------
 
-    async def _wait(
-        self, path: str, muxer: Muxer | None, wanted: tuple[str, int | None, int | None], receive: Receive
-    ) -> Response | None:
+    async def _wait(self, path: str, muxer: Muxer | None, wanted: _Wanted, receive: Receive) -> Response | None:
         """Hold a request until there is an answer; None where the client has left."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._hold
-        asked: asyncio.Task[Muxer] | None = None
-        left: asyncio.Task[None] | None = None
-        try:
+        deadline = asyncio.get_running_loop().time() + self._hold
+        if muxer is None:
+            muxer = await self._wait_for_muxer(path, receive)
             if muxer is None:
-                assert not isinstance(self._provider, Mapping)
-                asked = loop.create_task(self._provider.muxer(path))
-                await asyncio.sleep(0)  # most providers answer at once
-                if not asked.done():
-                    left = loop.create_task(_client_leaves(receive))
-                    await _first_of(asked, left, timeout=self._hold)
-                    if left.done():
-                        return None
-                if not asked.done():
-                    raise NotReady("the stream is not ready yet")
-                muxer = asked.result()
-            response = muxer.get(*wanted)
-            if response is not None:
-                return response
-            left = left or loop.create_task(_client_leaves(receive))
+                return None
+        while (response := muxer.get(*wanted)) is None:
             bell = self._bells.get(muxer)
             if bell is None:
                 bell = self._bells[muxer] = _Bell(muxer)
-            bell.waiting += 1
+            if len(bell.waiting) >= self._most_blocked:
+                raise NotReady("too many requests wait for this stream")
             try:
-                while response is None:
-                    timeout = deadline - loop.time()
-                    if timeout <= 0:
-                        raise NotReady("the stream has not begun yet")
-                    await _first_of(bell.future, left, timeout=timeout)
-                    if left.done():
-                        return None
-                    response = muxer.get(*wanted)
+                async with asyncio.timeout_at(deadline) as pause:
+                    bell.waiting[pause] = None
+                    await _client_leaves(receive)
+                return None
+            except TimeoutError:
+                if pause in bell.waiting:  # nobody rang
+                    reason = "what you wait for has not come yet" if muxer.has_media else "the stream has not begun yet"
+                    raise NotReady(reason) from None
             finally:
-                bell.waiting -= 1
-                if not bell.waiting:
+                bell.waiting.pop(pause, None)
+                if not bell.waiting and self._bells.get(muxer) is bell:
                     muxer.unsubscribe(bell.ring)
                     del self._bells[muxer]
-            return response
+        return response
+
+    async def _wait_for_muxer(self, path: str, receive: Receive) -> Muxer | None:
+        """The muxer of a path that has to be waited for; None where the client has left."""
+        assert not isinstance(self._provider, Mapping)
+        loop = asyncio.get_running_loop()
+        asked = loop.create_task(self._provider.muxer(path))
+        left: asyncio.Task[None] | None = None
+        try:
+            await asyncio.sleep(0)  # most providers answer at once
+            if not asked.done():
+                left = loop.create_task(_client_leaves(receive))
+                await asyncio.wait((asked, left), timeout=self._hold, return_when=asyncio.FIRST_COMPLETED)
+                if left.done():
+                    return None
+            if not asked.done():
+                raise NotReady("the stream is not ready yet")
+            return asked.result()
         finally:
             for task in (asked, left):
                 if task is not None and not task.cancel() and not task.cancelled():
@@ -283,7 +293,7 @@ class HLSApp:
     ) -> None:
         """Send buffers, or the file of a descriptor, as the request's conditions want them."""
         status = response.status
-        lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+        lines = list(response.raw_headers)
         lines += self._cors(headers.get(b"origin"))
         start, stop = 0, size
         if response.etag is not None:
@@ -380,23 +390,36 @@ def _target(scope: Scope) -> tuple[str, str | None]:
     return joined, name
 
 
-def _directives(query: bytes) -> tuple[int | None, int | None]:
-    """`_HLS_msn` and `_HLS_part`; anything else in the query is ignored.
+class _Wanted(NamedTuple):
+    """The arguments of `Muxer.get`."""
+
+    name: str
+    msn: int | None = None
+    part: int | None = None
+    skip: bool = False
+
+
+def _directives(name: str, query: bytes) -> _Wanted:
+    """`_HLS_msn`, `_HLS_part` and `_HLS_skip`; anything else in the query is ignored.
 
     Raises:
         ValueError: given twice, no decimal number, or a part without msn.
     """
+    found: dict[str, str] = {}
+    for key, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if key in {"_HLS_msn", "_HLS_part", "_HLS_skip"}:
+            if key in found:
+                raise ValueError(f"{key} is given twice")
+            found[key] = value
     numbers: dict[str, int] = {}
-    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-        if name in {"_HLS_msn", "_HLS_part"}:
-            if name in numbers:
-                raise ValueError(f"{name} is given twice")
-            if not _NUMBER.fullmatch(value):
-                raise ValueError(f"{name} is no decimal number")
-            numbers[name] = int(value)
+    for key in ("_HLS_msn", "_HLS_part"):
+        if key in found:
+            if not _NUMBER.fullmatch(found[key]):
+                raise ValueError(f"{key} is no decimal number")
+            numbers[key] = int(found[key])
     if "_HLS_part" in numbers and "_HLS_msn" not in numbers:
         raise ValueError("_HLS_part needs _HLS_msn")
-    return numbers.get("_HLS_msn"), numbers.get("_HLS_part")
+    return _Wanted(name, numbers.get("_HLS_msn"), numbers.get("_HLS_part"), found.get("_HLS_skip") in {"YES", "v2"})
 
 
 def _matches(condition: bytes | None, etag: bytes) -> bool:
@@ -448,10 +471,6 @@ def _slices(buffers: Sequence[bytes], start: int, stop: int) -> Iterator[bytes]:
         if low < high:
             yield buffer if high - low == len(buffer) else buffer[low:high]
         offset += len(buffer)
-
-
-async def _first_of(*futures: asyncio.Future[Any], timeout: float) -> None:  # noqa: ASYNC109
-    await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _client_leaves(receive: Receive) -> None:

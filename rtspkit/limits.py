@@ -58,6 +58,8 @@ class Limits:
     # -- HLS ------------------------------------------------------------------
     #: One segment; what a `Muxer` cuts at where it is not told otherwise (MediaMTX: hlsSegmentMaxSize).
     segment_size: int = 50 * 1024 * 1024
+    #: Requests that wait for one path's next part or playlist; each holds some 10 kB. Beyond it they are answered 503.
+    blocked_requests: int = 4096
 
 
 #: The bounds used where none are given.

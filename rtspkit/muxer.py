@@ -1,58 +1,51 @@
 """Muxer: one camera's media in, everything a viewer may ask for out. Sans-IO.
 
-Strategy: the `Segmenter` decides, the `Store` holds bytes, this class keeps the window (what the playlist
-lists and what has left it but is still to be had) and answers `get`. Playlists are made when somebody asks
-for one that has changed, once, with their ETag and their gzip form, and handed to every viewer alike.
-Nothing here waits: `get` returns None for "not yet", and `subscribe` tells when to ask again.
+Strategy: the `Segmenter` decides, the `Store` holds bytes, the `Window` knows what is listed, and this class
+answers `get`. Playlists are made when somebody asks for one that has changed, once, with their ETag and their
+gzip form, and handed to every viewer alike. Nothing here waits: `get` returns None for "not yet", and
+`subscribe` tells when to ask again. While no media come, `handle_timeout` keeps the playlist going.
 
 The media sequence starts at the Unix seconds of the muxer's start. A segment lasts a second or more, so a
 muxer made later for the same URL, by a restart for example, never goes back. The discontinuity sequence
 starts at the ten-minute spans since 2026 began, and must stay that small: hls.js 1.7 keeps a sparse array by
-this number and walks it from 0 at each playlist, which at Unix seconds freezes the page for minutes.
+this number and walks it from 0 at each playlist, which at Unix seconds freezes the page for minutes. Whoever
+can remember a `Continuation` over restarts does better.
 
-Spec: draft-pantos-hls-rfc8216bis 6.2.1, 6.2.2 (what may leave a live playlist, and when its media may go).
+Spec: draft-pantos-hls-rfc8216bis 6.2.1, 6.2.2 (live playlists), 6.2.5 (delivery directives), 6.2.6 (hints).
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import re
 import secrets
-import struct
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rtspkit import playlist
+from rtspkit.collector import Collector
 from rtspkit.errors import LocalProtocolError, RtspkitError
 from rtspkit.limits import DEFAULT_LIMITS
-from rtspkit.media import SAMPLE, AccessUnit, Fragment, Run, Track
-from rtspkit.segmenter import InitSection, Output, Segment, SegmentData, Segmenter
-from rtspkit.store import Body, MemoryStore, Store
+from rtspkit.media import AccessUnit, Fragment, Track
+from rtspkit.responses import Response, error_response, media_response, playlist_response
+from rtspkit.segmenter import Segmenter
+from rtspkit.segments import InitSection, Output, Segment, SegmentData
+from rtspkit.store import MemoryStore, Store
+from rtspkit.window import Window
 
-__all__ = ["Continuation", "Muxer", "MuxerStats", "Response", "first_numbers"]
-
-Headers = tuple[tuple[str, str], ...]
+__all__ = ["Continuation", "Muxer", "MuxerStats", "Response", "error_response", "first_numbers"]
 
 _EPOCH = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _NUMBER = r"(0|[1-9][0-9]{0,18})"
-_MEDIA = re.compile(rf"(init|seg)_{_NUMBER}\.mp4")
+_MEDIA = re.compile(rf"(init|seg|part)_{_NUMBER}\.mp4")
 
-_CONTENT_PLAYLIST = ("content-type", "application/vnd.apple.mpegurl")
-_CONTENT_MEDIA = ("content-type", "video/mp4")
-_CONTENT_TEXT = ("content-type", "text/plain; charset=utf-8")
-_CACHE_MULTIVARIANT = ("cache-control", "public, max-age=10")
-_CACHE_MEDIA = ("cache-control", "public, max-age=3600, immutable")
-_CACHE_ERROR = ("cache-control", "max-age=1")
-
-#: Bits a second announced before anything was measured: a 1080p camera at its usual setting.
-_BANDWIDTH_GUESS = 4_000_000
-#: Announced bandwidths are whole multiples of this, so that the text stays the same.
-_BANDWIDTH_STEP = 100_000
-#: `write_unit` closes a fragment of its own after this much media (s).
-_FRAGMENT_DURATION = 1.0
-_TIME = struct.Struct("=q")
+_CACHE_MULTIVARIANT = "public, max-age=10"
+#: Target durations that a playlist which was waited for may be cached: its URL names what it has.
+_CACHE_BLOCKING = 6
+#: Segments beyond the last one listed that a request may wait for.
+_MSN_AHEAD = 2
+_MICROSECOND = 1_000_000
+#: A list that may be longer than this many target durations has something to skip.
+_SKIP = 6
 #: Discontinuity numbers start at the spans (s) from this instant (Unix seconds: 2026-01-01) to the muxer's start.
 _DISCONTINUITY_ORIGIN = 1_767_225_600
 _DISCONTINUITY_SPAN = 600
@@ -79,33 +72,14 @@ class Continuation:
     part_target: int | None = None
 
 
-@dataclass(frozen=True)
-class Response:
-    """What to answer a viewer.
-
-    Attributes:
-        status: HTTP status.
-        headers: names in lower case.
-        body: several buffers to send one behind the other, or a file.
-        etag: validator of the body, in its quotes; None where there is none.
-        gzipped: the body compressed; None where that does not pay.
-    """
-
-    status: int
-    headers: Headers
-    body: Body
-    etag: str | None = None
-    gzipped: bytes | None = None
-
-
 @dataclass(slots=True)
 class MuxerStats:
     """Figures of one muxer; those of bad media are in `Muxer.media_stats`.
 
     Attributes:
         started_at: monotonic seconds of its start.
-        last_segment_at: monotonic seconds when the last segment was closed; None before the first.
-        segments: closed so far.
+        last_segment_at: monotonic seconds when the last segment with media was closed; None before the first.
+        segments: with media, closed so far.
         bytes: of media taken in, as they are sent.
     """
 
@@ -113,20 +87,6 @@ class MuxerStats:
     last_segment_at: float | None = None
     segments: int = 0
     bytes: int = 0
-
-
-@dataclass(slots=True)
-class _Pending:
-    """What `write_unit` has collected of one track."""
-
-    samples: list[bytes] = field(default_factory=list)
-    data: list[bytes] = field(default_factory=list)
-
-
-def error_response(status: int, text: str, *headers: tuple[str, str]) -> Response:
-    """An error as every viewer and cache is to see it: short-lived, one line of text."""
-    body = f"{text}\n".encode()
-    return Response(status, (_CONTENT_TEXT, _CACHE_ERROR, *headers), (body,))
 
 
 class Muxer:
@@ -167,7 +127,7 @@ class Muxer:
             continues: what the muxer left whose place this one takes.
             first_msn: first media sequence number; the Unix seconds of `wall` if None.
             first_discontinuity: first discontinuity number; the ten-minute spans from 2026 to `wall` if None.
-                Neither may go back under one URL: see `next_numbers`.
+                Neither may go back under one URL: see `continuation`.
             use_absolute_timestamp: date segments by the camera's own clock where it tells it.
             now: monotonic seconds.
             wall: Unix seconds of the same instant.
@@ -177,6 +137,8 @@ class Muxer:
         """
         if segment_count < 1 or segment_max_size < 1 or not 0 < segment_duration < 3600:
             raise LocalProtocolError("segments need a duration, a count and a size above 0 (and less than an hour)")
+        if part_duration is not None and not 0.01 <= part_duration <= segment_duration:
+            raise LocalProtocolError("a part lasts 10 ms at least, and no longer than a segment")
         self.epoch = secrets.token_hex(16) if epoch is None else epoch
         if not _EPOCH.fullmatch(self.epoch):
             raise LocalProtocolError(f"an epoch consists of letters, digits, - and _, at most 64; not {self.epoch!r}")
@@ -188,34 +150,27 @@ class Muxer:
             tracks,
             segment_duration=max(1.0, segment_duration),
             segment_max_size=segment_max_size,
+            part_duration=part_duration,
             first_msn=usual_msn if first_msn is None else first_msn,
             first_discontinuity=usual_discontinuity if first_discontinuity is None else first_discontinuity,
+            target_duration=continues.target_duration if continues is not None else None,
+            part_target=continues.part_target if continues is not None else None,
             use_absolute_timestamp=use_absolute_timestamp,
         )
         self.stats = MuxerStats(started_at=now)
         #: What became of bad media; see `SegmenterStats`.
         self.media_stats = self._segmenter.stats
-        self._segment_count = segment_count
+        self._has_parts = part_duration is not None
+        self._list_length = segment_count * max(1.0, segment_duration)  # seconds
         self._store: Store = MemoryStore() if store is None else store
-        self._listed: deque[Segment] = deque()
-        self._left: deque[tuple[Segment, int]] = deque()  # with the media time (microseconds) to forget it at
-        self._listed_duration = 0
+        self._window = Window(self._store, epoch=self.epoch, segment_count=segment_count)
+        leader = next((t for t in self._segmenter.tracks if t.kind == "video"), self._segmenter.tracks[0])
+        self._units = Collector(tracks, leader, part_duration=part_duration, now=now, wall=wall)
         self._init_tracks = self._segmenter.tracks
-        self._inits: set[int] = set()
-        self._bandwidth: tuple[int, int] | None = None  # announced: peak, average
-        self._measured_frame_rate: float | None = None
-        self._measured_anew = True  # the next segment's figures replace those of other parameters
-        self._cache: dict[str, Response] = {}
+        self._cache: dict[object, Response] = {}
         self._subscribers: list[Callable[[], None]] = []
         self._closed = False
-        # write_unit: what waits to become a fragment
-        self._pending: dict[int, _Pending] = {}
-        self._pending_first: tuple[int, float] | None = None  # pts and clock_rate of the first unit
-        self._pending_sync = self._pending_discontinuity = False
-        self._pending_wall_clock: float | None = None
-        self._unit_tracks = tuple(tracks)
-        self._last_unit: int | None = None  # pts of the leading track's last
-        self._clock = (now, wall)
+        self._take(self._segmenter.begin())
 
     # -- media in -----------------------------------------------------------------------------------------
 
@@ -226,36 +181,29 @@ class Muxer:
 
     @property
     def target_duration(self) -> int | None:
-        """Seconds; None until the first segment has closed."""
+        """Seconds; None until it is fixed: with the first segment, from the start with parts."""
         return self._segmenter.target_duration
+
+    @property
+    def part_target(self) -> int | None:
+        """Microseconds; None without parts, and until the first has come."""
+        return self._segmenter.part_target
 
     @property
     def continuation(self) -> Continuation:
         """What a muxer needs that takes this one's place under its URL."""
         msn, discontinuity = self._segmenter.next_numbers
-        return Continuation(msn, discontinuity, self.target_duration)
-
-    @property
-    def next_numbers(self) -> tuple[int, int]:
-        """The least `first_msn` and `first_discontinuity` of a muxer that takes this one's place under its URL."""
-        return self._segmenter.next_numbers
+        return Continuation(msn, discontinuity, self.target_duration, self.part_target)
 
     @property
     def has_media(self) -> bool:
         """Whether anything has been listed."""
-        return bool(self._listed)
+        return self._window.has_media
 
     @property
     def next_cut(self) -> int | None:
         """Where the next fragment should end: pts of the leading track; None where it does not matter."""
-        return None
-
-    def next_timeout(self) -> float | None:
-        """When to call `handle_timeout`, in monotonic seconds; None: not before the next `write`."""
-        return None
-
-    def handle_timeout(self, *, now: float, wall: float) -> None:
-        """Write what the clock wants while no media come; does nothing where nothing is due."""
+        return self._segmenter.next_cut
 
     def accepts(self, tracks: Sequence[Track]) -> bool:
         """Whether a camera with these tracks can go on here; if not, it needs a new muxer.
@@ -274,16 +222,14 @@ class Muxer:
         """
         if self._closed:
             return
-        self._clock = (now, wall)
+        self._units.clock = (now, wall)
         had_playlist = self._has_parameters()
         self._take(self._segmenter.write(fragment, now=now, wall=wall))
-        if self._left:
-            self._forget()
         if not had_playlist and self._has_parameters():
             self._changed()
 
     def write_unit(self, unit: AccessUnit, *, now: float | None = None, wall: float | None = None) -> None:
-        """Take one access unit; units become fragments at sync samples of video and after a second.
+        """Take one access unit; units become fragments at sync samples of video, after a second, and with parts.
 
         Args:
             unit: in decoding order within its track.
@@ -294,77 +240,16 @@ class Muxer:
             LocalProtocolError: the unit's pts is no integer of 64 bits, or its arrival no time. It is refused
                 as if it had never been offered, and the next one may be good.
         """
-        try:
-            _TIME.pack(unit.pts)
-        except struct.error:
-            raise LocalProtocolError("a unit's pts has to be an integer (ticks of its clock_rate) of 64 bits") from None
-        track = unit.track
-        leader = next((t for t in self._segmenter.tracks if t.kind == "video"), self._segmenter.tracks[0])
-        changed = track.index >= len(self._unit_tracks) or self._unit_tracks[track.index] != track
-        leads = track.index == leader.index
-        starts = leads and unit.is_sync and (track.kind == "video") and leader.index in self._pending
-        full = (
-            self._pending_first is not None
-            and leads
-            and (unit.pts - self._pending_first[0] >= _FRAGMENT_DURATION * self._pending_first[1])
-        )
-        old_now, old_wall = self._clock
-        if now is None:
-            now = unit.arrival or old_now
-            if not unit.arrival and leads and self._last_unit is not None and not unit.discontinuity:
-                # media that come from nowhere near a clock, a file perhaps: media time has to do
-                now += min(max(0.0, (unit.pts - self._last_unit) / track.clock_rate), 10.0)
-        flags = int(unit.is_sync) | int(unit.damaged) << 1
-        try:
-            sample = SAMPLE.pack(unit.pts, round((unit.arrival or now) * 1e9), len(unit.data), flags)
-        except (struct.error, ValueError, OverflowError):
-            raise LocalProtocolError("a unit's arrival has to be in seconds, and its data less than 4 GiB") from None
-        if leads:
-            self._last_unit = unit.pts
-        if wall is None:
-            wall = old_wall + (now - old_now)
-        if changed or unit.discontinuity or starts or full:
-            self._flush(now, wall, next_pts=None if unit.discontinuity or not leads else unit.pts)
-        self._clock = (now, wall)
-        if changed:
-            tracks = list(self._unit_tracks)
-            if track.index < len(tracks):
-                tracks[track.index] = track
-            else:
-                tracks.append(track)
-            self._unit_tracks = tuple(tracks)
-        if leads and leader.index not in self._pending:
-            self._pending_first = (unit.pts, track.clock_rate)
-            self._pending_sync = unit.is_sync
-        if not self._pending:
-            self._pending_wall_clock = unit.wall_clock
-        self._pending_discontinuity |= unit.discontinuity
-        pending = self._pending.setdefault(track.index, _Pending())
-        pending.samples.append(sample)
-        pending.data.append(unit.data)
+        for fragment in self._units.take(unit, now=now, wall=wall, next_cut=self.next_cut):
+            self._write_collected(fragment)
 
     def flush(self) -> None:
         """Make a fragment of the units that `write_unit` has collected."""
-        self._flush(*self._clock, next_pts=None)
+        for fragment in self._units.flush():
+            self._write_collected(fragment)
 
-    def _flush(self, now: float, wall: float, next_pts: int | None) -> None:
-        if not self._pending:
-            return
-        runs = tuple(
-            Run(index, b"".join(pending.samples), b"".join(pending.data))
-            for index, pending in sorted(self._pending.items())
-        )
-        fragment = Fragment(
-            self._unit_tracks,
-            runs,
-            is_sync=self._pending_sync,
-            discontinuity=self._pending_discontinuity,
-            next_pts=next_pts,
-            wall_clock=self._pending_wall_clock if runs[0].track == 0 else None,
-        )
-        self._pending = {}
-        self._pending_first = None
-        self._pending_sync = self._pending_discontinuity = False
+    def _write_collected(self, fragment: Fragment) -> None:
+        now, wall = self._units.clock
         self.write(fragment, now=now, wall=wall)
 
     def interrupt(self) -> None:
@@ -373,84 +258,63 @@ class Muxer:
         if not self._closed:
             self._take(self._segmenter.interrupt())
 
+    def next_timeout(self) -> float | None:
+        """When to call `handle_timeout`, in monotonic seconds; None: not before the next `write`.
+
+        The next `write` makes it later, so whoever waits asks again before calling.
+        """
+        return None if self._closed else self._segmenter.next_timeout()
+
+    def handle_timeout(self, *, now: float, wall: float) -> None:
+        """Write what the clock wants while no media come: segments (and parts) that say so.
+
+        Does nothing where nothing is due.
+
+        Args:
+            now: monotonic seconds.
+            wall: Unix seconds of the same instant.
+        """
+        if not self._closed:
+            self._units.clock = (now, wall)
+            self._take(self._segmenter.handle_timeout(now=now, wall=wall))
+
     def close(self) -> None:
         """Forget everything; from now on `get` answers 503."""
         if not self._closed:
             self._closed = True
             self._store.close()
-            self._listed.clear()
-            self._left.clear()
+            self._window.clear()
             self._cache.clear()
-            self._pending.clear()
+            self._units.clear()
             self._changed()
 
-    # -- the window ---------------------------------------------------------------------------------------
-
     def _take(self, outputs: list[Output]) -> None:
+        """Put what the segmenter gives into the window."""
+        segmenter, window = self._segmenter, self._window
+        changed = False
         for output in outputs:
-            match output:
-                case SegmentData():
-                    self.stats.bytes += len(output.data)
-                    self._store.append(f"seg_{output.msn}.mp4", output.data)
-                case InitSection():
-                    self._store.append(f"init_{output.number}.mp4", output.data)
-                    self._store.commit(f"init_{output.number}.mp4")
-                    self._inits.add(output.number)
-                    if output.tracks != self._init_tracks:
-                        self._init_tracks = output.tracks
-                        self._measured_anew = True
-                        self._cache.pop("index.m3u8", None)
-                case Segment():
-                    self._add(output)
-
-    def _add(self, segment: Segment) -> None:
-        self._store.commit(f"seg_{segment.msn}.mp4")
-        self.stats.segments += 1
-        self.stats.last_segment_at = self._clock[0]
-        self._listed.append(segment)
-        self._listed_duration += segment.duration
-        shortest = 3 * (self.target_duration or 0) * 1_000_000
-        while len(self._listed) > self._segment_count and self._listed_duration - self._listed[0].duration >= shortest:
-            old = self._listed.popleft()
-            self._listed_duration -= old.duration
-            self._left.append((old, self._segmenter.media_time + old.duration))
-        self._measure(segment)
-        self._changed()
-
-    def _forget(self) -> None:
-        """Let go of segments that have left the list for as long as they lasted, and their init sections."""
-        media_time = self._segmenter.media_time
-        while self._left and self._left[0][1] <= media_time:
-            self._store.remove(f"seg_{self._left.popleft()[0].msn}.mp4")
-            oldest = self._left[0][0] if self._left else self._listed[0]
-            for number in [number for number in self._inits if number < oldest.init]:
-                self._inits.discard(number)
-                self._store.remove(f"init_{number}.mp4")
-
-    def _measure(self, segment: Segment) -> None:
-        """Keep the announced bandwidth true; it is changed only where it is not."""
-        if not segment.duration:
-            return
-        # a segment cut short (a discontinuity, the size limit) says little of the rate: draft 4.4.6.2 leaves
-        # those out that last less than half a target
-        if segment.duration < (self.target_duration or 0) * 500_000 and not self._measured_anew:
-            return
-        peak = segment.size * 8_000_000 // segment.duration
-        size = sum(listed.size for listed in self._listed)
-        average = size * 8_000_000 // max(1, self._listed_duration)
-        if self._measured_anew:
-            self._measured_frame_rate = segment.units * 1_000_000 / segment.duration
-        if self._measured_anew or self._bandwidth is None or peak > self._bandwidth[0]:
-            self._measured_anew = False
-            # with room for the segments to come
-            self._bandwidth = (_round_up(peak * 5 // 4), _round_up(average))
-            self._cache.pop("index.m3u8", None)
+            changed |= window.take(output, segmenter.target_duration or 0, segmenter.media_time)
+            if isinstance(output, InitSection) and output.tracks != self._init_tracks:
+                self._init_tracks = output.tracks
+                window.rates.forget()
+                self._cache.pop("index.m3u8", None)
+            elif isinstance(output, SegmentData):
+                self.stats.bytes += len(output.data)
+            elif isinstance(output, Segment) and not output.is_gap:
+                self.stats.segments += 1
+                self.stats.last_segment_at = self._units.clock[0]
+                if window.rates.measure(window.listed, segmenter.target_duration or 1):
+                    self._cache.pop("index.m3u8", None)
+        if changed:
+            self._changed()
+        window.forget(segmenter.media_time)
 
     def _has_parameters(self) -> bool:
         return all(track.parameters is not None for track in self._segmenter.tracks)
 
     def _changed(self) -> None:
-        self._cache.pop("stream.m3u8", None)
+        for key in [key for key in self._cache if key != "index.m3u8"]:
+            del self._cache[key]
         for callback in tuple(self._subscribers):
             callback()
 
@@ -465,18 +329,19 @@ class Muxer:
 
     # -- answers out --------------------------------------------------------------------------------------
 
-    def get(self, name: str, msn: int | None = None, part: int | None = None) -> Response | None:
+    def get(self, name: str, msn: int | None = None, part: int | None = None, skip: bool = False) -> Response | None:
         """What to answer to a request; None: not yet, ask again when subscribers are called.
 
         Args:
             name: relative to the muxer's URL: "index.m3u8", "stream.m3u8", "{epoch}/seg_7.mp4" …
-            msn: `_HLS_msn`: checked, but not waited for: CAN-BLOCK-RELOAD is not offered.
+            msn: `_HLS_msn`: the playlist is waited for until it has that segment. Plain HLS only checks it.
             part: `_HLS_part`, likewise.
+            skip: `_HLS_skip`: a delta update will do.
         """
         if self._closed:
             return error_response(503, "this stream has ended; it may come back", ("retry-after", "1"))
         if name == "stream.m3u8":
-            return self._media_playlist(msn, part)
+            return self._media_playlist(msn, part, skip=skip)
         if name == "index.m3u8":
             return self._multivariant_playlist()
         epoch, _, file = name.rpartition("/")
@@ -487,50 +352,78 @@ class Muxer:
             return error_response(503, "these media belong to an earlier run of the stream", ("retry-after", "1"))
         body = self._store.get(file)
         if body is None:
+            if match[1] == "part" and self._has_parts and int(match[2]) == self._segmenter.next_part:
+                return None  # the part that was announced
             return error_response(404, "this segment has expired, or never was")
-        return Response(200, (_CONTENT_MEDIA, _CACHE_MEDIA), body, etag=f'"{epoch}/{file}"')
+        return media_response(body, f'"{epoch}/{file}"')
 
-    def _media_playlist(self, msn: int | None, part: int | None) -> Response | None:
+    @property
+    def _edge(self) -> Segment | None:
+        """The open segment where its parts are listed."""
+        return self._segmenter.edge if self._has_parts else None
+
+    def _media_playlist(self, msn: int | None, part: int | None, *, skip: bool) -> Response | None:
         if part is not None and msn is None:
             return error_response(400, "_HLS_part needs _HLS_msn")
-        if not self._listed:
+        if not self.has_media:
             return None
-        if msn is not None and not 0 <= msn <= self._listed[-1].msn + 2:
-            return error_response(400, "_HLS_msn is more than two segments ahead")
-        response = self._cache.get("stream.m3u8")
+        waited = self._has_parts and msn is not None
+        if msn is not None:
+            refusal = self._refusal(msn, part)
+            if refusal is not None:
+                return refusal
+            if self._has_parts and not self._window.lists(msn, part, self._edge):
+                return None
+        key = (waited, skip and self._has_parts)
+        response = self._cache.get(key)
         if response is None:
-            target = self.target_duration or 1
-            text = playlist.media_playlist(self._listed, target_duration=target, epoch=self.epoch)
-            cache = ("cache-control", f"max-age=0, s-maxage={max(1, target // 2)}")
-            response = self._playlist("stream.m3u8", text, cache)
+            response = self._cache[key] = self._make_media_playlist(waited=waited, skip=key[1])
         return response
+
+    def _refusal(self, msn: int, part: int | None) -> Response | None:
+        """What to answer to a request that waits for what will not come soon."""
+        listed, edge = self._window.listed, self._edge
+        last = listed[-1].msn if listed else edge.msn - 1 if edge is not None else 0
+        if not 0 <= msn <= last + _MSN_AHEAD:
+            return error_response(400, "_HLS_msn is more than two segments ahead")
+        target = self.part_target
+        if part is not None and target and msn > last:
+            limit = max(3, -(-3 * _MICROSECOND // target))  # the draft's Advance Part Limit
+            there = len(edge.parts) - 1 if edge is not None and msn == edge.msn else -1
+            if part > there + limit:
+                return error_response(400, "_HLS_part is too many parts ahead")
+        return None
+
+    def _make_media_playlist(self, *, waited: bool, skip: bool) -> Response:
+        target = self.target_duration or 1
+        control = None
+        if self._has_parts and self.part_target is not None:
+            can_skip = _SKIP * target if self._list_length > (_SKIP + 1) * target else None
+            control = playlist.ServerControl(self.part_target, can_skip)
+        edge, hint = self._edge, self._segmenter.next_part
+        text = None
+        if skip and control is not None and control.can_skip_until is not None:
+            text = self._window.delta(target, control, edge, hint)
+        if text is None:
+            text = self._window.text(target, control, edge, hint)
+        if waited:
+            return playlist_response(text, f"public, max-age={_CACHE_BLOCKING * target}")
+        fresh = 1 if self._has_parts else max(1, target // 2)
+        return playlist_response(text, f"max-age=0, s-maxage={fresh}")
 
     def _multivariant_playlist(self) -> Response | None:
         response = self._cache.get("index.m3u8")
         if response is not None:
             return response
-        tracks = self._init_tracks if self._inits else self._segmenter.tracks
-        bandwidth, average = self._bandwidth or (_BANDWIDTH_GUESS, None)
+        rates = self._window.rates
         try:
             text = playlist.multivariant_playlist(
-                tracks,
-                bandwidth=bandwidth,
-                average_bandwidth=average,
-                measured_frame_rate=self._measured_frame_rate,
+                self._init_tracks if self._window.has_init else self._segmenter.tracks,
+                bandwidth=rates.bandwidth,
+                average_bandwidth=rates.average,
+                measured_frame_rate=rates.frame_rate,
             )
         except RtspkitError:
             return None  # the parameter sets have not come, or not in a form that can be read
-        return self._playlist("index.m3u8", text, _CACHE_MULTIVARIANT)
-
-    def _playlist(self, name: str, text: str, cache: tuple[str, str]) -> Response:
-        body = text.encode()
-        # weak: the gzip form has other bytes and the same meaning
-        etag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-        headers = (_CONTENT_PLAYLIST, cache, ("vary", "accept-encoding"))
-        response = Response(200, headers, (body,), etag=etag, gzipped=gzip.compress(body, 6, mtime=0))
-        self._cache[name] = response
+        response = self._cache["index.m3u8"] = playlist_response(text, _CACHE_MULTIVARIANT)
         return response
-
-
-def _round_up(bandwidth: int) -> int:
-    return -(-bandwidth // _BANDWIDTH_STEP) * _BANDWIDTH_STEP

@@ -1,58 +1,139 @@
 """Segments -> m3u8 text.
 
-Strategy: pure functions from values to text, called once a playlist changes, never once a viewer. All URIs
+Strategy: pure functions from values to text, called once something changes, never once a viewer. All URIs
 are relative, so that the text is the same wherever the muxer is mounted and behind whatever proxy.
 
-Spec: draft-pantos-hls-rfc8216bis 4.4.1-4.4.4 (media playlist), 4.4.6.2 (multivariant), 6.2.1, 6.2.2.
+Spec: draft-pantos-hls-rfc8216bis 4.4.1-4.4.5 (media playlist), 4.4.6.2 (multivariant), 6.2.1, 6.2.2, 8 (versions).
 """
 
 from __future__ import annotations
 
 from calendar import isleap, monthrange
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from rtspkit import aac, h264
 from rtspkit.errors import RtspkitError
 from rtspkit.media import AACParameters, H264Parameters, Track
-from rtspkit.segmenter import Segment
+from rtspkit.segments import Part, Segment
 
-__all__ = ["codecs", "frame_rate", "media_playlist", "multivariant_playlist", "resolution"]
+__all__ = [
+    "ServerControl",
+    "codecs",
+    "edge_text",
+    "frame_rate",
+    "hint_text",
+    "media_playlist",
+    "multivariant_playlist",
+    "resolution",
+    "segment_text",
+]
 
-#: EXT-X-MAP in a playlist that is no I-frame playlist asks for 6; fMP4 players look for 7.
-_VERSION = 7
+#: EXT-X-MAP in a playlist that is no I-frame playlist asks for 6; fMP4 players look for 7. EXT-X-SKIP asks for 9.
+_VERSION, _VERSION_SKIP = 7, 9
+#: Part targets that players stay behind the edge.
+_PART_HOLD_BACK = 3
 
 
-def media_playlist(segments: Sequence[Segment], *, target_duration: int, epoch: str) -> str:
+class ServerControl(NamedTuple):
+    """What a Low-Latency playlist offers.
+
+    Attributes:
+        part_target: microseconds.
+        can_skip_until: seconds from the list's end within which nothing is skipped; None: delta updates would have
+            nothing to skip.
+    """
+
+    part_target: int
+    can_skip_until: int | None = None
+
+
+def media_playlist(
+    texts: Iterable[str],
+    *,
+    target_duration: int,
+    first: Segment,
+    control: ServerControl | None = None,
+    skipped: int = 0,
+) -> str:
     """The media playlist of a live stream.
 
     Args:
-        segments: what it lists, oldest first; at least one.
+        texts: of what it lists, oldest first: `segment_text`, `edge_text`, `hint_text`.
         target_duration: whole seconds.
-        epoch: the directory, relative to the playlist, where the media lie.
+        first: the first segment it lists.
+        control: what is offered besides; None for plain HLS.
+        skipped: how many segments are left out, which makes it a delta update.
     """
-    first = segments[0]
     # its number counts the discontinuity right before it, whose tag is still there to be counted by the reader
     discontinuity_sequence = first.discontinuity_number - first.discontinuity
+    can_skip = control is not None and control.can_skip_until is not None
     lines = [
         "#EXTM3U",
-        f"#EXT-X-VERSION:{_VERSION}",
+        f"#EXT-X-VERSION:{_VERSION_SKIP if can_skip else _VERSION}",
         f"#EXT-X-TARGETDURATION:{target_duration}",
-        f"#EXT-X-MEDIA-SEQUENCE:{first.msn}",
-        f"#EXT-X-DISCONTINUITY-SEQUENCE:{discontinuity_sequence}",
     ]
-    init = None
-    for segment in segments:
-        if segment.discontinuity:
-            lines.append("#EXT-X-DISCONTINUITY")
-        if segment.init != init:
-            init = segment.init
-            lines.append(f'#EXT-X-MAP:URI="{epoch}/init_{init}.mp4"')
-        lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{_date(segment.date)}")
-        seconds, microseconds = divmod(segment.duration, 1_000_000)
-        lines.append(f"#EXTINF:{seconds}.{microseconds:06},")
-        lines.append(f"{epoch}/seg_{segment.msn}.mp4")
+    if control is not None:
+        hold_back = _seconds(_PART_HOLD_BACK * control.part_target)
+        skip = f",CAN-SKIP-UNTIL={control.can_skip_until}.0" if can_skip else ""
+        lines.append(f"#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back}{skip}")
+        lines.append(f"#EXT-X-PART-INF:PART-TARGET={_seconds(control.part_target)}")
+    lines.append(f"#EXT-X-MEDIA-SEQUENCE:{first.msn}")
+    lines.append(f"#EXT-X-DISCONTINUITY-SEQUENCE:{discontinuity_sequence}")
+    if skipped:
+        lines.append(f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")
     lines.append("")
-    return "\n".join(lines)
+    return "\n".join(lines) + "".join(texts)
+
+
+def segment_text(segment: Segment, *, epoch: str, with_map: bool, with_parts: bool = True) -> str:
+    """The lines of a closed segment.
+
+    Args:
+        segment: what it says.
+        epoch: the directory, relative to the playlist, where the media lie.
+        with_map: its init section is not the one of the segment listed before it.
+        with_parts: its parts are listed.
+    """
+    gap, name = ("#EXT-X-GAP\n", "gap.mp4") if segment.is_gap else ("", f"seg_{segment.msn}.mp4")
+    parts = _parts_text(segment.parts, epoch) if with_parts else ""
+    return (
+        f"{_head_text(segment, epoch, with_map=with_map)}{parts}{gap}"
+        f"#EXTINF:{_seconds(segment.duration)},\n{epoch}/{name}\n"
+    )
+
+
+def edge_text(segment: Segment, *, epoch: str, with_map: bool) -> str:
+    """The lines of the segment that is open, of which parts are listed so far."""
+    return _head_text(segment, epoch, with_map=with_map) + _parts_text(segment.parts, epoch)
+
+
+def hint_text(number: int, *, epoch: str) -> str:
+    """The line that announces the next part."""
+    return f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{epoch}/part_{number}.mp4"\n'
+
+
+def _head_text(segment: Segment, epoch: str, *, with_map: bool) -> str:
+    discontinuity = "#EXT-X-DISCONTINUITY\n" if segment.discontinuity else ""
+    map_ = f'#EXT-X-MAP:URI="{epoch}/init_{segment.init}.mp4"\n' if with_map else ""
+    return f"{discontinuity}{map_}#EXT-X-PROGRAM-DATE-TIME:{_date(segment.date)}\n"
+
+
+def _parts_text(parts: Sequence[Part], epoch: str) -> str:
+    return "".join(
+        f'#EXT-X-PART:DURATION={_seconds(part.duration)},URI="{epoch}/'
+        + (
+            'gap.mp4",GAP=YES\n'
+            if part.is_gap
+            else f'part_{part.number}.mp4"{",INDEPENDENT=YES" if part.is_independent else ""}\n'
+        )
+        for part in parts
+    )
+
+
+def _seconds(microseconds: int) -> str:
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return f"{seconds}.{rest:06}"
 
 
 def multivariant_playlist(

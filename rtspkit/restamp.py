@@ -12,11 +12,12 @@ Which cameras: Intelbras stamps single access units hours away; others jump when
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rtspkit.media import SAMPLE, SAMPLE_SIZE, Run
 
-__all__ = ["Piece", "contiguous", "drop_before", "first_arrival", "split", "times_of"]
+__all__ = ["Piece", "contiguous", "drop_before", "first_arrival", "pieces", "split", "times_of"]
 
 _SYNC = 1
 #: Samples that agree with each other on a far-off time before it is believed.
@@ -138,15 +139,30 @@ def split(
             starts.append(i)
             low = high = times[i]
     samples = b"".join(SAMPLE.pack(*record) for record in records)
-    data = memoryview(run.data).cast("B")
-    pieces = []
-    offset = 0
-    for start, stop in zip(starts, [*starts[1:], len(records)], strict=True):
-        size = sum(record[2] for record in records[start:stop])
-        piece = Run(run.track, samples[start * SAMPLE_SIZE : stop * SAMPLE_SIZE], data[offset : offset + size])
+    stops = [*starts[1:], len(records)]
+    found = []
+    runs = pieces(Run(run.track, samples, run.data), [stop - start for start, stop in zip(starts, stops, strict=True)])
+    for start, stop, piece in zip(starts, stops, runs, strict=True):
         following = next_pts if stop == len(records) else None if stop in breaks else times[stop]
-        pieces.append(Piece(piece, bool(records[start][3] & _SYNC), following))
-        offset += size
+        found.append(Piece(piece, bool(records[start][3] & _SYNC), following))
+    return found, restamped, seen
+
+
+def pieces(run: Run, counts: Sequence[int]) -> list[Run]:
+    """Split a run after so many samples, and so many …; media are not copied.
+
+    Raises:
+        ValueError: the samples announce other media than there are.
+    """
+    samples, data = memoryview(run.samples).cast("B"), memoryview(run.data).cast("B")
+    sizes: list[int] = samples.cast("I")[4 :: SAMPLE_SIZE // 4].tolist()
+    runs = []
+    index = offset = 0
+    for count in counts:
+        size = sum(sizes[index : index + count])
+        table = samples[index * SAMPLE_SIZE : (index + count) * SAMPLE_SIZE]
+        runs.append(Run(run.track, table, data[offset : offset + size]))
+        index, offset = index + count, offset + size
     if offset != len(data):
         raise ValueError(f"the samples announce {offset} bytes, but there are {len(data)}")
-    return pieces, restamped, seen
+    return runs

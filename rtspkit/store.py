@@ -6,7 +6,7 @@ bytes objects; the HTTP reply sends them one behind the other. In a directory it
 file beside its final name and is renamed when it is whole, so that whoever reads the directory sees
 whole files only.
 
-Names come from a grammar (`init_N.mp4`, `seg_N.mp4`, `part_N_K.mp4`), never from a URL; a name outside
+Names come from a grammar (`init_N.mp4`, `seg_N.mp4`, `part_N.mp4`), never from a URL; a name outside
 it is refused. What an earlier run left behind is swept when a `DirectoryStore` is made. A disk that
 fills up while cameras run costs no media: what cannot be written is kept in memory and counted.
 """
@@ -27,7 +27,7 @@ __all__ = ["Body", "DirectoryStore", "MemoryStore", "Store"]
 Body = tuple[bytes, ...] | Path
 
 _NUMBER = r"(?:0|[1-9][0-9]{0,18})"
-NAME = re.compile(rf"(?:init_{_NUMBER}|seg_{_NUMBER}|part_{_NUMBER}_{_NUMBER})\.mp4")
+NAME = re.compile(rf"(?:init_{_NUMBER}|seg_{_NUMBER}|part_{_NUMBER})\.mp4")
 _TEMPORARY = ".tmp"
 
 
@@ -39,6 +39,9 @@ class Store(Protocol):
 
     def commit(self, name: str) -> None:
         """`name` is whole: `get` finds it from now on."""
+
+    def put(self, name: str, buffers: tuple[bytes, ...]) -> None:
+        """`name` is whole at once: a part, which is needed for seconds only."""
 
     def get(self, name: str) -> Body | None:
         """The content of a committed name, or None."""
@@ -64,6 +67,10 @@ class MemoryStore:
     def commit(self, name: str) -> None:
         """Make `name` visible."""
         self._whole[name] = tuple(self._open.pop(name, ()))
+
+    def put(self, name: str, buffers: tuple[bytes, ...]) -> None:
+        """Keep these buffers as `name`."""
+        self._whole[name] = buffers
 
     def get(self, name: str) -> Body | None:
         """The buffers of `name`, or None."""
@@ -170,6 +177,10 @@ class DirectoryStore:
                 return
         self._spilled.discard(name)
         self._memory.commit(name)
+
+    def put(self, name: str, buffers: tuple[bytes, ...]) -> None:
+        """Keep these buffers in memory: a file of its own for each part would cost more than the ingest."""
+        self._memory.put(name, buffers)
 
     def get(self, name: str) -> Body | None:
         """The file of `name`, its buffers where it had to stay in memory, or None."""

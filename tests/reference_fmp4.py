@@ -49,7 +49,8 @@ def plan(run: Run) -> tuple[list[Row], int]:
         return [], dts
     shown = [pts + shift for pts, _, _, _ in records]
     decoded = [dts]
-    for time in sorted(shown)[1:]:
+    for number, shown_at in enumerate(sorted(shown)[1:], 1):
+        time = shown_at if end < 0 else min(shown_at, end - (len(shown) - number))
         decoded.append(clamp(time, decoded[-1] + 1, decoded[-1] + UINT32_MAX))
     if end < 0:
         last = decoded[-1] - decoded[-2] if len(decoded) > 1 else clamp(default_duration, 1, UINT32_MAX)

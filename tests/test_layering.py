@@ -15,7 +15,27 @@ CAMERA_SIDE = {"sdp", "auth", "url", "messages", "rtsp", "_rtp", "rtp"} | {
     "client",
     "reader",
 }
-VIEWER_SIDE = {"_fmp4", "fmp4", "restamp", "silence", "dates", "segmenter", "playlist", "store", "muxer", "asgi"}
+VIEWER_SIDE = {
+    "_fmp4",
+    "fmp4",
+    "restamp",
+    "standing",
+    "silence",
+    "companion",
+    "dates",
+    "parts",
+    "segments",
+    "segmenter",
+} | {
+    "rates",
+    "playlist",
+    "store",
+    "window",
+    "collector",
+    "responses",
+    "muxer",
+    "asgi",
+}
 SHARED = {"h264", "aac", "_bits"}
 SENDING = {"packetizer"}  # of neither side: the receiving half is checked against it
 SHELLS = {"client", "dial", "resolver", "ticker", "reader", "asgi"}

@@ -70,7 +70,8 @@ def test_a_successor_is_told_where_to_go_on() -> None:
     muxer.interrupt()
     feed(muxer, source, 9)
     last = playlist(muxer).segments[-1]
-    msn, discontinuity = muxer.next_numbers
+    continuation = muxer.continuation
+    msn, discontinuity = continuation.msn, continuation.discontinuity
     assert msn > last.msn
     assert discontinuity == last.discontinuity + 1
 
@@ -155,7 +156,7 @@ def test_init_sections_live_as_long_as_segments_that_need_them() -> None:
         assert {get(muxer, str(segment.init)).status for segment in listed} == {200}
         if number > 2:
             assert get(muxer, f"{muxer.epoch}/init_0.mp4").status == 404
-    assert len(muxer._inits) <= 3
+    assert len(muxer._window._inits) <= 3
 
 
 def test_headers_and_validators() -> None:

@@ -20,7 +20,8 @@ from rtspkit import silence
 from rtspkit.aac import build_config
 from rtspkit.errors import LocalProtocolError
 from rtspkit.media import AACParameters, Fragment, H264Parameters, Run, Track
-from rtspkit.segmenter import InitSection, Output, Segment, SegmentData, Segmenter, playable
+from rtspkit.segmenter import Segmenter, playable
+from rtspkit.segments import InitSection, Output, Segment, SegmentData
 
 FIRST = 1_700_000_000
 WALL = 1_700_000_000.0

@@ -7,7 +7,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stories import FIRST, Camera, Step, steps
 
-from rtspkit.segmenter import InitSection, Output, Segment, SegmentData, Segmenter
+from rtspkit.segmenter import Segmenter
+from rtspkit.segments import InitSection, Output, Segment, SegmentData
+
+
+def microseconds(ticks: int) -> int:
+    """Output time of video, rounded: durations are differences of it, so that they add up."""
+    return (ticks * 1_000_000 + 45_000) // 90_000
 
 
 def check_outputs(outputs: list[Output], *, leader: int, rates: dict[int, int], starts_sync: bool) -> None:
@@ -58,8 +64,8 @@ def check_outputs(outputs: list[Output], *, leader: int, rates: dict[int, int], 
     if rates[leader] == 90_000:
         for msn, samples in of_segment.items():
             if msn in by_msn:
-                ticks = samples[-1].dts + samples[-1].duration - samples[0].dts
-                assert by_msn[msn].duration == (ticks * 1_000_000 + 45_000) // 90_000
+                end = samples[-1].dts + samples[-1].duration
+                assert by_msn[msn].duration == microseconds(end) - microseconds(samples[0].dts)
                 assert by_msn[msn].units == len(samples)
 
 

@@ -776,7 +776,8 @@ async def test_numbers_never_go_back(monkeypatch: pytest.MonkeyPatch) -> None:
             camera.lose()
             await until(lambda: path.state == "gap")
         assert path.muxer is not None
-        msn, discontinuity = path.muxer.next_numbers
+        continuation = path.muxer.continuation
+        msn, discontinuity = continuation.msn, continuation.discontinuity
         now = time.time()
         monkeypatch.setattr("rtspkit.server.paths.time.time", lambda: now - 3600)
         network.answer = lambda: FakeCamera((VIDEO, AUDIO))
@@ -785,8 +786,8 @@ async def test_numbers_never_go_back(monkeypatch: pytest.MonkeyPatch) -> None:
         camera = await network.camera(5)
         camera.send(3)
         assert path.muxer is not first
-        assert path.muxer.next_numbers[0] > msn
-        assert path.muxer.next_numbers[1] > discontinuity
+        assert path.muxer.continuation.msn > msn
+        assert path.muxer.continuation.discontinuity > discontinuity
 
 
 async def test_a_camera_that_flaps_is_not_hammered() -> None:

@@ -70,7 +70,7 @@ def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
 
 
 def test_leftovers_are_swept_and_strangers_left_alone(tmp_path: Path) -> None:
-    for name in ("seg_1.mp4", "seg_2.mp4.tmp", "init_0.mp4", "part_1_2.mp4", "seg_01.mp4", "notes.txt", "seg_x.mp4"):
+    for name in ("seg_1.mp4", "seg_2.mp4.tmp", "init_0.mp4", "part_12.mp4", "seg_01.mp4", "notes.txt", "seg_x.mp4"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "seg_3.mp4").mkdir()
     DirectoryStore(tmp_path)

@@ -1,0 +1,153 @@
+"""The audio beside the video of one rendition: where its units go on the timeline that video leads.
+
+Strategy: audio follows the shift of the video's time. A gap longer than 0.2 s is filled with silence, as is
+audio that was announced and does not come, for a player of muxed media shows nothing where one track has none;
+a shorter gap is hidden in a duration; units whose time is taken already are dropped. Audio that is far from
+the video is moved to it, and audio without any video does not run away from it.
+
+Audio that is only late finds its place: silence is made up to where the last fragment's video began, and
+only once audio is half a second behind. Audio that has turned to silence stays close behind the video, so
+that the live edge of a Low-Latency playlist always has both.
+
+Spec: ISO/IEC 14496-12 8.8.12 (tfdt), as the segmenter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rtspkit import aac, restamp, silence
+from rtspkit.media import AACParameters, Run, Track
+
+if TYPE_CHECKING:
+    from rtspkit.fmp4 import FragmentRun
+    from rtspkit.segments import SegmenterStats
+
+__all__ = ["AUDIO_GAP", "STEP", "Companion", "TrackTime", "usual_unit", "without_overlap"]
+
+#: A gap of this much (s) is no late unit: time is wrong, or a new one.
+STEP = 5.0
+#: An audio gap longer than this (s) is filled with silence, or moves the decode time where there is none for the
+#: codec; a shorter one is hidden in a duration.
+AUDIO_GAP = 0.2
+#: Audio that is this far (s) behind a fragment without any is taken to have stopped.
+_SILENCE_AFTER = 0.5
+#: No more silence (s) than this at once: a fragment is seldom longer than a second, and time jumps at 5.
+_SILENCE_LONGEST = 20.0
+
+
+class TrackTime:
+    """Where one track stands on the output's timeline, in its own ticks."""
+
+    __slots__ = ("end", "rate", "shift", "track_id", "unit")
+
+    def __init__(self, track: Track) -> None:
+        self.track_id = track.index + 1
+        self.rate = track.clock_rate
+        self.unit = usual_unit(track)  # what one unit lasts
+        self.shift = 0  # from the camera's pts to output time
+        self.end = 0  # output time behind the last sample
+
+
+def usual_unit(track: Track) -> int:
+    """What one unit lasts before anything was measured: an AAC frame, or 1/25 s."""
+    if track.kind == "video":
+        return max(1, track.clock_rate // 25)
+    return aac.unit_ticks(track.parameters, track.clock_rate) if isinstance(track.parameters, AACParameters) else 1024
+
+
+def without_overlap(run: Run, time: TrackTime, stats: SegmenterStats) -> Run | None:
+    """The run without the units whose time is taken already; half a unit of jitter is let pass."""
+    left, dropped = restamp.drop_before(run, time.end - time.shift - time.unit // 2)
+    stats.dropped_units += dropped
+    return left if dropped else run
+
+
+class Companion:
+    """The audio track beside the leading video track."""
+
+    def __init__(self, track: Track, stats: SegmenterStats) -> None:
+        self.time = TrackTime(track)
+        self.index = track.index
+        self._stats = stats
+        self._is_silent = False  # what was written last was made here
+        self._silent_unit: bytes | None = None
+        self.set_track(track)
+
+    def set_track(self, track: Track) -> None:
+        """The camera has told new parameters."""
+        self.time.unit = usual_unit(track)
+        self._silent_unit = silence.silent_unit(track)
+
+    def row(self, run: Run | None, video: int, edge: int, *, has_video: bool, is_starting: bool) -> FragmentRun | None:
+        """What to write beside a fragment's video; None where there is nothing.
+
+        Args:
+            run: the fragment's audio, if it has any.
+            video: where its video begins, or would; output time in ticks of this track.
+            edge: how far silence may go where audio has been silent before: `video`, or the video's end.
+            has_video: it has video.
+            is_starting: time starts anew with this fragment.
+        """
+        if run is None:
+            return None if is_starting else self._silent_row(edge if self._is_silent else video)
+        row = self._audio_row(run, video, has_video=has_video, is_starting=is_starting)
+        if row is not None:
+            self._is_silent = False
+        return row
+
+    def _audio_row(self, run: Run, video: int, *, has_video: bool, is_starting: bool) -> FragmentRun | None:
+        time = self.time
+        times = restamp.times_of(run)
+        if not times:
+            return None
+        step = round(STEP * time.rate)
+        count = len(times)
+        if max(times) - min(times) > step + count * time.unit or times != sorted(times):
+            run = restamp.contiguous(run, time.unit)
+            self._stats.restamped_units += count
+            times = restamp.times_of(run)
+        begin = times[0] + time.shift
+        if abs(begin - video) > step:
+            if not has_video and begin > video:
+                # video has stopped: audio alone would run away from it
+                self._stats.dropped_units += count
+                return None
+            time.shift += max(time.end, video) - begin
+        left = without_overlap(run, time, self._stats)
+        if left is None:
+            return None
+        if left is not run:
+            times = restamp.times_of(left)
+        begin = times[0] + time.shift
+        end = times[-1] + time.shift + time.unit
+        count = len(times)
+        if begin - time.end > AUDIO_GAP * time.rate:
+            silent = self._silence(begin)
+            if silent is not None:
+                left, begin = silence.before(left, silent), time.end
+                count = len(restamp.times_of(left))
+        moves = is_starting or begin - time.end > AUDIO_GAP * time.rate
+        begin = max(begin, time.end) if moves else time.end
+        return (time.track_id, begin, time.shift, max(end, begin + count), time.unit, left.samples, left.data)
+
+    def _silent_row(self, until: int) -> FragmentRun | None:
+        """What stands for audio in a fragment without any."""
+        time = self.time
+        if until - time.end < (time.unit if self._is_silent else _SILENCE_AFTER * time.rate):
+            return None
+        run = self._silence(until)
+        if run is None:
+            return None
+        self._is_silent = True
+        end = time.end + len(restamp.times_of(run)) * time.unit
+        return (time.track_id, time.end, time.shift, end, time.unit, run.samples, run.data)
+
+    def _silence(self, until: int) -> Run | None:
+        """Silent units from where audio stands to `until`; None where none fits or the codec has none here."""
+        time, unit = self.time, self._silent_unit
+        count = (until - time.end) // time.unit
+        if unit is None or not 0 < count <= _SILENCE_LONGEST * time.rate // time.unit:
+            return None
+        self._stats.silent_units += count
+        return silence.silent_run(self.index, unit, first=time.end - time.shift, ticks=time.unit, count=count)

@@ -1,0 +1,217 @@
+"""The window: what the media playlist lists, and what has left it but is still to be had.
+
+Strategy: what a `Segmenter` gives goes through here, the bytes into the store, the rest into the list. The
+text of a segment is made when it changes (it is closed, it becomes the first of the list, its parts are not
+listed any more) and not with every playlist, of which there are several a second with parts.
+
+The list is never shorter than three target durations once it has been that long. A segment stays available for
+its own duration after it has left the list. Parts are listed within one target duration of the list's end (the
+draft wants them gone after three) and stay available for three more.
+
+Spec: draft-pantos-hls-rfc8216bis 6.2.2 (what may leave a live playlist, and when its media may go), 6.2.5.1
+(what a delta update skips), 6.2.5.2 (what a request waits for).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from rtspkit import playlist
+from rtspkit.rates import Rates
+from rtspkit.segments import InitSection, Output, Part, PartData, Segment, SegmentData
+from rtspkit.store import Store
+
+__all__ = ["Window"]
+
+_MICROSECOND = 1_000_000
+#: Target durations: the least length of the list, how long parts are to be had after they have left it, and how
+#: far from the list's end a delta update begins to skip.
+_LIST, _PARTS_KEPT, _SKIP = 3, 3, 6
+
+
+class Window:
+    """What one muxer lists; times are microseconds of its media time.
+
+    Attributes:
+        listed: closed segments, oldest first.
+        rates: what is announced of them.
+        has_media: something with media has been listed, a part or a segment.
+    """
+
+    def __init__(self, store: Store, *, epoch: str, segment_count: int) -> None:
+        self.listed: deque[Segment] = deque()
+        self.rates = Rates()
+        self.has_media = False
+        self._store = store
+        self._epoch = epoch
+        self._segment_count = segment_count
+        self._duration = 0  # of the list
+        self._texts: dict[int, str] = {}  # by media sequence number
+        self._with_parts: deque[Segment] = deque()  # those whose parts are listed
+        self._left: deque[tuple[Segment, int]] = deque()  # with the time to forget it at
+        self._left_parts: deque[tuple[Part, int]] = deque()
+        self._inits: set[int] = set()
+
+    @property
+    def has_init(self) -> bool:
+        """An init section is to be had."""
+        return bool(self._inits)
+
+    # -- what comes in ------------------------------------------------------------------------------------
+
+    def take(self, output: Output, target_duration: int, media_time: int) -> bool:
+        """Take one output of the segmenter; whether the media playlist has changed with it.
+
+        Args:
+            output: as it comes.
+            target_duration: seconds; 0 while it is not fixed.
+            media_time: how much was written so far.
+        """
+        match output:
+            case SegmentData():
+                self._store.append(f"seg_{output.msn}.mp4", output.data)
+            case PartData():
+                if not output.part.is_gap:
+                    self.has_media = True
+                    self._store.put(f"part_{output.part.number}.mp4", output.data)
+                return True
+            case InitSection():
+                if output.number not in self._inits:
+                    self._store.append(f"init_{output.number}.mp4", output.data)
+                    self._store.commit(f"init_{output.number}.mp4")
+                    self._inits.add(output.number)
+            case Segment():
+                self._add(output, target_duration, media_time)
+                return True
+        return False
+
+    def _add(self, segment: Segment, target_duration: int, media_time: int) -> None:
+        if not segment.is_gap:
+            self._store.commit(f"seg_{segment.msn}.mp4")
+            self.has_media = True
+        has_new_map = not self.listed or self.listed[-1].init != segment.init
+        self.listed.append(segment)
+        self._duration += segment.duration
+        self._texts[segment.msn] = playlist.segment_text(segment, epoch=self._epoch, with_map=has_new_map)
+        shortest = _LIST * target_duration * _MICROSECOND
+        while len(self.listed) > self._segment_count and self._duration - self.listed[0].duration >= shortest:
+            self._remove_first(media_time)
+        if segment.parts:
+            self._with_parts.append(segment)
+        self._strip_parts(target_duration, media_time)
+
+    def _remove_first(self, media_time: int) -> None:
+        old = self.listed.popleft()
+        self._duration -= old.duration
+        del self._texts[old.msn]
+        self._left.append((old, media_time + old.duration))
+        first = self.listed[0]
+        if first.init == old.init:  # else it has its EXT-X-MAP already
+            with_parts = first in self._with_parts
+            self._texts[first.msn] = playlist.segment_text(
+                first, epoch=self._epoch, with_map=True, with_parts=with_parts
+            )
+
+    def _strip_parts(self, target_duration: int, media_time: int) -> None:
+        """Take the parts of old segments from the list."""
+        target = target_duration * _MICROSECOND
+        behind = self._duration_since(self._with_parts[0].msn) if self._with_parts else 0
+        while self._with_parts and behind - self._with_parts[0].duration > target:
+            old = self._with_parts.popleft()
+            forget_at = media_time + _PARTS_KEPT * target
+            self._left_parts += [(part, forget_at) for part in old.parts if not part.is_gap]
+            if old.msn in self._texts:
+                has_map = old.msn == self.listed[0].msn or self._at(old.msn - 1).init != old.init
+                self._texts[old.msn] = playlist.segment_text(old, epoch=self._epoch, with_map=has_map, with_parts=False)
+            behind = self._duration_since(self._with_parts[0].msn) if self._with_parts else 0
+
+    def _at(self, msn: int) -> Segment:
+        return self.listed[msn - self.listed[0].msn]
+
+    def _duration_since(self, msn: int) -> int:
+        return sum(segment.duration for segment in self.listed if segment.msn >= msn)
+
+    def forget(self, media_time: int) -> None:
+        """Let go of what has left the list long enough ago, and of init sections nothing refers to."""
+        while self._left_parts and self._left_parts[0][1] <= media_time:
+            self._store.remove(f"part_{self._left_parts.popleft()[0].number}.mp4")
+        while self._left and self._left[0][1] <= media_time:
+            self._store.remove(f"seg_{self._left.popleft()[0].msn}.mp4")
+            oldest = self._left[0][0] if self._left else self.listed[0]
+            for number in [number for number in self._inits if number < oldest.init]:
+                self._inits.discard(number)
+                self._store.remove(f"init_{number}.mp4")
+
+    def clear(self) -> None:
+        """Forget everything but the bytes: the store is closed by its owner."""
+        self.listed.clear()
+        self._texts.clear()
+        self._with_parts.clear()
+        self._left.clear()
+        self._left_parts.clear()
+
+    # -- what is asked for --------------------------------------------------------------------------------
+
+    def lists(self, msn: int, part: int | None, edge: Segment | None) -> bool:
+        """Whether the playlist has that segment, or that part of it or a later one.
+
+        Args:
+            msn: media sequence number; one that has left the list counts as listed.
+            part: index within the segment; one behind the last means the first of the next segment.
+            edge: the open segment, where its parts are listed.
+        """
+        last = self.listed[-1] if self.listed else None
+        if last is not None and msn < last.msn:
+            return True
+        if last is not None and msn == last.msn:
+            if part is None or part < max(1, len(last.parts)):
+                return True
+            msn, part = msn + 1, 0
+        return edge is not None and msn == edge.msn and part is not None and part < len(edge.parts)
+
+    def text(
+        self, target_duration: int, control: playlist.ServerControl | None, edge: Segment | None, hint: int | None
+    ) -> str:
+        """The media playlist.
+
+        Args:
+            target_duration: seconds.
+            control: what is offered besides; None for plain HLS.
+            edge: the open segment, where its parts are listed.
+            hint: number of the part to announce; None for none.
+        """
+        return self._text(target_duration, control, edge, hint, skipped=0)
+
+    def delta(
+        self, target_duration: int, control: playlist.ServerControl, edge: Segment | None, hint: int | None
+    ) -> str | None:
+        """The playlist without its older segments; None where there is nothing to skip."""
+        boundary = _SKIP * target_duration * _MICROSECOND
+        skipped, left = 0, self._duration
+        for segment in self.listed:
+            left -= segment.duration
+            if left <= boundary:
+                break
+            skipped += 1
+        return self._text(target_duration, control, edge, hint, skipped=skipped) if skipped else None
+
+    def _text(
+        self,
+        target_duration: int,
+        control: playlist.ServerControl | None,
+        edge: Segment | None,
+        hint: int | None,
+        *,
+        skipped: int,
+    ) -> str:
+        first = self.listed[0] if self.listed else edge
+        assert first is not None
+        texts = list(self._texts.values())[skipped:]
+        if edge is not None:
+            has_new_map = not self.listed or self.listed[-1].init != edge.init
+            texts.append(playlist.edge_text(edge, epoch=self._epoch, with_map=has_new_map))
+        if hint is not None:
+            texts.append(playlist.hint_text(hint, epoch=self._epoch))
+        return playlist.media_playlist(
+            texts, target_duration=target_duration, first=first, control=control, skipped=skipped
+        )
