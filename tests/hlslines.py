@@ -61,7 +61,8 @@ RULES = {
     "part-hold-back-low": Rule("4.4.3.8", "and three of them rather", should=True),
     "hold-back": Rule("4.4.3.8", "HOLD-BACK is three target durations at least"),
     "skip-boundary": Rule("4.4.3.8", "CAN-SKIP-UNTIL is six target durations at least; CAN-SKIP-DATERANGES wants it"),
-    "low-latency-profile": Rule("B.1", "with parts: CAN-BLOCK-RELOAD, EXT-X-PRELOAD-HINT, EXT-X-PROGRAM-DATE-TIME"),
+    "low-latency-profile": Rule("B.1", "with parts: CAN-BLOCK-RELOAD and EXT-X-PROGRAM-DATE-TIME"),
+    "hint-missing": Rule("B.1", "with parts: EXT-X-PRELOAD-HINT of the part that is expected next"),
     # others
     "map-missing": Rule("3.1.2", "every fMP4 segment has an EXT-X-MAP applied to it"),
     "map-change": Rule("6.2.1", "what changes the encoding parameters follows EXT-X-DISCONTINUITY"),
@@ -106,7 +107,8 @@ RULES = {
     "timestamps": Rule("4.4.4.3", "media times go on, without hole or overlap, where there is no EXT-X-DISCONTINUITY"),
     "tracks": Rule("4.4.4.3", "as do number, type and identifiers of the tracks"),
     "independent-wrong": Rule("4.4.4.9", "what is INDEPENDENT starts with a sync sample"),
-    "independent-missing": Rule("4.4.4.9", "what has a sync sample is INDEPENDENT", should=True),
+    "independent-missing": Rule("4.4.4.9", "what starts with a sync sample is INDEPENDENT", should=True),
+    "independent-inside": Rule("4.4.4.9", "and what has one further on", should=True),
     "independent-segments": Rule("4.4.2.1", "with EXT-X-INDEPENDENT-SEGMENTS every segment starts with a sync sample"),
     "parts-differ": Rule("3.2", "a segment has the samples of its parts"),
 }

@@ -71,7 +71,8 @@ class Media:
         if part.is_independent and not (samples and samples[0][0].is_sync):
             playlist.report("independent-wrong", "it starts with another sample", part.line)
         if not part.is_independent and any(sample.is_sync for sample, _ in samples):
-            playlist.report("independent-missing", "it has a sync sample", part.line)
+            rule = "independent-missing" if samples[0][0].is_sync else "independent-inside"
+            playlist.report(rule, "it has a sync sample", part.line)
         for track, found in runs.items():
             self._samples.setdefault(track, []).extend(found)
 

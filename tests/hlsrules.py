@@ -159,7 +159,7 @@ def _check_hints(playlist: Playlist) -> None:
         if playlist.is_ended:
             playlist.report("hint-ended", uri, line)
     if playlist.part_target is not None and not playlist.is_ended and "PART" not in types:
-        playlist.report("low-latency-profile", "no EXT-X-PRELOAD-HINT of a part")
+        playlist.report("hint-missing", "no EXT-X-PRELOAD-HINT of a part")
 
 
 @dataclass(slots=True)

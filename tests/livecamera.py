@@ -238,7 +238,7 @@ class Receiver:
     def finish(self) -> list[Fragment]:
         """The session ends: what is left of it."""
         done = [self._close(None)] if self._units else []
-        self._last, self._distance, self._is_new = None, 0, True
+        self._last, self._cut, self._distance, self._is_new = None, None, 0, True
         return done
 
     def _is_full(self, pts: int) -> bool:

@@ -4,8 +4,8 @@
 and no other. What happens in time is a list of snapshots. That no rule is left out is checked at the end.
 """
 
-import struct
 from collections.abc import Callable
+from struct import pack
 
 import pytest
 from hlsrules import RULES, Audit, check
@@ -161,7 +161,7 @@ WRONG = [
     ("skip-boundary", [("UNTIL=12.0", "UNTIL=11.99")]),
     ("skip-boundary", [("CAN-SKIP-UNTIL=12.0", "CAN-SKIP-DATERANGES=YES")]),
     ("low-latency-profile", [("CAN-BLOCK-RELOAD=YES,", "")]),
-    ("low-latency-profile", [(HINT, "")]),
+    ("hint-missing", [(HINT, "")]),
     ("map-missing", [('#EXT-X-MAP:URI="e/init_0.mp4"\n', "")]),
     ("map-change", [("#EXT-X-DISCONTINUITY\n", "")]),
     ("date-precision", [("10:00:04.500Z", "10:00:04Z")]),
@@ -170,7 +170,7 @@ WRONG = [
     ("date-ambiguous", [("10:00:04.500Z", "10:00:03.000Z")]),
     ("date-ambiguous", [("10:00:04.500Z", "10:00:02.000Z")]),
     ("date-ambiguous", [("10:00:04.500Z", "09:00:00.000Z")]),
-    ("hint-type", [("TYPE=PART", "TYPE=SEGMENT")], "low-latency-profile"),
+    ("hint-type", [("TYPE=PART", "TYPE=SEGMENT")], "hint-missing"),
     ("hint-type", [(HINT, HINT + HINT)]),
     ("hint-type", [("part_9.mp4", "part_8.mp4")]),
     ("hint-ended", [(HINT, HINT + "#EXT-X-ENDLIST\n")]),
@@ -464,34 +464,34 @@ def test_delta_updates_are_given_where_they_are_offered_and_asked_for() -> None:
 
 def box(kind: bytes, *content: bytes) -> bytes:
     data = b"".join(content)
-    return struct.pack(">I4s", 8 + len(data), kind) + data
+    return pack(">I4s", 8 + len(data), kind) + data
 
 
 def init(*tracks: tuple[int, bytes, int]) -> bytes:
     """ftyp and moov of tracks, each with its ID, handler and timescale."""
     traks, trexes = [], []
     for number, handler, timescale in tracks:
-        tkhd = box(b"tkhd", struct.pack(">IIII", 3, 0, 0, number), bytes(68))
-        mdhd = box(b"mdhd", struct.pack(">IIII", 0, 0, 0, timescale), bytes(8))
+        tkhd = box(b"tkhd", pack(">IIII", 3, 0, 0, number), bytes(68))
+        mdhd = box(b"mdhd", pack(">IIII", 0, 0, 0, timescale), bytes(8))
         hdlr = box(b"hdlr", bytes(8), handler, bytes(13))
-        stbl = box(b"stbl", box(b"stsd", struct.pack(">III4s", 0, 1, 8, b"avc1")))
+        stbl = box(b"stbl", box(b"stsd", pack(">III4s", 0, 1, 8, b"avc1")))
         traks.append(box(b"trak", tkhd, box(b"mdia", mdhd, hdlr, box(b"minf", stbl))))
-        trexes.append(box(b"trex", struct.pack(">IIIIII", 0, number, 1, 0, 0, 0)))
+        trexes.append(box(b"trex", pack(">IIIIII", 0, number, 1, 0, 0, 0)))
     return box(b"ftyp", b"iso6") + box(b"moov", *traks, box(b"mvex", *trexes))
 
 
-def media(*runs: tuple[int, int, list[int], bool]) -> bytes:
-    """moof and mdat of runs, each with its track's ID, decode time, durations, and whether it starts in sync."""
+def media(*runs: tuple[int, int, list[int], int | None]) -> bytes:
+    """moof and mdat of runs, each with its track's ID, decode time, durations, and which one is a sync sample."""
     trafs, data = [], b""
-    for number, start, durations, is_sync in runs:
+    for number, start, durations, sync in runs:
         rows = b""
         for index, duration in enumerate(durations):
-            flags = 0x02000000 if is_sync and index == 0 else 0x01010000
-            rows += struct.pack(">IIII", duration, 4, flags, 0)
-            data += struct.pack(">HH", number, (start + index) & 0xFFFF)
-        tfhd = box(b"tfhd", struct.pack(">II", 0x020000, number))
-        tfdt = box(b"tfdt", struct.pack(">IQ", 0x01000000, start))
-        trun = box(b"trun", struct.pack(">IIi", 0x01000F01, len(durations), 0), rows)
+            flags = 0x02000000 if index == sync else 0x01010000
+            rows += pack(">IIII", duration, 4, flags, 0)
+            data += pack(">HH", number, (start + index) & 0xFFFF)
+        tfhd = box(b"tfhd", pack(">II", 0x020000, number))
+        tfdt = box(b"tfdt", pack(">IQ", 0x01000000, start))
+        trun = box(b"trun", pack(">IIi", 0x01000F01, len(durations), 0), rows)
         trafs.append(box(b"traf", tfhd, tfdt, trun))
     return box(b"moof", box(b"mfhd", bytes(8)), *trafs) + box(b"mdat", data)
 
@@ -506,11 +506,17 @@ class Shelf:
         self.gone: set[str] = set()
         self.changed: dict[str, bytes] = {}
 
-    def part(self, number: int, **changes: object) -> bytes:
-        facts = {"off": 0, "sync": number % 2 == 0, "last": 18_000, "audio_off": 0, **changes}
+    def part(self, number: int, **changes: int | None) -> bytes:
+        facts: dict[str, int | None] = {
+            "off": 0,
+            "sync": None if number % 2 else 0,
+            "last": 18_000,
+            "audio_off": 0,
+            **changes,
+        }
         durations = [18_000] * 4 + [int(facts["last"])]
-        video = (1, number * 90_000 + int(facts["off"]), durations, bool(facts["sync"]))
-        return media(video, (2, number * 48_000 + int(facts["audio_off"]), [1200] * 40, True))
+        video = (1, number * 90_000 + int(facts["off"]), durations, facts["sync"])
+        return media(video, (2, number * 48_000 + int(facts["audio_off"]), [1200] * 40, 0))
 
     def fetch(self, uri: str) -> bytes | None:
         if uri in self.gone:
@@ -549,12 +555,13 @@ def test_right_media_break_no_rule() -> None:
         ("timestamps", "part_5.mp4", Shelf().part(5, audio_off=-1)),
         ("timestamps", "part_5.mp4", Shelf().part(5) + Shelf().part(5)),
         ("duration", "part_5.mp4", Shelf().part(5, last=18_010)),
-        ("independent-wrong", "part_4.mp4", Shelf().part(4, sync=False)),
-        ("independent-missing", "part_5.mp4", Shelf().part(5, sync=True)),
+        ("independent-wrong", "part_4.mp4", Shelf().part(4, sync=None)),
+        ("independent-missing", "part_5.mp4", Shelf().part(5, sync=0)),
+        ("independent-inside", "part_5.mp4", Shelf().part(5, sync=2)),
         ("parts-differ", "seg_2.mp4", Shelf().part(4)),
         ("parts-differ", "seg_2.mp4", Shelf().part(4) + Shelf().part(5)[:-1] + b"x"),
         ("media", "part_5.mp4", b"nonsense"),
-        ("media", "part_5.mp4", media((3, 0, [1], True))),
+        ("media", "part_5.mp4", media((3, 0, [1], 0))),
         ("media", "init_0.mp4", b""),
         ("tracks", "init_0.mp4", None),
     ],
@@ -618,8 +625,8 @@ def test_independent_segments_are_independent() -> None:
         return text.replace("#EXT-X-PART-INF", "#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-PART-INF")
 
     def spoil(shelf: Shelf) -> None:
-        shelf.changed["part_4.mp4"] = shelf.part(4, sync=False)
-        shelf.changed["seg_2.mp4"] = shelf.part(4, sync=False) + shelf.part(5)
+        shelf.changed["part_4.mp4"] = shelf.part(4, sync=None)
+        shelf.changed["seg_2.mp4"] = shelf.part(4, sync=None) + shelf.part(5)
 
     assert audited(lambda shelf: None, promise) == []
     assert audited(spoil, promise) == ["independent-segments", "independent-wrong"]
