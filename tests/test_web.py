@@ -96,6 +96,7 @@ class Site:
         self.reason = "cam: connecting"
         self.born = time.monotonic()
         self.first = 0
+        self.gap: tuple[int, int] | None = None  # the segments without media, from the first to the one after the last
         self.queries: list[str] = []
         site = self
 
@@ -152,8 +153,16 @@ class Site:
             f"#EXT-X-MEDIA-SEQUENCE:{self.first + first}",
             '#EXT-X-MAP:URI="init.mp4"',
         ]
+        gap = self.gap or (0, 0)
+        if first > gap[1] > 0:
+            lines.insert(4, "#EXT-X-DISCONTINUITY-SEQUENCE:1")
         for number in range(first, last):
-            lines += ["#EXTINF:1.0,", f"seg_{number:03d}.m4s"]
+            if number == gap[1] > 0:
+                lines.append("#EXT-X-DISCONTINUITY")
+            if gap[0] <= number < gap[1]:
+                lines += ["#EXT-X-GAP", "#EXTINF:1.0,", "gap.m4s"]
+            else:
+                lines += ["#EXTINF:1.0,", f"seg_{number % 90:03d}.m4s"]
         return "\n".join([*lines, ""]).encode()
 
     def close(self) -> None:
@@ -276,3 +285,23 @@ def test_comes_back_after_a_restart(page, site: Site) -> None:  # type: ignore[n
     page.wait_for_timeout(2000)  # what had been loaded before is over by now
     page.evaluate("moves = 0; rtspkitPlayer.video.addEventListener('timeupdate', () => moves++); 0")
     becomes(page, "moves > 12 && rtspkitPlayer.message === ''")
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [12, 32])
+def test_goes_on_by_itself_after_a_gap(page, site: Site, seconds: int) -> None:  # type: ignore[no-untyped-def]
+    """The camera is away, and the playlist tells so: the viewer is told too, and nothing is loaded anew."""
+    page.goto(site.url)
+    runs_on(page, 2)
+    page.evaluate("first = rtspkitPlayer.hls; 0")
+    start = 6 + int(time.monotonic() - site.born)
+    site.gap = (start, start + seconds)
+    becomes(page, MESSAGE, "No picture from the camera\nIt goes on by itself as soon as the camera sends again.")
+    asked = len(site.queries)
+    page.wait_for_timeout(1000 * (seconds - 8))
+    becomes(page, "rtspkitPlayer.state", "live")
+    assert page.evaluate("rtspkitPlayer.hls === first")
+    assert len(site.queries) == asked
+    runs_on(page, 3)
+    assert page.evaluate("rtspkitPlayer.hls === first")

@@ -50,6 +50,7 @@
   let movedAt = performance.now();
   let loading = false; // a segment is on its way
   let loadedAt = 0; // when one last was
+  let freshAt = 0; // since when there has been new media to play; 0: there is none
 
   window.rtspkitPlayer = {
     video,
@@ -164,6 +165,7 @@
     if (hls) hls.destroy();
     hls = null;
     loading = false;
+    freshAt = 0;
     reason = null;
     say("Loading…");
     if (window.Hls && Hls.isSupported()) {
@@ -192,8 +194,9 @@
 
   // Seconds to wait before a young stream is played. Its first playlist has one segment; a reload that misses the second
   // by a moment comes half a target duration later, and the picture would stop for that long in the midst of playing.
+  // Where reloads block, none misses anything: the next part comes as soon as there is one.
   function lead(details) {
-    return details.live ? Math.max(0, 1.5 * details.targetduration + RELOAD_SLACK - details.totalduration) : 0;
+    return details.live && !details.canBlockReload ? Math.max(0, 1.5 * details.targetduration + RELOAD_SLACK - details.totalduration) : 0;
   }
 
   function failed(data) {
@@ -253,7 +256,7 @@
     if (video.currentTime !== lastTime) {
       const moved = lastTime >= 0 && !video.paused && !video.seeking;
       lastTime = video.currentTime;
-      movedAt = now;
+      if (!video.seeking) movedAt = now; // hls.js looks for media ahead every three seconds: such a jump is no picture
       if (moved && state !== "away") {
         if (state !== "live") showBar();
         state = "live";
@@ -268,9 +271,12 @@
       state = "stalled";
       say("No picture from the camera", "It goes on by itself as soon as the camera sends again.");
     }
-    // after a restart hls.js may have put the new media where the old ones were, and wait for ever
-    const unused = state === "stalled" && hls && !loading && now - Math.max(loadedAt, movedAt) > UNUSED;
-    if ((unused || ((state === "stalled" || state === "connecting") && now - movedAt > STUCK)) && freshMedia()) {
+    // after a restart hls.js may have put the new media where the old ones were, and wait for ever; but a camera that
+    // was away for long has only just come back when its first media are listed, and hls.js goes on by itself then
+    freshAt = freshMedia() ? freshAt || now : 0;
+    const since = Math.max(movedAt, freshAt);
+    const unused = state === "stalled" && hls && !loading && now - Math.max(loadedAt, since) > UNUSED;
+    if (freshAt && (unused || ((state === "stalled" || state === "connecting") && now - since > STUCK))) {
       movedAt = now;
       ask();
     }
