@@ -6,8 +6,8 @@ a shorter gap is hidden in a duration; units whose time is taken already are dro
 the video is moved to it, and audio without any video does not run away from it.
 
 Audio that is only late finds its place: silence is made up to where the last fragment's video began, and
-only once audio is half a second behind. Audio that has turned to silence stays close behind the video, so
-that the live edge of a Low-Latency playlist always has both.
+only once audio is half a second behind. Where it has been silent for a fragment it cannot be merely late: from
+then on silence goes as far as the video, so that players have both up to the list's end.
 
 Spec: ISO/IEC 14496-12 8.8.12 (tfdt), as the segmenter.
 """
@@ -85,7 +85,7 @@ class Companion:
         Args:
             run: the fragment's audio, if it has any.
             video: where its video begins, or would; output time in ticks of this track.
-            edge: how far silence may go where audio has been silent before: `video`, or the video's end.
+            edge: where its video ends: so far may silence go where audio has been silent before.
             has_video: it has video.
             is_starting: time starts anew with this fragment.
         """

@@ -291,9 +291,10 @@ class Muxer:
     def _take(self, outputs: list[Output]) -> None:
         """Put what the segmenter gives into the window."""
         segmenter, window = self._segmenter, self._window
+        now = self._units.clock[0]
         changed = False
         for output in outputs:
-            changed |= window.take(output, segmenter.target_duration or 0, segmenter.media_time)
+            changed |= window.take(output, segmenter.target_duration or 0, now)
             if isinstance(output, InitSection) and output.tracks != self._init_tracks:
                 self._init_tracks = output.tracks
                 window.rates.forget()
@@ -302,12 +303,12 @@ class Muxer:
                 self.stats.bytes += len(output.data)
             elif isinstance(output, Segment) and not output.is_gap:
                 self.stats.segments += 1
-                self.stats.last_segment_at = self._units.clock[0]
+                self.stats.last_segment_at = now
                 if window.rates.measure(window.listed, segmenter.target_duration or 1):
                     self._cache.pop("index.m3u8", None)
         if changed:
             self._changed()
-        window.forget(segmenter.media_time)
+        window.forget(now)
 
     def _has_parameters(self) -> bool:
         return all(track.parameters is not None for track in self._segmenter.tracks)

@@ -12,41 +12,31 @@ sync sample; elsewhere the jump is taken out of the shift, because a decoder tha
 that is none would show nothing. A clock that stands or runs at a wrong rate is replaced by the arrival
 (`standing`). Audio beside the video follows its shift (`companion`).
 
-*Target duration.* Plain: max(setting, first GOP), rounded up, fixed when the first segment closes. Low-Latency:
-max(setting, 4 s), fixed from the start. From then on a segment ends at the sync sample that reaches the
-setting, or earlier where one more GOP as long as the last would break the target; a GOP longer than the target
-is cut inside, which is why EXT-X-INDEPENDENT-SEGMENTS is never promised. A target that was told before (a
-restart, another muxer under the URL) is kept.
-
 *Parts.* `parts` says where they end. A fragment that ends where it was asked to (`next_cut`) is one part; any
 other is cut into several, or waits in the open part for the next. The last unit's duration is predicted; what
 the next unit proves of it goes into composition offsets, and the parts that follow make up for it.
 
-*Gaps.* Nothing here waits for a camera: once no media have come for a target duration, or the list would
-stand for longer than it may, `handle_timeout` closes what is open and writes segments (and parts) without
-media, as long as they are absent. Media that come then follow a discontinuity. A Low-Latency playlist begins
-with such segments, three target durations of them: iOS and hls.js ask for segments before the first part.
+`cutter` has the segments: where they are cut, what they are called, and the gaps where media are absent.
 
-Spec: draft-pantos-hls-rfc8216bis 4.4.3.1 (EXTINF and target duration), 4.4.4.6 (program date time), 6.2.1
-(absent media, how soon a list must grow); ISO/IEC 14496-12 8.8.12 (tfdt).
+Spec: draft-pantos-hls-rfc8216bis 4.4.4.6 (program date time), 6.2.1; ISO/IEC 14496-12 8.8.12 (tfdt).
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import pairwise
 from statistics import median_low
 from typing import TYPE_CHECKING
 
 from rtspkit import fmp4, restamp
 from rtspkit.companion import AUDIO_GAP, STEP, Companion, TrackTime, usual_unit, without_overlap
-from rtspkit.dates import Dates
+from rtspkit.cutter import Cutter
 from rtspkit.errors import LocalProtocolError, RtspkitError
 from rtspkit.media import Fragment, Run, Track
 from rtspkit.parts import Cut, Pacer
-from rtspkit.segments import InitSection, Output, Part, PartData, Segment, SegmentData, SegmenterStats
+from rtspkit.segments import InitSection, Output, Segment, SegmenterStats
 from rtspkit.standing import ArrivalClock
 
 if TYPE_CHECKING:
@@ -63,40 +53,10 @@ _STEP_PARTS = 1.0
 _REORDERED = 8
 #: How far back video may step (s): the error of a predicted duration, the reordering of B-pictures.
 _STEP_BACK = 0.5
-#: No second sync sample within this time (s), or the setting if longer: the target is fixed without it.
-_GOP_AWAITED = 10.0
 #: Units that came longer ago than this (s) are not dated by their arrival.
 _ARRIVAL_TRUSTED = 60.0
 #: A camera's own clock further than this from ours (s) is not set at all.
 _CLOCK_TRUSTED = 86_400.0
-#: The least target duration (s) with parts: GOPs of up to 4 s then need no cut.
-_LEAST_TARGET = 4
-#: Target durations that a Low-Latency playlist begins with; no list may be shorter once it has been.
-_FIRST_GAPS = 3
-#: Within this many target durations the list has to grow by a segment (draft 6.2.1 says 1.5).
-_GROWS_WITHIN = 1.4
-#: A gap shorter than this (s) is not worth a segment.
-_LEAST_GAP = 0.1
-
-
-@dataclass(slots=True)
-class _Open:
-    """The segment that is being filled; times in ticks of the leading track."""
-
-    msn: int
-    start: int
-    date: int
-    discontinuity: bool
-    is_independent: bool
-    has_parts: bool
-    is_gap: bool = False
-    size: int = 0
-    units: int = 0
-    parts: list[Part] = field(default_factory=list)
-    # the part that is open
-    part_start: int = 0
-    part_data: list[bytes] = field(default_factory=list)
-    part_is_independent: bool = False
 
 
 def playable(tracks: Sequence[Track]) -> tuple[Track, ...]:
@@ -111,10 +71,6 @@ def playable(tracks: Sequence[Track]) -> tuple[Track, ...]:
     if not first:
         raise LocalProtocolError("a muxer needs at least one track of video or audio")
     return tuple(track for track in tracks if first[track.kind] is track)
-
-
-def _ceil_seconds(microseconds: int) -> int:
-    return -(-microseconds // MICROSECOND)
 
 
 class Segmenter:
@@ -148,8 +104,6 @@ class Segmenter:
         """
         self.stats = SegmenterStats()
         self.tracks = playable(tracks)
-        self._setting = round(segment_duration * MICROSECOND)
-        self._max_size = segment_max_size
         self._use_absolute_timestamp = use_absolute_timestamp
         self._given: tuple[Track, ...] | None = None  # the last fragment's tracks, for a comparison by identity
         leader = next((track for track in self.tracks if track.kind == "video"), self.tracks[0])
@@ -161,34 +115,31 @@ class Segmenter:
         self._pacer: Pacer | None = None
         if part_duration is not None:
             self._pacer = Pacer(self.rate, setting=round(part_duration * MICROSECOND), target=part_target)
-            least = max(_LEAST_TARGET, _ceil_seconds(self._setting))
-            target_duration = max(least, target_duration or 0)
-        self.target_duration = target_duration  # whole seconds, once it is fixed
-        self._msn = first_msn
-        self._discontinuity_number = first_msn if first_discontinuity is None else first_discontinuity
-        self._part_number = 0  # of the open part
-        self._init: InitSection | None = None  # of the open segment
+        self._cutter = Cutter(
+            self._lead,
+            self._pacer,
+            self.stats,
+            setting=round(segment_duration * MICROSECOND),
+            max_size=segment_max_size,
+            first_msn=first_msn,
+            first_discontinuity=first_msn if first_discontinuity is None else first_discontinuity,
+            target_duration=target_duration,
+        )
         self._next_init: InitSection | None = None  # of the segment that time starts anew with
         self._sequence_number = 1
         self._starting = True  # time, or the parameters, start anew with the next fragment
-        self._open: _Open | None = None
-        self._last_sync: int | None = None
-        self._gop: int | None = None  # the last whole one, in ticks
-        self._first_gop: int | None = None
         self._far_units = 0
         self._arrivals = ArrivalClock(self.rate)
-        self._dates = Dates(self.rate)
-        # the clock that writes gaps: monotonic seconds at which the media so far ended, and the list grew
-        self._ended_at: float | None = None
-        self._grown_at: float | None = None
-        # of the call that is being worked off: what it gives, and when it was made
-        self._outputs: list[Output] = []
-        self._now = self._wall = 0.0
+
+    @property
+    def target_duration(self) -> int | None:
+        """Whole seconds; None until it is fixed."""
+        return self._cutter.target_duration
 
     @property
     def media_time(self) -> int:
         """How much of the leading track was written so far, in microseconds; never goes back."""
-        return self._microseconds(self._lead.end)
+        return self._cutter.microseconds(self._lead.end)
 
     @property
     def part_target(self) -> int | None:
@@ -198,30 +149,24 @@ class Segmenter:
     @property
     def next_part(self) -> int | None:
         """Number of the part that comes next; None where none is to be expected."""
-        if self._pacer is None or self._pacer.is_suspended or (self._open is not None and self._open.is_gap):
-            return None
-        return self._part_number
+        return self._cutter.next_part
 
     @property
     def edge(self) -> Segment | None:
         """The open segment as far as its parts are whole; None where it has none (yet)."""
-        segment = self._open
-        if segment is None or not segment.parts or self._init is None:
-            return None
-        return self._segment(segment, sum(part.duration for part in segment.parts))
+        return self._cutter.edge
 
     @property
     def next_numbers(self) -> tuple[int, int]:
         """Media sequence and discontinuity number of what would follow behind another discontinuity."""
-        return self._msn, self._discontinuity_number + 1
+        return self._cutter.next_numbers
 
     @property
     def next_cut(self) -> int | None:
         """Where the next fragment should end so that it fills a part: pts of the leading track."""
         if self._pacer is None or self._pacer.is_suspended or self._starting or self._pacer.target is None:
             return None
-        begin = self._open.part_start if self._open is not None and self._open.part_data else self._lead.end
-        return self._pacer.aim(begin) - self._lead.shift
+        return self._pacer.aim(self._cutter.part_start) - self._lead.shift
 
     # -- what goes in -------------------------------------------------------------------------------------
 
@@ -236,15 +181,11 @@ class Segmenter:
 
     def begin(self) -> list[Output]:
         """The init section of the tracks as they are now, before any media; nothing where they are not known."""
-        outputs = self._outputs = []
-        if self._init is None and self._next_init is None:
-            try:
-                self._make_init()
-            except RtspkitError:
-                return []
-            assert self._next_init is not None
-            outputs.append(self._next_init)
-        return outputs
+        try:
+            self._make_init()
+        except RtspkitError:
+            return []
+        return [] if self._next_init is None else [self._next_init]
 
     def write(self, fragment: Fragment, *, now: float, wall: float) -> list[Output]:
         """Take one fragment; whatever is wrong with it is counted, not raised.
@@ -254,8 +195,7 @@ class Segmenter:
             now: monotonic seconds.
             wall: Unix seconds of the same instant.
         """
-        outputs = self._outputs = []
-        self._now, self._wall = now, wall
+        outputs = self._begin_call(now, wall)
         try:
             self._take(fragment)
         except (ValueError, TypeError, OverflowError, struct.error, RtspkitError) as error:
@@ -264,10 +204,27 @@ class Segmenter:
 
     def interrupt(self) -> list[Output]:
         """The camera was lost: close what is open; what follows is a discontinuity."""
-        outputs = self._outputs = []
+        outputs = self._begin_call(self._cutter.now, self._cutter.wall)
         self._arrivals.forget()
-        if self._open is None or not self._open.is_gap:
-            self._start_anew()
+        self._start_anew()
+        return outputs
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout` has something to do, in monotonic seconds; None: not before media come."""
+        return self._cutter.next_timeout()
+
+    def handle_timeout(self, *, now: float, wall: float) -> list[Output]:
+        """Write what the clock wants while no media come; see `write` for the arguments."""
+        outputs = self._begin_call(now, wall)
+        if self._cutter.handle_timeout():
+            self._starting = True
+            if self._pacer is not None:
+                self._pacer.forget()
+        return outputs
+
+    def _begin_call(self, now: float, wall: float) -> list[Output]:
+        self._cutter.now, self._cutter.wall = now, wall
+        outputs = self._cutter.outputs = []
         return outputs
 
     def _drop(self, reason: str) -> None:
@@ -276,10 +233,9 @@ class Segmenter:
 
     def _start_anew(self, following: int = 0) -> None:
         self._starting = True
-        self._last_sync = None
         if self._pacer is not None:
             self._pacer.forget()
-        self._close(following)
+        self._cutter.start_anew(following)
 
     def _take(self, fragment: Fragment) -> None:
         if fragment.tracks is not self._given:
@@ -340,7 +296,7 @@ class Segmenter:
             expected=self._expected,
             unit=min(self._lead.unit, step),
             step=step,
-            longest=max(1, self._limit() * self.rate // MICROSECOND - 1),
+            longest=max(1, self._cutter.limit * self.rate // MICROSECOND - 1),
             next_pts=next_pts,
             seen=self._far_units,
         )
@@ -365,7 +321,7 @@ class Segmenter:
     def _fits(self, times: list[int]) -> bool:
         """Whether a leading run of these times, and of usual units between them, is short enough for a segment."""
         count, span = len(times), max(times) - min(times)
-        return count == 1 or (span + span // (count - 1) + 1) * MICROSECOND < self._limit() * self.rate
+        return count == 1 or (span + span // (count - 1) + 1) * MICROSECOND < self._cutter.limit * self.rate
 
     def _small_step(self) -> int:
         """Ticks between two units of the leading track that need a closer look."""
@@ -388,11 +344,12 @@ class Segmenter:
     def _write(self, fragment: Fragment, leading: Run, times: list[int], next_pts: int | None) -> None:
         """Write a fragment whose leading run is in order, and put it into the segment it belongs to."""
         lead = self._lead
+        self._cutter.end_gap(self._cutter.now)
         first, last = min(times), max(times)
         is_reordered = times != sorted(times) or (next_pts is not None and next_pts <= last)
         unit = self._measure(times, next_pts, is_reordered=is_reordered)
         span = last - first + unit
-        room = max(0, self._limit() * self.rate // MICROSECOND - 1 - span)
+        room = max(0, self._cutter.limit * self.rate // MICROSECOND - 1 - span)
         if not self._starting:
             jump = first + lead.shift - lead.end
             if jump > min(self._step_forward(), room) or -jump > max(round(_STEP_BACK * self.rate), 2 * unit):
@@ -401,7 +358,7 @@ class Segmenter:
                     self._start_anew(span)
                 else:
                     self._shift_all(-jump)
-                    self._dates.forget()
+                    self._cutter.forget_date()
         if self._starting:
             self._begin(first)
         boundary = first + lead.shift if self._starting else lead.end
@@ -426,29 +383,35 @@ class Segmenter:
         lead.unit = unit
         size = sum(memoryview(run.data).nbytes for run in fragment.runs)
         if fragment.is_sync:
-            self._note_sync(boundary)
+            self._cutter.note_sync(boundary)
         if self._pacer is None:
-            self._cut_before(fragment.is_sync, boundary, end, size)
-            self._put(fragment, leading, len(times), begin, end, boundary)
+            self._cutter.cut_before(fragment.is_sync, boundary, end, size)
+            self._put(fragment, leading, len(times), begin=begin, end=end, boundary=boundary)
         else:
-            self._write_parts(fragment, leading, times, begin, end, size, is_reordered=is_reordered)
+            self._write_parts(fragment, leading, times, begin=begin, end=end, size=size, is_reordered=is_reordered)
 
     def _write_parts(
-        self, fragment: Fragment, leading: Run, times: list[int], begin: int, end: int, size: int, *, is_reordered: bool
+        self,
+        fragment: Fragment,
+        leading: Run,
+        times: list[int],
+        *,
+        begin: int,
+        end: int,
+        size: int,
+        is_reordered: bool,
     ) -> None:
         """Write a fragment into the open part, and into as many as it is long enough for."""
         lead, pacer = self._lead, self._pacer
         assert pacer is not None
         pacer.fix(lead.unit)
         pacer.note(sorted(times) if is_reordered else times)
-        self._cut_before(fragment.is_sync, begin, min(end, begin + pacer.longest), size)
-        segment = self._open
-        if segment is not None and segment.has_parts is pacer.is_suspended:
-            if pacer.is_suspended or fragment.is_sync:
-                self._close(0)
-            segment = self._open
+        self._cutter.cut_before(fragment.is_sync, begin, min(end, begin + pacer.longest), size)
+        if self._cutter.has_parts is pacer.is_suspended and (pacer.is_suspended or fragment.is_sync):
+            self._cutter.close()
         count = len(times)
-        if pacer.is_suspended if segment is None else not segment.has_parts:
+        has_parts = self._cutter.has_parts
+        if pacer.is_suspended if has_parts is None else not has_parts:
             cuts = [Cut(count, end, False)]
         else:
             if is_reordered:
@@ -456,9 +419,10 @@ class Segmenter:
             else:
                 successors = [pts + lead.shift for pts in times[1:]]
                 successors.append(end)
-            cuts = pacer.cuts(segment.part_start if segment and segment.part_data else begin, begin, successors)
+            part_start = begin if self._starting else self._cutter.part_start
+            cuts = pacer.cuts(part_start, begin, successors)
         if len(cuts) == 1:
-            self._put(fragment, leading, count, begin, cuts[0].end, begin, ends_part=cuts[0].is_end)
+            self._put(fragment, leading, count, begin=begin, end=cuts[0].end, boundary=begin, ends_part=cuts[0].is_end)
             return
         others = tuple(run for run in fragment.runs if run.track != self._leader)
         pieces = restamp.pieces(leading, [cut.units for cut in cuts])
@@ -470,8 +434,8 @@ class Segmenter:
                 wall_clock=None if number else fragment.wall_clock,
             )
             if number:
-                self._cut_before(False, begin, cut.end, memoryview(piece.data).nbytes)
-            self._put(part, piece, cut.units, begin, cut.end, begin, ends_part=cut.is_end)
+                self._cutter.cut_before(False, begin, cut.end, memoryview(piece.data).nbytes)
+            self._put(part, piece, cut.units, begin=begin, end=cut.end, boundary=begin, ends_part=cut.is_end)
             begin = lead.end
 
     def _write_aside(self, fragment: Fragment) -> None:
@@ -484,18 +448,18 @@ class Segmenter:
         self._sequence_number = (self._sequence_number + 1) & 0xFFFFFFFF
         assert self._other is not None
         self._other.time.end = ends[0]
-        if self._open is not None and not self._open.is_gap:  # audio alone opens no segment
-            self._append(data, 0)
+        if self._cutter.is_open:  # audio alone opens no segment
+            self._cutter.append(data, 0, start=self._lead.end)
 
     def _put(
         self,
         fragment: Fragment,
         leading: Run,
         count: int,
+        *,
         begin: int,
         end: int,
         boundary: int,
-        *,
         ends_part: bool = False,
     ) -> None:
         """Write a fragment with the decode times it was given, into the open segment or a new one.
@@ -511,48 +475,21 @@ class Segmenter:
         rows: list[FragmentRun] = [(lead.track_id, begin, lead.shift, end, lead.unit, leading.samples, leading.data)]
         if self._other is not None:
             run = next((run for run in fragment.runs if run.track == self._other.index), None)
-            row = self._companion_row(run, begin, begin if self._pacer is None else end, has_video=True)
+            row = self._companion_row(run, begin, end, has_video=True)
             if row is not None:
                 rows.append(row)
         data, ends = fmp4.write_fragment(self._sequence_number, rows)
         self._sequence_number = (self._sequence_number + 1) & 0xFFFFFFFF
-        if self._open is None:
-            self._open_segment(fragment, leading, boundary)
+        if not self._cutter.is_open:
+            clock = self._clock(fragment, leading, boundary)
+            self._cutter.open(boundary, self._next_init, is_sync=fragment.is_sync, clock=clock)
+            self._next_init, self._starting = None, False
         lead.end = ends[0]
         if self._other is not None and len(ends) > 1:
             self._other.time.end = ends[1]
-        self._append(data, count, is_sync=fragment.is_sync, boundary=boundary)
-        self._ended_at = self._now
+        self._cutter.append(data, count, start=boundary, is_sync=fragment.is_sync)
         if ends_part:
-            self._end_part()
-
-    def _append(self, data: bytes, units: int, *, is_sync: bool = False, boundary: int | None = None) -> None:
-        """Add a fragment to the open segment, and to its open part."""
-        segment = self._open
-        assert segment is not None
-        segment.size += len(data)
-        segment.units += units
-        self.stats.fragments += 1
-        self._outputs.append(SegmentData(segment.msn, data))
-        if segment.has_parts:
-            if not segment.part_data:
-                segment.part_start = self._lead.end if boundary is None else boundary
-                segment.part_is_independent = is_sync
-            segment.part_data.append(data)
-
-    def _end_part(self) -> None:
-        segment = self._open
-        assert segment is not None
-        if not segment.part_data:
-            return
-        duration = self._microseconds(self._lead.end) - self._microseconds(segment.part_start)
-        part = Part(self._part_number, duration, segment.part_is_independent)
-        data, segment.part_data = tuple(segment.part_data), []
-        if not duration:  # audio alone, and the segment ends: it is in the segment
-            return
-        self._part_number += 1
-        segment.parts.append(part)
-        self._outputs.append(PartData(part, data))
+            self._cutter.end_part()
 
     def _companion_row(self, run: Run | None, begin: int, edge: int, *, has_video: bool) -> FragmentRun | None:
         """The audio beside video that goes from `begin` to `edge` (ticks of the leading track)."""
@@ -581,7 +518,7 @@ class Segmenter:
         if self._pacer is not None and self._pacer.target is not None and unit <= 2 * lead.unit <= 4 * unit:
             unit = (3 * lead.unit + unit) // 4  # of a few units the mean is not exact
         # half a target at most, so that a single unit always fits a segment
-        return max(1, min(unit, self._limit() * self.rate // (2 * MICROSECOND)))
+        return max(1, min(unit, self._cutter.limit * self.rate // (2 * MICROSECOND)))
 
     def _step_forward(self) -> int:
         """Ticks that time may step forward within a playlist's time."""
@@ -595,7 +532,7 @@ class Segmenter:
             self._other.time.shift += ticks * self._other.time.rate // self.rate
 
     def _make_init(self) -> None:
-        number = 0 if self._init is None else self._init.number + 1
+        number = 0 if self._cutter.init is None else self._cutter.init.number + 1
         if self._next_init is not None:
             if self._next_init.tracks == self.tracks:
                 return
@@ -605,249 +542,28 @@ class Segmenter:
     def _begin(self, first: int) -> None:
         """Time starts anew: a new init section, and the output goes on where its longest track ended."""
         self._make_init()
-        start = self._lead.end
-        if self._init is None and self._pacer is not None and self.target_duration is not None:
-            start = _FIRST_GAPS * self.target_duration * self.rate
+        start = self._lead.end if self._cutter.init is not None else self._cutter.first_start
         if self._other is not None:
             other = self._other.time
             start = max(start, -(-other.end * self.rate // other.rate))
             other.end = start * other.rate // self.rate
             other.shift = (start - first) * other.rate // self.rate
         self._lead.shift = start - first
-        self._dates.forget()
-
-    # -- segments -----------------------------------------------------------------------------------------
-
-    def _microseconds(self, ticks: int) -> int:
-        return (ticks * MICROSECOND + self.rate // 2) // self.rate
-
-    def _tentative_target(self) -> int:
-        """The target duration, or what it would be if the open segment were closed now (s)."""
-        if self.target_duration is not None:
-            return self.target_duration
-        if self._first_gop is not None:
-            longest = self._microseconds(self._first_gop - self._lead.unit // 2)
-        else:
-            longest = round(_GOP_AWAITED * MICROSECOND)
-        return max(1, _ceil_seconds(max(self._setting, longest)))
-
-    def _limit(self) -> int:
-        """The duration that a segment must stay under (microseconds): rounded, EXTINF may not pass the target."""
-        return self._tentative_target() * MICROSECOND + MICROSECOND // 2
-
-    def _note_sync(self, at: int) -> None:
-        if self._last_sync is not None and at > self._last_sync:
-            self._gop = at - self._last_sync
-            if self._first_gop is None and self.target_duration is None:
-                self._first_gop = self._gop
-        self._last_sync = at
-
-    def _cut_before(self, is_sync: bool, boundary: int, end: int, size: int) -> None:
-        """Close the open segment where a fragment of so many bytes, from `boundary` to `end`, begins another."""
-        segment = self._open
-        if segment is not None and segment.is_gap:
-            self._end_gap(self._now)
-        elif segment is not None and boundary > segment.start and self._must_cut(segment, is_sync, boundary, end, size):
-            self._close(end - boundary)
-
-    def _must_cut(self, segment: _Open, is_sync: bool, boundary: int, end: int, size: int) -> bool:
-        if segment.size + size > self._max_size or self._microseconds(end - segment.start) >= self._limit():
-            return True
-        if not is_sync:
-            return False
-        duration = boundary - segment.start
-        if self._microseconds(duration + self._lead.unit // 2) >= self._setting:
-            return True
-        return self._gop is not None and self._microseconds(duration + self._gop) >= self._limit()
-
-    def _open_segment(self, fragment: Fragment, leading: Run, start: int) -> None:
-        is_discontinuity = False
-        measured, is_camera = self._clock(fragment, leading, start)
-        if self._next_init is not None:
-            is_first, is_discontinuity = self._init is None, self._init is not None
-            self._init, self._next_init = self._next_init, None
-            self._starting = False
-            self._outputs.append(self._init)
-            if is_discontinuity:
-                self._discontinuity_number += 1
-                self.stats.discontinuities += 1
-            elif is_first and self._pacer is not None:
-                self._write_first_gaps(measured)
-        self._open = _Open(
-            msn=self._msn,
-            start=start,
-            date=self._dates.at(start, measured, is_camera=is_camera),
-            discontinuity=is_discontinuity,
-            is_independent=fragment.is_sync,
-            has_parts=self._pacer is not None and not self._pacer.is_suspended,
-        )
-        self._msn += 1
-
-    def _close(self, following: int) -> None:
-        """Close the open segment, if there is one; the first fixes the target duration.
-
-        Args:
-            following: what the fragment lasts that follows (ticks), where it was cut to fit the target so far.
-        """
-        segment = self._open
-        if segment is None or self._init is None:
-            self._open = None
-            return
-        if segment.has_parts and not segment.is_gap:
-            self._end_part()
-        self._open = None
-        duration = self._microseconds(self._lead.end) - self._microseconds(segment.start)
-        if self.target_duration is None:
-            unit = self._lead.unit
-            if self._first_gop is not None or duration + self._microseconds(unit) >= _GOP_AWAITED * MICROSECOND:
-                target = self._tentative_target()
-            else:
-                target = max(1, _ceil_seconds(max(self._setting, duration - self._microseconds(unit // 2))))
-            # and legal whatever happened so far
-            longest = max(duration, self._microseconds(following))
-            self.target_duration = max(target, (longest + MICROSECOND // 2) // MICROSECOND)
-        self._grown_at = self._now
-        self._outputs.append(self._segment(segment, duration))
-
-    def _segment(self, segment: _Open, duration: int) -> Segment:
-        assert self._init is not None
-        return Segment(
-            msn=segment.msn,
-            duration=duration,
-            date=segment.date,
-            init=self._init.number,
-            discontinuity=segment.discontinuity,
-            discontinuity_number=self._discontinuity_number,
-            is_independent=segment.is_independent,
-            size=segment.size,
-            units=segment.units,
-            is_gap=segment.is_gap,
-            parts=tuple(segment.parts),
-        )
-
-    # -- gaps ---------------------------------------------------------------------------------------------
-
-    def next_timeout(self) -> float | None:
-        """When `handle_timeout` has something to do, in monotonic seconds; None: not before media come."""
-        if self._ended_at is None or self._grown_at is None or self.target_duration is None:
-            return None
-        target = self.target_duration
-        segment = self._open
-        if segment is None or not segment.is_gap:
-            # the list must grow in time, and absent media be told
-            due = self._ended_at + target
-            return due if segment is None else min(due, max(self._grown_at + _GROWS_WITHIN * target, self._ended_at))
-        end = self._ended_at + target
-        if self._pacer is None or self._pacer.target is None:
-            return end
-        return min(end, self._ended_at + (self._written_gap(segment) + self._pacer.target) / MICROSECOND)
-
-    def handle_timeout(self, *, now: float, wall: float) -> list[Output]:
-        """Write what the clock wants; see `write` for the arguments."""
-        outputs = self._outputs = []
-        self._now, self._wall = now, wall
-        while (due := self.next_timeout()) is not None and due <= now:
-            segment = self._open
-            if segment is None:
-                self._open_gap()
-            elif not segment.is_gap:
-                self._start_anew()
-                if now < self._ended_at + (self.target_duration or 0):  # type: ignore[operator]
-                    break  # it was closed to let the list grow; media are late, but not absent yet
-                self._open_gap()
-            elif now >= self._ended_at + (self.target_duration or 0):  # type: ignore[operator]
-                self._end_gap(self._ended_at + (self.target_duration or 0))  # type: ignore[operator]
-                self._open_gap()
-            else:
-                self._add_gap_part(segment)
-        return outputs
-
-    def _open_gap(self) -> None:
-        """What comes from now on is missing, until `_end_gap`."""
-        assert self._ended_at is not None
-        start = self._lead.end
-        measured = round((self._wall - (self._now - self._ended_at)) * MICROSECOND)
-        self._open = _Open(
-            msn=self._msn,
-            start=start,
-            date=self._dates.at(start, measured, is_camera=False),
-            discontinuity=False,
-            is_independent=False,
-            has_parts=self._pacer is not None and self._pacer.target is not None,
-            is_gap=True,
-        )
-        self._msn += 1
-        self.stats.gaps += 1
-
-    @staticmethod
-    def _written_gap(segment: _Open) -> int:
-        return sum(part.duration for part in segment.parts)
-
-    def _add_gap_part(self, segment: _Open, longest: int | None = None) -> None:
-        assert self._pacer is not None and self._pacer.target is not None
-        duration = self._pacer.target if longest is None else min(longest, self._pacer.target)
-        part = Part(self._part_number, duration, is_independent=False, is_gap=True)
-        segment.parts.append(part)
-        self._outputs.append(PartData(part, ()))
-
-    def _end_gap(self, until: float) -> None:
-        """Close the open gap, which lasts to `until` (monotonic seconds); a very short one is forgotten."""
-        segment = self._open
-        assert segment is not None and self._ended_at is not None and self.target_duration is not None
-        seconds = max(0.0, min(until - self._ended_at, float(self.target_duration)))
-        start = self._microseconds(segment.start)
-        written = self._written_gap(segment)
-        duration = max(round(seconds * MICROSECOND), written)
-        if duration < _LEAST_GAP * MICROSECOND and not segment.parts:
-            self._open = None
-            self._msn -= 1
-            self.stats.gaps -= 1
-            return
-        self._lead.end = max(segment.start + 1, (start + duration) * self.rate // MICROSECOND)
-        if self._other is not None:
-            self._other.time.end = self._lead.end * self._other.time.rate // self.rate
-        if segment.has_parts:
-            end = self._microseconds(self._lead.end)
-            while (rest := end - start - self._written_gap(segment)) > 0:
-                self._add_gap_part(segment, rest)
-        self._ended_at += duration / MICROSECOND
-        self._close(0)
-
-    def _write_first_gaps(self, date: int) -> None:
-        """Segments without media, so that the list is as long as any may be from the first part on."""
-        assert self._init is not None and self.target_duration is not None
-        duration = self.target_duration * MICROSECOND
-        for number in range(_FIRST_GAPS):
-            self._outputs.append(
-                Segment(
-                    msn=self._msn,
-                    duration=duration,
-                    date=date - (_FIRST_GAPS - number) * duration,
-                    init=self._init.number,
-                    discontinuity=False,
-                    discontinuity_number=self._discontinuity_number,
-                    is_independent=False,
-                    size=0,
-                    units=0,
-                    is_gap=True,
-                )
-            )
-            self._msn += 1
-        self._grown_at = self._now
+        self._cutter.forget_date()
 
     # -- the date -----------------------------------------------------------------------------------------
 
     def _clock(self, fragment: Fragment, leading: Run, start: int) -> tuple[int, bool]:
         """What the clock says output time `start` is, and whether it is the camera's clock."""
         clock = fragment.wall_clock
-        if self._use_absolute_timestamp and clock is not None and abs(clock - self._wall) <= _CLOCK_TRUSTED:
+        if self._use_absolute_timestamp and clock is not None and abs(clock - self._cutter.wall) <= _CLOCK_TRUSTED:
             first = fragment.runs[0]
             time = self._lead if first.track == self._leader else self._other.time if self._other else None
             if time is not None and first.track in (self._leader, self._other.index if self._other else -1):
                 offset = (restamp.times_of(first)[0] + time.shift) * MICROSECOND // time.rate
-                return round(clock * MICROSECOND) - offset + self._microseconds(start), True
-        now, arrival = self._now, restamp.first_arrival(leading)
+                return round(clock * MICROSECOND) - offset + self._cutter.microseconds(start), True
+        now, arrival = self._cutter.now, restamp.first_arrival(leading)
         if not 0 < now - arrival < _ARRIVAL_TRUSTED or arrival <= 0:
             times = restamp.times_of(leading)
             arrival = now - (max(times) - min(times) + self._lead.unit) / self.rate
-        return round((self._wall - (now - arrival)) * MICROSECOND), False
+        return round((self._cutter.wall - (now - arrival)) * MICROSECOND), False

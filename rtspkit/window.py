@@ -4,9 +4,9 @@ Strategy: what a `Segmenter` gives goes through here, the bytes into the store, 
 text of a segment is made when it changes (it is closed, it becomes the first of the list, its parts are not
 listed any more) and not with every playlist, of which there are several a second with parts.
 
-The list is never shorter than three target durations once it has been that long. A segment stays available for
-its own duration after it has left the list. Parts are listed within one target duration of the list's end (the
-draft wants them gone after three) and stay available for three more.
+The list is never shorter than three target durations once it has been that long. A segment stays available, from
+when it was first listed, for its own duration and that of the longest list it was in. Parts are listed within one
+target duration of the list's end (the draft wants them gone after three) and stay available for three more.
 
 Spec: draft-pantos-hls-rfc8216bis 6.2.2 (what may leave a live playlist, and when its media may go), 6.2.5.1
 (what a delta update skips), 6.2.5.2 (what a request waits for).
@@ -15,6 +15,7 @@ Spec: draft-pantos-hls-rfc8216bis 6.2.2 (what may leave a live playlist, and whe
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from rtspkit import playlist
 from rtspkit.rates import Rates
@@ -29,8 +30,23 @@ _MICROSECOND = 1_000_000
 _LIST, _PARTS_KEPT, _SKIP = 3, 3, 6
 
 
+@dataclass(slots=True)
+class _Listed:
+    """What is known of a segment in the list.
+
+    Attributes:
+        text: its lines.
+        at: when it was first listed, monotonic seconds.
+        longest: the longest list it was in, microseconds.
+    """
+
+    text: str
+    at: float
+    longest: int
+
+
 class Window:
-    """What one muxer lists; times are microseconds of its media time.
+    """What one muxer lists.
 
     Attributes:
         listed: closed segments, oldest first.
@@ -46,10 +62,10 @@ class Window:
         self._epoch = epoch
         self._segment_count = segment_count
         self._duration = 0  # of the list
-        self._texts: dict[int, str] = {}  # by media sequence number
+        self._entries: dict[int, _Listed] = {}  # by media sequence number, as they are listed
         self._with_parts: deque[Segment] = deque()  # those whose parts are listed
-        self._left: deque[tuple[Segment, int]] = deque()  # with the time to forget it at
-        self._left_parts: deque[tuple[Part, int]] = deque()
+        self._left: deque[tuple[Segment, float]] = deque()  # with the time (monotonic s) to forget it at
+        self._left_parts: deque[tuple[Part, float]] = deque()
         self._inits: set[int] = set()
 
     @property
@@ -59,13 +75,13 @@ class Window:
 
     # -- what comes in ------------------------------------------------------------------------------------
 
-    def take(self, output: Output, target_duration: int, media_time: int) -> bool:
+    def take(self, output: Output, target_duration: int, now: float) -> bool:
         """Take one output of the segmenter; whether the media playlist has changed with it.
 
         Args:
             output: as it comes.
             target_duration: seconds; 0 while it is not fixed.
-            media_time: how much was written so far.
+            now: monotonic seconds.
         """
         match output:
             case SegmentData():
@@ -81,61 +97,65 @@ class Window:
                     self._store.commit(f"init_{output.number}.mp4")
                     self._inits.add(output.number)
             case Segment():
-                self._add(output, target_duration, media_time)
+                self._add(output, target_duration, now)
                 return True
         return False
 
-    def _add(self, segment: Segment, target_duration: int, media_time: int) -> None:
+    def _add(self, segment: Segment, target_duration: int, now: float) -> None:
         if not segment.is_gap:
             self._store.commit(f"seg_{segment.msn}.mp4")
             self.has_media = True
         has_new_map = not self.listed or self.listed[-1].init != segment.init
         self.listed.append(segment)
         self._duration += segment.duration
-        self._texts[segment.msn] = playlist.segment_text(segment, epoch=self._epoch, with_map=has_new_map)
-        shortest = _LIST * target_duration * _MICROSECOND
-        while len(self.listed) > self._segment_count and self._duration - self.listed[0].duration >= shortest:
-            self._remove_first(media_time)
+        text = playlist.segment_text(segment, epoch=self._epoch, with_map=has_new_map)
+        self._entries[segment.msn] = _Listed(text, now, 0)
         if segment.parts:
             self._with_parts.append(segment)
-        self._strip_parts(target_duration, media_time)
+        shortest = _LIST * target_duration * _MICROSECOND
+        while len(self.listed) > self._segment_count and self._duration - self.listed[0].duration >= shortest:
+            self._remove_first()
+        for entry in self._entries.values():
+            entry.longest = max(entry.longest, self._duration)
+        self._strip_parts(target_duration, now)
 
-    def _remove_first(self, media_time: int) -> None:
+    def _remove_first(self) -> None:
         old = self.listed.popleft()
         self._duration -= old.duration
-        del self._texts[old.msn]
-        self._left.append((old, media_time + old.duration))
+        entry = self._entries.pop(old.msn)
+        self._left.append((old, entry.at + (old.duration + entry.longest) / _MICROSECOND))
         first = self.listed[0]
         if first.init == old.init:  # else it has its EXT-X-MAP already
             with_parts = first in self._with_parts
-            self._texts[first.msn] = playlist.segment_text(
+            self._entries[first.msn].text = playlist.segment_text(
                 first, epoch=self._epoch, with_map=True, with_parts=with_parts
             )
 
-    def _strip_parts(self, target_duration: int, media_time: int) -> None:
+    def _strip_parts(self, target_duration: int, now: float) -> None:
         """Take the parts of old segments from the list."""
-        target = target_duration * _MICROSECOND
-        behind = self._duration_since(self._with_parts[0].msn) if self._with_parts else 0
-        while self._with_parts and behind - self._with_parts[0].duration > target:
-            old = self._with_parts.popleft()
-            forget_at = media_time + _PARTS_KEPT * target
+        while self._with_parts:
+            old = self._with_parts[0]
+            if self._duration_behind(old.msn) <= target_duration * _MICROSECOND:
+                break
+            self._with_parts.popleft()
+            forget_at = now + _PARTS_KEPT * target_duration
             self._left_parts += [(part, forget_at) for part in old.parts if not part.is_gap]
-            if old.msn in self._texts:
+            entry = self._entries.get(old.msn)
+            if entry is not None:
                 has_map = old.msn == self.listed[0].msn or self._at(old.msn - 1).init != old.init
-                self._texts[old.msn] = playlist.segment_text(old, epoch=self._epoch, with_map=has_map, with_parts=False)
-            behind = self._duration_since(self._with_parts[0].msn) if self._with_parts else 0
+                entry.text = playlist.segment_text(old, epoch=self._epoch, with_map=has_map, with_parts=False)
 
     def _at(self, msn: int) -> Segment:
         return self.listed[msn - self.listed[0].msn]
 
-    def _duration_since(self, msn: int) -> int:
-        return sum(segment.duration for segment in self.listed if segment.msn >= msn)
+    def _duration_behind(self, msn: int) -> int:
+        return sum(segment.duration for segment in self.listed if segment.msn > msn)
 
-    def forget(self, media_time: int) -> None:
+    def forget(self, now: float) -> None:
         """Let go of what has left the list long enough ago, and of init sections nothing refers to."""
-        while self._left_parts and self._left_parts[0][1] <= media_time:
+        while self._left_parts and self._left_parts[0][1] <= now:
             self._store.remove(f"part_{self._left_parts.popleft()[0].number}.mp4")
-        while self._left and self._left[0][1] <= media_time:
+        while self._left and self._left[0][1] <= now:
             self._store.remove(f"seg_{self._left.popleft()[0].msn}.mp4")
             oldest = self._left[0][0] if self._left else self.listed[0]
             for number in [number for number in self._inits if number < oldest.init]:
@@ -145,7 +165,7 @@ class Window:
     def clear(self) -> None:
         """Forget everything but the bytes: the store is closed by its owner."""
         self.listed.clear()
-        self._texts.clear()
+        self._entries.clear()
         self._with_parts.clear()
         self._left.clear()
         self._left_parts.clear()
@@ -206,7 +226,7 @@ class Window:
     ) -> str:
         first = self.listed[0] if self.listed else edge
         assert first is not None
-        texts = list(self._texts.values())[skipped:]
+        texts = [entry.text for entry in self._entries.values()][skipped:]
         if edge is not None:
             has_new_map = not self.listed or self.listed[-1].init != edge.init
             texts.append(playlist.edge_text(edge, epoch=self._epoch, with_map=has_new_map))

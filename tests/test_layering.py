@@ -15,18 +15,10 @@ CAMERA_SIDE = {"sdp", "auth", "url", "messages", "rtsp", "_rtp", "rtp"} | {
     "client",
     "reader",
 }
-VIEWER_SIDE = {
-    "_fmp4",
-    "fmp4",
-    "restamp",
-    "standing",
-    "silence",
-    "companion",
-    "dates",
-    "parts",
+VIEWER_SIDE = {"_fmp4", "fmp4", "restamp", "standing", "silence", "companion", "dates", "parts"} | {
     "segments",
+    "cutter",
     "segmenter",
-} | {
     "rates",
     "playlist",
     "store",
