@@ -11,6 +11,9 @@ import pytest
 #: The interpreter Debian's gi is built for.
 SYSTEM_PYTHON = "/usr/bin/python3"
 
+#: Shaka Player, where ./check puts it (tests/real/package.json).
+SHAKA = Path(__file__).parents[2] / ".cache/npm/node_modules/shaka-player/dist/shaka-player.compiled.js"
+
 #: GStreamer elements the camera is made of, and the package each comes in.
 ELEMENTS = {
     "videotestsrc": "gstreamer1.0-plugins-base",
@@ -60,6 +63,44 @@ def require_chromium() -> str:
     if path := shutil.which("chromium") or shutil.which("chromium-browser"):
         return path
     pytest.skip("no Chromium here: apt install chromium")
+
+
+def _daemon(name: str) -> str | None:
+    """Where a daemon lies; a person's PATH on Debian does not have it."""
+    return shutil.which(name) or shutil.which(name, path="/usr/local/sbin:/usr/sbin")
+
+
+def missing_caches() -> str:
+    """The packages the tests with caches lack here, "" if none."""
+    names = {"varnish": _daemon("varnishd"), "nginx": _daemon("nginx")}
+    names |= {name: shutil.which(name) for name in ("curl", "openssl")}
+    return " ".join(name for name, found in names.items() if found is None)
+
+
+def require_varnish() -> tuple[str, str]:
+    """Where varnishd and varnishadm lie."""
+    if (path := _daemon("varnishd")) and (admin := shutil.which("varnishadm")):
+        return path, admin
+    pytest.skip("no Varnish here: apt install varnish")
+
+
+def require_nginx() -> str:
+    """Where nginx lies; every build of Debian's has HTTP/2."""
+    if (path := _daemon("nginx")) and shutil.which("openssl"):
+        return path
+    pytest.skip("no nginx or no openssl here: apt install nginx openssl")
+
+
+def require_curl() -> str:
+    """Where curl lies, the client for HTTP/2."""
+    if path := shutil.which("curl"):
+        return path
+    pytest.skip("no curl here: apt install curl")
+
+
+def require_shaka() -> None:
+    if not SHAKA.exists():
+        pytest.skip("no Shaka Player here: ./check installs it where there is npm")
 
 
 def free_port() -> int:
