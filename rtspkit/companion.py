@@ -71,6 +71,7 @@ class Companion:
         self.index = track.index
         self._stats = stats
         self._is_silent = False  # what was written last was made here
+        self._held: Run | None = None
         self._silent_unit: bytes | None = None
         self.set_track(track)
 
@@ -89,12 +90,18 @@ class Companion:
             has_video: it has video.
             is_starting: time starts anew with this fragment.
         """
+        if self._held is not None:
+            run, self._held = self._held if run is None else restamp.join(self._held, run), None
         if run is None:
             return None if is_starting else self._silent_row(edge if self._is_silent else video)
         row = self._audio_row(run, video, has_video=has_video, is_starting=is_starting)
         if row is not None:
             self._is_silent = False
         return row
+
+    def hold(self, run: Run) -> None:
+        """Audio that came without video, where a part would have to begin with it: it goes with the next video."""
+        self._held = run if self._held is None else restamp.join(self._held, run)
 
     def _audio_row(self, run: Run, video: int, *, has_video: bool, is_starting: bool) -> FragmentRun | None:
         time = self.time
@@ -125,7 +132,7 @@ class Companion:
         if begin - time.end > AUDIO_GAP * time.rate:
             silent = self._silence(begin)
             if silent is not None:
-                left, begin = silence.before(left, silent), time.end
+                left, begin = restamp.join(silent, left), time.end
                 count = len(restamp.times_of(left))
         moves = is_starting or begin - time.end > AUDIO_GAP * time.rate
         begin = max(begin, time.end) if moves else time.end

@@ -144,16 +144,19 @@ class Cutter:
         return self._open.has_parts if self._open is not None and not self._open.is_gap else None
 
     @property
+    def is_part_open(self) -> bool:
+        """The open part has media already."""
+        return self._open is not None and bool(self._open.part_data)
+
+    @property
     def part_start(self) -> int:
         """Where the open part began, or the next one will."""
         return self._open.part_start if self._open is not None and self._open.part_data else self._lead.end
 
     @property
     def next_part(self) -> int | None:
-        """Number of the part that comes next; None where none is to be expected."""
-        if self._pacer is None or self._pacer.is_suspended or (self._open is not None and self._open.is_gap):
-            return None
-        return self._part_number
+        """Number of the part with media that comes next; None where none is to be expected."""
+        return None if self._pacer is None or self._pacer.is_suspended else self._part_number
 
     @property
     def edge(self) -> Segment | None:
@@ -271,8 +274,6 @@ class Cutter:
         duration = self.microseconds(self._lead.end) - self.microseconds(segment.part_start)
         part = Part(self._part_number, duration, segment.part_is_independent)
         data, segment.part_data = tuple(segment.part_data), []
-        if not duration:  # audio alone, and the segment ends: it is in the segment
-            return
         self._part_number += 1
         segment.parts.append(part)
         self.outputs.append(PartData(part, data))

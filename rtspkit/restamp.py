@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from rtspkit.media import SAMPLE, SAMPLE_SIZE, Run
 
-__all__ = ["Piece", "contiguous", "drop_before", "first_arrival", "pieces", "split", "times_of"]
+__all__ = ["Piece", "contiguous", "drop_before", "first_arrival", "join", "pieces", "split", "times_of"]
 
 _SYNC = 1
 #: Samples that agree with each other on a far-off time before it is believed.
@@ -72,6 +72,11 @@ def drop_before(run: Run, pts: int) -> tuple[Run | None, int]:
         size += sample_size
         count += 1
     return None, count
+
+
+def join(first: Run, second: Run) -> Run:
+    """One run of two of the same track."""
+    return Run(first.track, b"".join((first.samples, second.samples)), b"".join((first.data, second.data)))
 
 
 def contiguous(run: Run, unit: int) -> Run:

@@ -440,13 +440,17 @@ class Segmenter:
 
     def _write_aside(self, fragment: Fragment) -> None:
         """Write a fragment without leading media: its audio goes into the segment that is open, if one is."""
-        run = next((run for run in fragment.runs if self._other is not None and run.track == self._other.index), None)
+        if self._other is None:
+            return
+        run = next((run for run in fragment.runs if run.track == self._other.index), None)
+        if run is not None and self._pacer is not None and not self._cutter.is_part_open:
+            self._other.hold(run)
+            return
         row = self._companion_row(run, self._lead.end, self._lead.end, has_video=False)
         if row is None:
             return
         data, ends = fmp4.write_fragment(self._sequence_number, [row])
         self._sequence_number = (self._sequence_number + 1) & 0xFFFFFFFF
-        assert self._other is not None
         self._other.time.end = ends[0]
         if self._cutter.is_open:  # audio alone opens no segment
             self._cutter.append(data, 0, start=self._lead.end)

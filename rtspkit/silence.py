@@ -13,7 +13,7 @@ from rtspkit import aac
 from rtspkit.errors import RtspkitError
 from rtspkit.media import SAMPLE, AACParameters, Run, Track
 
-__all__ = ["before", "silent_run", "silent_unit"]
+__all__ = ["silent_run", "silent_unit"]
 
 #: By channels; what an encoder makes of digital silence, for every sample rate.
 _SILENT_UNITS = {1: bytes.fromhex("01182007"), 2: bytes.fromhex("211004608c1c")}
@@ -36,8 +36,3 @@ def silent_run(index: int, unit: bytes, *, first: int, ticks: int, count: int) -
     """`count` silent units of `ticks` each, the first presented at `first`; they have no arrival."""
     samples = b"".join(SAMPLE.pack(first + number * ticks, 0, len(unit), 1) for number in range(count))
     return Run(index, samples, unit * count)
-
-
-def before(run: Run, silent: Run) -> Run:
-    """The silent run and, behind it, the other one."""
-    return Run(run.track, b"".join((silent.samples, run.samples)), b"".join((silent.data, run.data)))
