@@ -159,7 +159,7 @@ class Path:
     @property
     def muxer(self) -> Muxer | None:
         """What viewers are served from; None where there is nothing to serve."""
-        return self.output.muxer
+        return None if self.state == "failed" else self.output.muxer
 
     @property
     def readable(self) -> bool:
@@ -400,7 +400,7 @@ class Path:
 
     def _prepare(self, tracks: tuple[Track, ...]) -> None:
         """Makes the muxer before there are media, where it can answer something already."""
-        if self.muxer is None and self.state != "failed" and tracks and all(track.parameters for track in tracks):
+        if self.output.muxer is None and tracks and all(track.parameters for track in tracks):
             self.output.open(tracks)
             self._changed.set()  # whoever waits has his multivariant playlist
             self._changed.clear()
@@ -415,11 +415,12 @@ class Path:
             return False
         camera = self._camera
         self.skipped = camera.skipped if camera else ()
-        if self.muxer is not None and not self.muxer.accepts(fragment.tracks):
+        muxer = self.output.muxer
+        if muxer is not None and not muxer.accepts(fragment.tracks):
             # tracks never change within a playlist
             self._drop_muxer("the camera's tracks have changed")
         self.tracks = fragment.tracks
-        if self.muxer is None:
+        if self.output.muxer is None:
             self.output.open(fragment.tracks)
         self._fresh = self._no_sync = False
         self._live_since = now

@@ -4,7 +4,9 @@ Strategy: one small JSON file for each configuration, replaced as a whole, so th
 one or the new one. It is read once at the start; it is written, by a thread of its own, when a muxer starts, when a
 target duration becomes known, every five minutes and at the end. A discontinuity number is stored ahead of the one
 in use, and again when it has been reached: a camera that comes and goes does not write each time, and the file is
-never behind. Media sequence numbers start at the Unix seconds and need the file only where the clock was set back.
+never behind. Media sequence numbers start at the Unix seconds, and grow by one a second at most, but for those of
+the gaps a Low-Latency playlist begins with: the file has one and its time, and is written anew where that is too
+little to tell the least number of the next muxer.
 
 Nothing here is worth a failure: a file that cannot be read or written is one warning, and numbers then begin as if
 there had never been one.
@@ -39,6 +41,8 @@ __all__ = ["INTERVAL", "Settings", "StateFile", "find_file"]
 
 #: Seconds between two writes while nothing special happens.
 INTERVAL = 300.0
+#: The longest that a muxer went on after what is in the file was noted (s).
+_LONGEST = 2 * INTERVAL
 #: Seconds for which target durations are kept: no player waits longer for a stream to come back, and the next one
 #: is not to suffer from what the camera's distance between sync samples has once been.
 KEEP_TARGETS = 600.0
@@ -71,12 +75,14 @@ class Settings:
 
 @dataclass(slots=True)
 class _Entry:
-    """One path; `reserved` is the discontinuity number in the file, `at` the Unix seconds of the last change."""
+    """One path, and what is in the file for it; `at` is Unix seconds."""
 
     at: float
     settings: Settings
     continuation: Continuation
-    reserved: int
+    filed_discontinuity: int
+    filed_msn: int
+    filed_at: float
 
 
 class _BrokenFile(Exception):
@@ -130,18 +136,23 @@ class StateFile:
         wall = time.time() if wall is None else wall
         old = self._entries.pop(name, None)  # the newest are last
         needed = continuation.discontinuity + 1  # the number in use may have been its first
-        reserved = 0 if old is None else old.reserved
-        if reserved < needed:
-            reserved = needed + RESERVE
-        entry = self._entries[name] = _Entry(wall, settings, continuation, reserved)
+        entry = _Entry(wall, settings, continuation, needed + RESERVE, continuation.msn, wall)
+        self._entries[name] = entry
         if (
             old is None
-            or old.reserved != entry.reserved
+            or old.filed_discontinuity < needed
+            or continuation.msn > old.filed_msn + int(wall - old.filed_at)
             or old.settings != settings
             or old.continuation.target_duration != continuation.target_duration
             or old.continuation.part_target != continuation.part_target
         ):
             self.save()
+        else:
+            entry.filed_discontinuity, entry.filed_msn, entry.filed_at = (
+                old.filed_discontinuity,
+                old.filed_msn,
+                old.filed_at,
+            )
 
     # -- the file ---------------------------------------------------------
 
@@ -152,20 +163,12 @@ class StateFile:
             return
         wall = time.time() if wall is None else wall
         try:
-            entries, written = _decode(_read(self.file))
+            self._entries = _decode(_read(self.file), wall)
         except FileNotFoundError:
             return
         except (OSError, _BrokenFile) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self._log.warning("%s is ignored, numbers begin anew: %s", self.file, reason)
-            return
-        if wall < written:
-            # the clock was set back, or stood still with the machine: what was reached since then is not known
-            for entry in entries.values():
-                last = entry.continuation
-                ahead = last.msn + int(2 * INTERVAL)
-                entry.continuation = Continuation(ahead, last.discontinuity, last.target_duration, last.part_target)
-        self._entries = entries
 
     def save(self) -> None:
         """Writes soon; returns at once."""
@@ -234,17 +237,18 @@ class StateFile:
                 continue
             entry = self._entries[name]
             last, settings = entry.continuation, entry.settings
+            entry.filed_msn, entry.filed_at = last.msn, entry.at
             paths[name] = {
                 "at": round(entry.at, 3),
                 "msn": last.msn,
-                "discontinuity": last.discontinuity if is_end else entry.reserved,
+                "discontinuity": last.discontinuity if is_end else entry.filed_discontinuity,
                 "variant": settings.variant,
                 "segmentDuration": settings.segment_duration,
                 "partDuration": settings.part_duration,
                 "targetDuration": last.target_duration,
                 "partTarget": last.part_target,
             }
-        return json.dumps({"rtspkit": _FORMAT, "written": round(time.time(), 3), "paths": paths}).encode()
+        return json.dumps({"rtspkit": _FORMAT, "isEnd": is_end, "paths": paths}).encode()
 
 
 def _write_and_tell(file: Path, data: bytes, loop: asyncio.AbstractEventLoop, done: asyncio.Future[None]) -> None:
@@ -290,8 +294,8 @@ def _read(file: Path) -> bytes:
     return data
 
 
-def _decode(data: bytes) -> tuple[dict[str, _Entry], float]:
-    """The entries, and when they were written.
+def _decode(data: bytes, wall: float) -> dict[str, _Entry]:
+    """The entries as they stand at `wall`.
 
     Raises:
         _BrokenFile: this is not what `StateFile` writes.
@@ -304,22 +308,24 @@ def _decode(data: bytes) -> tuple[dict[str, _Entry], float]:
         raise _BrokenFile("it is no state of this version's")
     if len(tree["paths"]) > MAX_PATHS:
         raise _BrokenFile(f"it has more than {MAX_PATHS} paths")
-    written = _number(tree, "written", 1e12)
-    return {name: _entry(item) for name, item in tree["paths"].items()}, written
+    return {name: _entry(item, wall, is_end=tree.get("isEnd") is True) for name, item in tree["paths"].items()}
 
 
-def _entry(item: Any) -> _Entry:
+def _entry(item: Any, wall: float, *, is_end: bool) -> _Entry:
     if not isinstance(item, dict) or item.get("variant") not in ("lowLatency", "fmp4", "mpegts"):
         raise _BrokenFile("a path in it has no variant")
     part = None if item.get("partDuration") is None else _number(item, "partDuration", 3600)
+    at = _number(item, "at", 1e12)
+    # a clock that has gone back does not tell how long it went on
+    since = min(wall - at + 1.0, _LONGEST) if wall >= at else _LONGEST
     continuation = Continuation(
-        _whole(item, "msn", MAX_MSN),
+        _whole(item, "msn", MAX_MSN) + (0 if is_end and wall >= at else int(since)),
         discontinuity := _whole(item, "discontinuity", MAX_DISCONTINUITY),
         None if item.get("targetDuration") is None else _whole(item, "targetDuration", 3600, 1),
         None if item.get("partTarget") is None else _whole(item, "partTarget", 3_600_000_000, 1),
     )
     settings = Settings(item["variant"], _number(item, "segmentDuration", 3600), part)
-    return _Entry(_number(item, "at", 1e12), settings, continuation, discontinuity)
+    return _Entry(at, settings, continuation, discontinuity, continuation.msn, wall)
 
 
 def _number(item: dict[str, Any], key: str, most: float) -> float:
