@@ -81,8 +81,9 @@ class NotReady(RtspkitError):
 class MuxerProvider(Protocol):
     """Where the application finds the muxer of a path.
 
-    A further method is used where the object has it: `get(path) -> Muxer | None`, the muxer if it can be had
-    without waiting, is asked first and spares the task that `muxer` needs.
+    Further methods are used where the object has them: `get(path) -> Muxer | None`, the muxer if it can be had
+    without waiting, is asked first and spares the task that `muxer` needs; `reason(path) -> str` says in a few
+    words what the path is doing, for whoever has waited for its muxer in vain.
     """
 
     async def muxer(self, path: str) -> Muxer:
@@ -135,6 +136,7 @@ class HLSApp:
         """
         self._provider = provider
         self._get: Callable[[str], Muxer | None] | None = getattr(provider, "get", None)
+        self._reason: Callable[[str], str] | None = getattr(provider, "reason", None)
         self._origins = frozenset({allow_origin} if isinstance(allow_origin, str) else allow_origin)
         self._player_page = player_page
         self._hold = min(hold, HOLD)
@@ -234,7 +236,8 @@ class HLSApp:
             except TimeoutError:
                 if pause in bell.waiting:  # nobody rang
                     reason = "what you wait for has not come yet" if muxer.has_media else "the stream has not begun yet"
-                    raise NotReady(reason) from None
+                    why = self._reason(path) if self._reason is not None else ""
+                    raise NotReady(f"{reason}: {why}" if why else reason) from None
             finally:
                 bell.waiting.pop(pause, None)
                 if not bell.waiting and self._bells.get(muxer) is bell:

@@ -434,6 +434,16 @@ async def test_a_provider_that_has_it_at_hand_is_not_awaited(muxer: Muxer) -> No
     assert paths.asked == ["other", "third"]
 
 
+async def test_who_has_waited_in_vain_is_told_why() -> None:
+    class Telling(Paths):
+        def reason(self, path: str) -> str:
+            return f"{path} sends no sync sample"
+
+    async with client(HLSApp(Telling(cam=make()), hold=0.05)) as http:
+        answer = await http.get("/cam/stream.m3u8")
+    assert (answer.status_code, answer.text) == (503, "the stream has not begun yet: cam sends no sync sample\n")
+
+
 async def test_a_failure_of_the_provider_is_not_hidden() -> None:
     async with client(HLSApp(Paths(cam=ZeroDivisionError()))) as http:
         with pytest.raises(ZeroDivisionError):

@@ -289,6 +289,25 @@ async def test_viewer_who_leaves_is_let_go() -> None:
         assert path._requests == 0
 
 
+async def test_those_who_wait_for_one_path_are_bounded() -> None:
+    network = FakeNetwork()
+    network.answer = None
+    async with running(network, limits=Limits(blocked_requests=10)) as (manager, path):
+        tasks = [asyncio.create_task(manager.muxer("cam")) for _ in range(10)]
+        await asyncio.sleep(0.02)
+        with pytest.raises(NotReady, match="too many requests wait"):
+            manager.muxer("cam").send(None)
+        tasks.pop().cancel()
+        await asyncio.sleep(0.02)
+        tasks.append(asyncio.create_task(manager.muxer("cam")))
+        await asyncio.sleep(0.02)
+        assert path._waiting == 10
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert path._waiting == 0
+
+
 async def test_unknown_path() -> None:
     async with running(FakeNetwork()) as (manager, _):
         with pytest.raises(PathNotFound, match="no path 'x"):
@@ -715,6 +734,7 @@ async def test_a_camera_without_sync_samples_is_not_live() -> None:
         assert not path.readable
         assert "no sync sample yet" in path.reason
         assert manager.get("cam") is not None  # it answers the multivariant playlist
+        assert manager.reason("cam") == path.reason
         camera.send()
         assert path.state == "live"
 

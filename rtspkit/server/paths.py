@@ -150,6 +150,7 @@ class Path:
         self._idle_timer: asyncio.TimerHandle | None = None
         self._last_request = 0.0
         self._requests = 0  # being answered now
+        self._waiting = 0  # of these, for the muxer
         self._requester = ""  # address and port of the viewer it was started for
         self._past_bytes = 0
         self._past_errors = 0
@@ -256,7 +257,10 @@ class Path:
         if self.state == "idle" and self.config.source_on_demand and not self._closed:
             self._requester = VIEWER.get()
             self._begin("a viewer has come")
+        if self._waiting >= self._options.limits.blocked_requests:
+            raise NotReady("too many requests wait for this stream")
         self.enter()
+        self._waiting += 1
         try:
             async with asyncio.timeout(min(self.config.source_on_demand_start_timeout, self._timing.hold)):
                 while True:
@@ -270,6 +274,7 @@ class Path:
         except TimeoutError:
             raise NotReady(f"there is nothing to watch yet: {self.reason}") from None
         finally:
+            self._waiting -= 1
             self.leave()
 
     def admit(self, address: str, agent: str) -> tuple[bool, bool]:
