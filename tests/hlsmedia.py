@@ -55,9 +55,13 @@ class Media:
         self._chain = _Chain()
         self._chain_before = _Chain()  # where the open segment began
         self._samples: Runs = {}  # of the open segment's parts
+        self._open: int | None = None  # its media sequence number
+        self._closed: int | None = None  # media sequence number of the last segment that came here
 
     def part(self, playlist: Playlist, segment: Segment, part: Part) -> None:
         """A part that is new."""
+        if segment.msn != self._open:
+            self._open, self._samples = segment.msn, {}
         self._enter(segment)
         if part.is_gap:
             self._chain.gap += part.duration
@@ -91,7 +95,7 @@ class Media:
             runs = self._read(playlist, segment, segment.uri, segment.line)
             if runs is not None:
                 self._close(playlist, segment, runs, parts if with_parts else None)
-        self._chain_before = self._chain.copy()
+        self._chain_before, self._closed = self._chain.copy(), segment.msn
 
     def _close(self, playlist: Playlist, segment: Segment, runs: Runs, parts: Runs | None) -> None:
         if parts is None:
@@ -163,7 +167,8 @@ class Media:
         return next((n for n, track in tracks.items() if track.handler == "vide"), min(tracks, default=0))
 
     def _enter(self, segment: Segment) -> None:
-        if self._chain.dsn != segment.dsn:
+        unseen = self._closed is not None and segment.msn != self._closed + 1
+        if self._chain.dsn != segment.dsn or unseen:
             self._chain = _Chain(dsn=segment.dsn)
 
     def _times(self, playlist: Playlist, segment: Segment, runs: Runs, duration: Decimal, line: int) -> None:

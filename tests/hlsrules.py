@@ -24,6 +24,8 @@ from hlsmedia import Media
 __all__ = ["RULES", "Audit", "Part", "Playlist", "Rule", "Segment", "Violation", "check", "read"]
 
 _SECOND = 1_000_000
+#: Dates are printed in milliseconds; two of them may be off by this together (microseconds).
+_DATE_ROUNDING = 1_000
 #: The fraction of the part target that a part has to last.
 _LEAST_PART = Decimal("0.85")
 
@@ -137,7 +139,7 @@ def _check_dates(playlist: Playlist) -> None:
         else:
             if start is not None and end is not None:
                 overlap = end - segment.date
-                if segment.date <= start and end > start:
+                if segment.date <= start and end > start + _DATE_ROUNDING:
                     playlist.report("date-ambiguous", "not after the segment before", segment.line)
                 elif overlap >= _SECOND:
                     playlist.report("date-ambiguous", f"{overlap / 1e6} s of overlap", segment.line)
@@ -158,7 +160,8 @@ def _check_hints(playlist: Playlist) -> None:
             playlist.report("hint-type", f"{uri} is listed", line)
         if playlist.is_ended:
             playlist.report("hint-ended", uri, line)
-    if playlist.part_target is not None and not playlist.is_ended and "PART" not in types:
+    parts = any(segment.parts for segment in playlist.all_segments)
+    if parts and not playlist.is_ended and "PART" not in types:
         playlist.report("hint-missing", "no EXT-X-PRELOAD-HINT of a part")
 
 
@@ -359,6 +362,7 @@ class Audit:
         now = self._now
         since = now if self._exact or first else self._before
         new_segment = new_part = False
+        hidden = False  # parts may have come and gone unseen
         hinted = [uri for kind, uri, _ in self.playlist.hints if kind == "PART"] if self.playlist is not None else []
         fresh: list[Part] = []
         gone: list[tuple[Segment, int]] = []  # segments with how many of their parts have left
@@ -390,6 +394,7 @@ class Audit:
                     start, end = playlist.blocks[segment.msn]
                     known.block = playlist.lines[start - 1 : end]
                     complete = self._sum(playlist, segment, known, first)
+                    hidden = hidden or not segment.parts
                     if self.media is not None:
                         self.media.close(playlist, segment, complete)
                 elif known.closed != closed:
@@ -400,7 +405,7 @@ class Audit:
         self._order(playlist, gone)
         if not first:
             real = next((part for part in fresh if not part.is_gap), None)
-            if hinted and real is not None and real.uri not in hinted:
+            if hinted and real is not None and real.uri not in hinted and not hidden:
                 playlist.report("hint-wrong", f"{hinted[0]} was hinted", real.line)
         self._deadlines(playlist, new_segment, new_part, first)
         self._forget(playlist)
@@ -424,7 +429,7 @@ class Audit:
             return False
         total = sum((duration for _, duration, _, _ in known.parts), Decimal(0))
         equal = abs(total - segment.duration) <= ROUNDING * (len(known.parts) + 1)
-        if self._exact and not first and not equal:
+        if self._exact and not first and not equal and segment.parts:  # with none left, some were never shown
             playlist.report("parts-sum", f"parts of {total} s, EXTINF {segment.duration}", segment.line)
         return equal and not first
 
@@ -448,7 +453,7 @@ class Audit:
             self._last_segment_at = self._last_part_at = now
             return
         limits = [("segment-late", self._last_segment_at, new_segment, 1.5 * playlist.target_duration)]
-        if playlist.part_target is not None:
+        if playlist.part_target is not None and any(segment.parts for segment in playlist.all_segments):
             limits.append(("part-late", self._last_part_at, new_part, float(playlist.part_target)))
         for rule, last, is_new, limit in limits:
             assert last is not None
@@ -490,7 +495,7 @@ class Audit:
         if self._fetch is None or now < self._looked + 1.0:
             return
         self._looked = now
-        self._left = [(uri, until) for uri, until in self._left if until >= now]
+        self._left = [(uri, until) for uri, until in self._left if until > now + 1e-6]
         for uri, until in self._left:
             if self._fetch(uri) is None:
                 playlist.report("gone-early", f"{uri} is gone, {until - now:.3f} s too early")
