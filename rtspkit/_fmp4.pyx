@@ -16,12 +16,12 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.number cimport PyNumber_Index
-from libc.stdint cimport INT32_MAX, INT32_MIN, UINT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, UINT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from rtspkit._wire cimport SAMPLE_SYNC, Sample, put_u32, put_u64
 
-__all__ = ["write_fragment"]
+__all__ = ["survey", "write_fragment"]
 
 
 cdef extern from *:
@@ -239,6 +239,62 @@ cdef int take_run(Run* run, Py_ssize_t index, object item) except -1:
                          f"records of {sizeof(Sample)} bytes")
     run.count = run.samples.len // <Py_ssize_t>sizeof(Sample)
     return 0
+
+
+cdef inline int64_t distance(int64_t before, int64_t after) noexcept nogil:
+    """From one time to a later one, whatever they are; 0 where it is not later."""
+    cdef uint64_t difference = <uint64_t>after - <uint64_t>before
+    if after <= before:
+        return 0
+    return INT64_MAX if difference > <uint64_t>INT64_MAX else <int64_t>difference
+
+
+def survey(samples):
+    """What the times of a run's samples look like, in one pass.
+
+    Args:
+        samples: packed records of `rtspkit.media.SAMPLE_SIZE` bytes.
+
+    Returns:
+        (count, first, last, low, high, step, arrival, last_arrival, pause): how many samples there are; pts of the
+        first and of the last, the least and the greatest, the longest distance from one to the next, in ticks; and
+        in ns when the first and the last arrived and the longest distance of two arrivals. All 0 of an empty table.
+        Step is negative where a pts is less than the one before it.
+
+    Raises:
+        ValueError: the table is no whole number of sample records.
+    """
+    cdef Py_buffer view
+    cdef Sample sample
+    cdef const uint8_t* record
+    cdef Py_ssize_t i, count
+    cdef int64_t first = 0, last = 0, low = 0, high = 0, step = 0
+    cdef int64_t arrival = 0, last_arrival = 0, pause = 0
+    cdef bint falls = False
+    PyObject_GetBuffer(samples, &view, PyBUF_SIMPLE)
+    try:
+        if view.len % <Py_ssize_t>sizeof(Sample):
+            raise ValueError(f"{view.len} bytes are no whole number of samples")
+        count = view.len // <Py_ssize_t>sizeof(Sample)
+        record = <const uint8_t*>view.buf
+        for i in range(count):
+            memcpy(&sample, record, sizeof(Sample))
+            record += sizeof(Sample)
+            if i == 0:
+                first = last = low = high = sample.pts
+                arrival = last_arrival = sample.arrival
+                continue
+            if sample.pts < last:
+                falls = True
+            low = min(low, sample.pts)
+            high = max(high, sample.pts)
+            step = max(step, distance(last, sample.pts))
+            pause = max(pause, distance(last_arrival, sample.arrival))
+            last = sample.pts
+            last_arrival = sample.arrival
+        return count, first, last, low, high, -1 if falls else step, arrival, last_arrival, pause
+    finally:
+        PyBuffer_Release(&view)
 
 
 def write_fragment(sequence_number, runs):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from rtspkit import aac, restamp, silence
 from rtspkit.media import AACParameters, Run, Track
+from rtspkit.restamp import Survey
 
 if TYPE_CHECKING:
     from rtspkit.fmp4 import FragmentRun
@@ -56,11 +57,14 @@ def usual_unit(track: Track) -> int:
     return aac.unit_ticks(track.parameters, track.clock_rate) if isinstance(track.parameters, AACParameters) else 1024
 
 
-def without_overlap(run: Run, time: TrackTime, stats: SegmenterStats) -> Run | None:
+def without_overlap(run: Run, times: Survey, time: TrackTime, stats: SegmenterStats) -> Run | None:
     """The run without the units whose time is taken already; half a unit of jitter is let pass."""
-    left, dropped = restamp.drop_before(run, time.end - time.shift - time.unit // 2)
+    free = time.end - time.shift - time.unit // 2
+    if times.first >= free:
+        return run
+    left, dropped = restamp.drop_before(run, free)
     stats.dropped_units += dropped
-    return left if dropped else run
+    return left
 
 
 class Companion:
@@ -105,35 +109,35 @@ class Companion:
 
     def _audio_row(self, run: Run, video: int, *, has_video: bool, is_starting: bool) -> FragmentRun | None:
         time = self.time
-        times = restamp.times_of(run)
-        if not times:
+        times = restamp.survey(run)
+        if not times.units:
             return None
         step = round(STEP * time.rate)
-        count = len(times)
-        if max(times) - min(times) > step + count * time.unit or times != sorted(times):
+        count = times.units
+        if times.high - times.low > step + count * time.unit or not times.is_ordered:
             run = restamp.contiguous(run, time.unit)
             self._stats.restamped_units += count
-            times = restamp.times_of(run)
-        begin = times[0] + time.shift
+            times = restamp.survey(run)
+        begin = times.first + time.shift
         if abs(begin - video) > step:
             if not has_video and begin > video:
                 # video has stopped: audio alone would run away from it
                 self._stats.dropped_units += count
                 return None
             time.shift += max(time.end, video) - begin
-        left = without_overlap(run, time, self._stats)
+        left = without_overlap(run, times, time, self._stats)
         if left is None:
             return None
         if left is not run:
-            times = restamp.times_of(left)
-        begin = times[0] + time.shift
-        end = times[-1] + time.shift + time.unit
-        count = len(times)
+            times = restamp.survey(left)
+        begin = times.first + time.shift
+        end = times.last + time.shift + time.unit
+        count = times.units
         if begin - time.end > AUDIO_GAP * time.rate:
             silent = self._silence(begin)
             if silent is not None:
                 left, begin = restamp.join(silent, left), time.end
-                count = len(restamp.times_of(left))
+                count = restamp.survey(left).units
         moves = is_starting or begin - time.end > AUDIO_GAP * time.rate
         begin = max(begin, time.end) if moves else time.end
         return (time.track_id, begin, time.shift, max(end, begin + count), time.unit, left.samples, left.data)
@@ -147,7 +151,7 @@ class Companion:
         if run is None:
             return None
         self._is_silent = True
-        end = time.end + len(restamp.times_of(run)) * time.unit
+        end = time.end + restamp.survey(run).units * time.unit
         return (time.track_id, time.end, time.shift, end, time.unit, run.samples, run.data)
 
     def _silence(self, until: int) -> Run | None:

@@ -170,6 +170,7 @@ class Muxer:
         self._cache: dict[object, Response] = {}
         self._subscribers: list[Callable[[], None]] = []
         self._closed = False
+        self._can_be_described = self._has_parameters()
         self._take(self._segmenter.begin())
 
     # -- media in -----------------------------------------------------------------------------------------
@@ -223,9 +224,9 @@ class Muxer:
         if self._closed:
             return
         self._units.clock = (now, wall)
-        had_playlist = self._has_parameters()
         self._take(self._segmenter.write(fragment, now=now, wall=wall))
-        if not had_playlist and self._has_parameters():
+        if not self._can_be_described and self._has_parameters():
+            self._can_be_described = True
             self._changed()
 
     def write_unit(self, unit: AccessUnit, *, now: float | None = None, wall: float | None = None) -> None:

@@ -83,6 +83,11 @@ class Pacer:
         self._usual = self._longest * 100 // (100 + _ROOM)
 
     @property
+    def least(self) -> int:
+        """Ticks that a part has to last."""
+        return self._least
+
+    @property
     def longest(self) -> int:
         """Ticks that a part may last."""
         return self._longest
@@ -94,6 +99,19 @@ class Pacer:
     def forget(self) -> None:
         """Time starts anew: the distance to the next unit says nothing."""
         self._last = None
+
+    def note_near(self, first: int, last: int, step: int) -> bool:
+        """As `note`, for a run without any distance that is long; False where it has one and was not looked at.
+
+        Args:
+            first, last: pts of its first and its last unit.
+            step: the longest distance from one unit to the next.
+        """
+        before = first if self._last is None else self._last
+        if self.is_suspended or max(step, first - before) > self._longest:
+            return False
+        self._last, self._streak = last, 0
+        return True
 
     def note(self, times: Sequence[int]) -> None:
         """Look at the distances of units (pts, in the order they came); tells slow cameras from quick ones."""
@@ -117,12 +135,18 @@ class Pacer:
         count = 0
         for successor in successors:
             count += 1
-            # each unit lasts a tick at least: so many that stand at one time fill a part as well
-            if successor - begin >= self._least or position + count - begin >= self._longest:
-                end = max(min(successor, begin + self._longest), position + count)
-                cuts.append(Cut(count, end, True))
-                begin = position = end
+            cut = self.cut(begin, position, count, successor)
+            if cut.is_end:
+                cuts.append(cut)
+                begin = position = cut.end
                 count = 0
         if count:
-            cuts.append(Cut(count, max(successors[-1], position + count), False))
+            cuts.append(cut)
         return cuts
+
+    def cut(self, begin: int, position: int, units: int, successor: int) -> Cut:
+        """What becomes of so many units of one part: see `cuts`; only with the last of them may the part end."""
+        # each unit lasts a tick at least: so many that stand at one time fill a part as well
+        if successor - begin >= self._least or position + units - begin >= self._longest:
+            return Cut(units, max(min(successor, begin + self._longest), position + units), True)
+        return Cut(units, max(successor, position + units), False)

@@ -1,6 +1,6 @@
 """Runs of samples whose times cannot be taken as they are: read, trimmed, restamped, split.
 
-Strategy: the muxer looks at a run's times with one call (`times_of`) and goes on where they are in order.
+Strategy: the muxer looks at a run's times with one call (`survey`) and goes on where they are in order.
 Only where they are not does anything here unpack single samples: a lone sample stamped seconds away from
 its neighbours gets the time after the one before it, three in a row are believed and split the run, and
 a run longer than a segment may be is split where that is reached. Media are never copied: the pieces
@@ -15,9 +15,10 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from rtspkit import _fmp4
 from rtspkit.media import SAMPLE, SAMPLE_SIZE, Run
 
-__all__ = ["Piece", "contiguous", "drop_before", "first_arrival", "join", "pieces", "split", "times_of"]
+__all__ = ["Piece", "Survey", "contiguous", "drop_before", "join", "pieces", "split", "survey", "times_of"]
 
 _SYNC = 1
 #: Samples that agree with each other on a far-off time before it is believed.
@@ -38,6 +39,43 @@ class Piece(NamedTuple):
     next_pts: int | None
 
 
+class Survey(NamedTuple):
+    """What the times of a run look like.
+
+    Attributes:
+        units: samples.
+        first, last: pts of the first and the last sample, in ticks.
+        low, high: the least and the greatest.
+        step: the longest distance from one sample to the next; -1 where a pts is less than the one before it.
+        arrival, last_arrival: monotonic ns at which the first and the last came.
+        pause: the longest distance of two arrivals, ns.
+    """
+
+    units: int
+    first: int
+    last: int
+    low: int
+    high: int
+    step: int
+    arrival: int
+    last_arrival: int
+    pause: int
+
+    @property
+    def is_ordered(self) -> bool:
+        """No pts is less than the one before it."""
+        return self.step >= 0
+
+
+def survey(run: Run) -> Survey:
+    """Look at the times of a run.
+
+    Raises:
+        ValueError: the table is no whole number of sample records.
+    """
+    return Survey._make(_fmp4.survey(run.samples))
+
+
 def times_of(run: Run) -> list[int]:
     """The pts of each sample in ticks, in the order of the run.
 
@@ -51,11 +89,6 @@ def times_of(run: Run) -> list[int]:
         return []
     times: list[int] = table.cast("B").cast("q")[:: SAMPLE_SIZE // 8].tolist()
     return times
-
-
-def first_arrival(run: Run) -> float:
-    """When the first sample of the run arrived, in seconds of the monotonic clock; the run is not empty."""
-    return float(SAMPLE.unpack_from(run.samples)[1]) / 1e9
 
 
 def drop_before(run: Run, pts: int) -> tuple[Run | None, int]:

@@ -36,6 +36,7 @@ from rtspkit.cutter import Cutter
 from rtspkit.errors import LocalProtocolError, RtspkitError
 from rtspkit.media import Fragment, Run, Track
 from rtspkit.parts import Cut, Pacer
+from rtspkit.restamp import Survey
 from rtspkit.segments import InitSection, Output, Segment, SegmenterStats
 from rtspkit.standing import ArrivalClock
 
@@ -264,8 +265,8 @@ class Segmenter:
                 return
 
         leading = next((run for run in fragment.runs if run.track == self._leader), None)
-        times = restamp.times_of(leading) if leading is not None else []
-        if leading is None or not times:
+        times = restamp.survey(leading) if leading is not None else None
+        if leading is None or times is None or not times.units:
             if self._starting:
                 self.stats.awaiting_sync += 1
             else:
@@ -274,7 +275,7 @@ class Segmenter:
         next_pts = fragment.next_pts
         trusted, times = self._arrivals.take(leading, times, self._expected)
         if trusted is not leading:
-            self.stats.restamped_units += len(times)
+            self.stats.restamped_units += times.units
             fragment = replace(fragment, runs=tuple(trusted if run is leading else run for run in fragment.runs))
             leading, next_pts = trusted, None
         if self._is_plain(times):
@@ -309,7 +310,7 @@ class Segmenter:
                 is_sync=piece.is_sync if number else fragment.is_sync,
                 wall_clock=None if number else fragment.wall_clock,
             )
-            times = restamp.times_of(piece.run)
+            times = restamp.survey(piece.run)
             if self._starting and not part.is_sync:
                 self.stats.awaiting_sync += 1
             elif number and not self._fits(times):
@@ -318,36 +319,35 @@ class Segmenter:
             else:
                 self._write(part, piece.run, times, piece.next_pts)
 
-    def _fits(self, times: list[int]) -> bool:
+    def _fits(self, times: Survey) -> bool:
         """Whether a leading run of these times, and of usual units between them, is short enough for a segment."""
-        count, span = len(times), max(times) - min(times)
-        return count == 1 or (span + span // (count - 1) + 1) * MICROSECOND < self._cutter.limit * self.rate
+        if times.units == 1:
+            return True
+        span = times.high - times.low
+        return (span + span // (times.units - 1) + 1) * MICROSECOND < self._cutter.limit * self.rate
 
     def _small_step(self) -> int:
         """Ticks between two units of the leading track that need a closer look."""
         return min(max(8 * self._lead.unit, round(_STEP_SMALL * self.rate)), round(STEP * self.rate))
 
-    def _is_plain(self, times: list[int]) -> bool:
+    def _is_plain(self, times: Survey) -> bool:
         """Whether the leading track's times can be taken as they are: no outlier, not too long for a segment."""
         lead = self._lead
-        count = len(times)
-        span = max(times) - min(times)
-        if span > self._small_step() + 2 * count * lead.unit:
-            return False
-        if not self._fits(times):
+        step = self._small_step()
+        if times.high - times.low > step + 2 * times.units * lead.unit or not self._fits(times):
             return False
         # one or two units that step far away are not believed yet
-        return count > 2 or self._starting or abs(min(times) + lead.shift - lead.end) <= self._small_step()
+        return times.units > 2 or self._starting or abs(times.low + lead.shift - lead.end) <= step
 
     # -- one fragment -------------------------------------------------------------------------------------
 
-    def _write(self, fragment: Fragment, leading: Run, times: list[int], next_pts: int | None) -> None:
+    def _write(self, fragment: Fragment, leading: Run, times: Survey, next_pts: int | None) -> None:
         """Write a fragment whose leading run is in order, and put it into the segment it belongs to."""
         lead = self._lead
         self._cutter.end_gap(self._cutter.now)
-        first, last = min(times), max(times)
-        is_reordered = times != sorted(times) or (next_pts is not None and next_pts <= last)
-        unit = self._measure(times, next_pts, is_reordered=is_reordered)
+        first, last = times.low, times.high
+        is_reordered = not times.is_ordered or (next_pts is not None and next_pts <= last)
+        unit = self._measure(leading, times, next_pts, is_reordered=is_reordered)
         span = last - first + unit
         room = max(0, self._cutter.limit * self.rate // MICROSECOND - 1 - span)
         if not self._starting:
@@ -366,18 +366,18 @@ class Segmenter:
         end = last + lead.shift + unit
         if is_reordered:
             # B-pictures: others may be due before the last one shown; decode times go on unit by unit
-            end = min(end, boundary + len(times) * unit)
+            end = min(end, boundary + times.units * unit)
         elif next_pts is not None and next_pts <= last + unit + min(round(STEP * self.rate), room - late):
             end = next_pts + lead.shift
-        end = max(end, boundary + len(times))
+        end = max(end, boundary + times.units)
         begin = boundary
         if self._leader_is_audio and not self._starting:
-            left = without_overlap(leading, lead, self.stats)
+            left = without_overlap(leading, times, lead, self.stats)
             if left is None:
                 return
             if left is not leading:
-                leading, times = left, restamp.times_of(left)
-            start = times[0] + lead.shift
+                leading, times = left, restamp.survey(left)
+            start = times.first + lead.shift
             if self._pacer is None and start - lead.end > AUDIO_GAP * self.rate:
                 begin = start
         lead.unit = unit
@@ -386,7 +386,7 @@ class Segmenter:
             self._cutter.note_sync(boundary)
         if self._pacer is None:
             self._cutter.cut_before(fragment.is_sync, boundary, end, size)
-            self._put(fragment, leading, len(times), begin=begin, end=end, boundary=boundary)
+            self._put(fragment, leading, times.units, begin=begin, end=end, boundary=boundary)
         else:
             self._write_parts(fragment, leading, times, begin=begin, end=end, size=size, is_reordered=is_reordered)
 
@@ -394,7 +394,7 @@ class Segmenter:
         self,
         fragment: Fragment,
         leading: Run,
-        times: list[int],
+        times: Survey,
         *,
         begin: int,
         end: int,
@@ -405,22 +405,24 @@ class Segmenter:
         lead, pacer = self._lead, self._pacer
         assert pacer is not None
         pacer.fix(lead.unit)
-        pacer.note(sorted(times) if is_reordered else times)
+        if is_reordered or not pacer.note_near(times.first, times.last, times.step):
+            pacer.note(sorted(restamp.times_of(leading)))
         self._cutter.cut_before(fragment.is_sync, begin, min(end, begin + pacer.longest), size)
         if self._cutter.has_parts is pacer.is_suspended and (pacer.is_suspended or fragment.is_sync):
             self._cutter.close()
-        count = len(times)
+        count = times.units
         has_parts = self._cutter.has_parts
+        part_start = begin if self._starting else self._cutter.part_start
         if pacer.is_suspended if has_parts is None else not has_parts:
             cuts = [Cut(count, end, False)]
-        else:
-            if is_reordered:
-                successors = [begin + (end - begin) * (number + 1) // count for number in range(count)]
-            else:
-                successors = [pts + lead.shift for pts in times[1:]]
-                successors.append(end)
-            part_start = begin if self._starting else self._cutter.part_start
+        elif is_reordered:
+            successors = [begin + (end - begin) * (number + 1) // count for number in range(count)]
             cuts = pacer.cuts(part_start, begin, successors)
+        elif times.last + lead.shift < part_start + pacer.least:  # only with the last unit may a part end
+            cuts = [pacer.cut(part_start, begin, count, end)]
+        else:
+            successors = [pts + lead.shift for pts in restamp.times_of(leading)[1:]]
+            cuts = pacer.cuts(part_start, begin, [*successors, end])
         if len(cuts) == 1:
             self._put(fragment, leading, count, begin=begin, end=cuts[0].end, boundary=begin, ends_part=cuts[0].is_end)
             return
@@ -503,7 +505,7 @@ class Segmenter:
         video, edge = begin * rate // self.rate, edge * rate // self.rate
         return self._other.row(run, video, edge, has_video=has_video, is_starting=self._starting)
 
-    def _measure(self, times: list[int], next_pts: int | None, *, is_reordered: bool) -> int:
+    def _measure(self, run: Run, times: Survey, next_pts: int | None, *, is_reordered: bool) -> int:
         """What one unit of the leading track lasts, in ticks: the mean of this run, else as before.
 
         Of B-pictures some may be missing from the run, and come with the next: there it is the median.
@@ -511,14 +513,15 @@ class Segmenter:
         lead = self._lead
         if self._leader_is_audio:
             return lead.unit
-        count = len(times) - 1
-        unit = (max(times) - min(times)) // count if count else lead.unit
+        count = times.units - 1
+        unit = (times.high - times.low) // count if count else lead.unit
         if count > 1 and is_reordered:
-            unit = min(unit, median_low(after - before for before, after in pairwise(sorted(times))))
+            ordered = sorted(restamp.times_of(run))
+            unit = min(unit, median_low(after - before for before, after in pairwise(ordered)))
             if count < _REORDERED:
                 unit = min(unit, lead.unit)
-        if not count and next_pts is not None and 0 < next_pts - times[0] <= STEP * self.rate:
-            unit = next_pts - times[0]
+        if not count and next_pts is not None and 0 < next_pts - times.first <= STEP * self.rate:
+            unit = next_pts - times.first
         if self._pacer is not None and self._pacer.target is not None and unit <= 2 * lead.unit <= 4 * unit:
             unit = (3 * lead.unit + unit) // 4  # of a few units the mean is not exact
         # half a target at most, so that a single unit always fits a segment
@@ -564,10 +567,10 @@ class Segmenter:
             first = fragment.runs[0]
             time = self._lead if first.track == self._leader else self._other.time if self._other else None
             if time is not None and first.track in (self._leader, self._other.index if self._other else -1):
-                offset = (restamp.times_of(first)[0] + time.shift) * MICROSECOND // time.rate
+                offset = (restamp.survey(first).first + time.shift) * MICROSECOND // time.rate
                 return round(clock * MICROSECOND) - offset + self._cutter.microseconds(start), True
-        now, arrival = self._cutter.now, restamp.first_arrival(leading)
+        times = restamp.survey(leading)
+        now, arrival = self._cutter.now, times.arrival / 1e9
         if not 0 < now - arrival < _ARRIVAL_TRUSTED or arrival <= 0:
-            times = restamp.times_of(leading)
-            arrival = now - (max(times) - min(times) + self._lead.unit) / self.rate
+            arrival = now - (times.high - times.low + self._lead.unit) / self.rate
         return round((self._cutter.wall - (now - arrival)) * MICROSECOND), False

@@ -1,7 +1,8 @@
 """What a segmenter makes: init sections, fragments, parts, segments; and what it counts. No logic.
 
 Durations are microseconds, dates Unix microseconds. Durations of consecutive parts and segments are differences
-of one rounded time, so that the parts of a segment add up to it exactly.
+of one rounded time, so that the parts of a segment add up to it exactly. Named tuples, for several of them are
+made of each part of each camera.
 
 Spec: draft-pantos-hls-rfc8216bis 3 (segments), 4.4.4.7 (gap), 4.4.4.9 (part).
 """
@@ -9,14 +10,14 @@ Spec: draft-pantos-hls-rfc8216bis 3 (segments), 4.4.4.7 (gap), 4.4.4.9 (part).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rtspkit.media import Track
 
 __all__ = ["InitSection", "Output", "Part", "PartData", "Segment", "SegmentData", "SegmenterStats"]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One part of a segment, as the playlist needs it.
 
     Attributes:
@@ -32,8 +33,7 @@ class Part:
     is_gap: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """One segment, as the playlist needs it.
 
     Attributes:
@@ -63,8 +63,7 @@ class Segment:
     parts: tuple[Part, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class InitSection:
+class InitSection(NamedTuple):
     """A new init section: what comes next refers to it."""
 
     number: int
@@ -72,16 +71,14 @@ class InitSection:
     tracks: tuple[Track, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentData:
+class SegmentData(NamedTuple):
     """One fMP4 fragment of the segment that is open."""
 
     msn: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PartData:
+class PartData(NamedTuple):
     """A part of the open segment is whole; its fragments have been given out as `SegmentData` before.
 
     Attributes:

@@ -1,10 +1,10 @@
 """A camera whose clock stands, or runs at a wrong rate: its units are timed by their arrival instead.
 
-Strategy: over half a second of arrivals the usual distance of two timestamps is compared with the usual
-distance of two arrivals; where they differ by more than four times, twice in a row, the timestamps are not
-believed any more, and after four good spans they are again. Medians and means without the longest pause make
-this deaf to single wild timestamps, to pauses of the network and to the order of B-pictures; the second span
-makes it deaf to the burst of old pictures with which some cameras and recorders begin.
+Strategy: over half a second of arrivals the mean distance of two timestamps is compared with the mean distance
+of two arrivals; where they differ by more than four times, twice in a row, the timestamps are not believed any
+more, and after four good spans they are again. The longest pause does not count, nor a run with a wild timestamp,
+so neither a network that stops for a while nor a single outlier convicts a clock; the second span makes it deaf to
+the burst of old pictures with which some cameras and recorders begin.
 
 Which cameras: some stamp every unit alike after their clock was set, or count in milliseconds what they announce
 as 90 kHz.
@@ -13,10 +13,9 @@ as 90 kHz.
 from __future__ import annotations
 
 import struct
-from itertools import pairwise
-from statistics import median_low
 
 from rtspkit.media import SAMPLE_SIZE, Run
+from rtspkit.restamp import Survey, survey
 
 __all__ = ["ArrivalClock"]
 
@@ -27,6 +26,8 @@ _SPAN = _NANOSECONDS // 2
 _FACTOR = 4
 #: Units that are looked at together at most: many may come at one instant.
 _MOST = 1000
+#: A run that goes further than this (s), and than a second a unit, has a wild timestamp.
+_WILD = 5
 #: Spans in a row that convict a clock, and that acquit it.
 _BAD, _GOOD = 2, 4
 
@@ -45,51 +46,64 @@ class ArrivalClock:
         self.restamped = 0
         self._streak = 0
         self._last: tuple[int, int] | None = None  # pts and arrival of the last unit
-        self._times: list[int] = []  # distances, ticks
-        self._arrivals: list[int] = []  # distances, ns
+        self._begin_span()
+
+    def _begin_span(self) -> None:
+        self._units = 0
+        self._ticks = 0  # their timestamps went so far
+        self._waited = 0  # ns from the first arrival to the last …
+        self._pause = 0  # … and the longest of the waits
 
     def forget(self) -> None:
         """Another connection, another clock."""
-        self.__init__(self._rate)  # type: ignore[misc]
+        self.is_used = False
+        self._streak = 0
+        self._last = None
+        self._begin_span()
 
-    def take(self, run: Run, times: list[int], expected: int | None) -> tuple[Run, list[int]]:
+    def take(self, run: Run, times: Survey, expected: int | None) -> tuple[Run, Survey]:
         """The run with the times to go on with.
 
         Args:
             run: at least one sample, of the leading track.
-            times: its pts.
+            times: what they look like.
             expected: the pts that would follow the last unit given out; None where time starts anew.
         """
-        arrivals: list[int] = memoryview(run.samples).cast("B").cast("q")[1 :: SAMPLE_SIZE // 8].tolist()
-        if arrivals[0] <= 0:  # nobody knows when they came
+        if times.arrival <= 0:  # nobody knows when they came
             return run, times
-        last = self._last or (times[0], arrivals[0])
-        self._last = (times[-1], arrivals[-1])
-        self._times += [abs(after - before) for before, after in pairwise((last[0], *times))]
-        self._arrivals += [after - before for before, after in pairwise((last[1], *arrivals))]
-        if sum(self._arrivals) - max(self._arrivals) >= _SPAN:
-            self._judge()
-        elif len(self._arrivals) > _MOST:
-            self._times.clear()
-            self._arrivals.clear()
+        last_pts, last_arrival = self._last or (times.first, times.arrival)
+        self._last = (times.last, times.last_arrival)
+        ahead = max(0, times.arrival - last_arrival)
+        ticks = times.high - last_pts
+        if abs(ticks) <= max(_WILD, times.units) * self._rate:
+            self._units += times.units
+            self._ticks += max(0, ticks)
+            self._waited += ahead + max(0, times.last_arrival - times.arrival)
+            self._pause = max(self._pause, ahead, times.pause)
+            if self._waited - self._pause >= _SPAN:
+                self._judge()
+            elif self._units > _MOST:
+                self._begin_span()
         if not self.is_used:
             return run, times
-        first = times[0] if expected is None else expected
-        unit = (arrivals[-1] - last[1]) * self._rate // (_NANOSECONDS * len(times))
-        unit = max(1, min(unit, self._rate))
+        return self._retime(run, times, expected, times.last_arrival - last_arrival)
+
+    def _retime(self, run: Run, times: Survey, expected: int | None, waited: int) -> tuple[Run, Survey]:
+        first = times.first if expected is None else expected
+        unit = max(1, min(waited * self._rate // (_NANOSECONDS * times.units), self._rate))
         samples = bytearray(memoryview(run.samples).cast("B"))
-        for number in range(len(times)):
+        for number in range(times.units):
             struct.pack_into("=q", samples, number * SAMPLE_SIZE, first + number * unit)
-        self.restamped += len(times)
-        return Run(run.track, samples, run.data), list(range(first, first + len(times) * unit, unit))
+        self.restamped += times.units
+        run = Run(run.track, samples, run.data)
+        return run, survey(run)
 
     def _judge(self) -> None:
-        count = len(self._arrivals)
-        arrival = (sum(self._arrivals) - max(self._arrivals)) // max(1, count - 1)
-        time = median_low(self._times) * _NANOSECONDS // self._rate
+        # the unit that the longest pause belongs to counts on neither side
+        arrival = (self._waited - self._pause) // max(1, self._units - 1)
+        time = self._ticks * _NANOSECONDS // (self._rate * self._units)
         is_bad = not arrival <= _FACTOR * time <= _FACTOR * _FACTOR * arrival
         self._streak = self._streak + 1 if is_bad is not self.is_used else 0
         if self._streak >= (_GOOD if self.is_used else _BAD):
             self.is_used, self._streak = is_bad, 0
-        self._times.clear()
-        self._arrivals.clear()
+        self._begin_span()

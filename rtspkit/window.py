@@ -1,8 +1,8 @@
 """The window: what the media playlist lists, and what has left it but is still to be had.
 
 Strategy: what a `Segmenter` gives goes through here, the bytes into the store, the rest into the list. The
-text of a segment is made when it changes (it is closed, it becomes the first of the list, its parts are not
-listed any more) and not with every playlist, of which there are several a second with parts.
+text of a segment is made for the first playlist after it has changed (it is closed, it becomes the first of the
+list, its parts are not listed any more) and kept for the next ones: with parts there are several a second.
 
 The list is never shorter than three target durations once it has been that long. A segment stays available, from
 when it was first listed, for its own duration and that of the longest list it was in. Parts are listed within one
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 
 from rtspkit import playlist
 from rtspkit.rates import Rates
@@ -35,14 +36,20 @@ class _Listed:
     """What is known of a segment in the list.
 
     Attributes:
-        text: its lines.
+        segment: itself.
+        has_map: its init section is not that of the segment before it in the list.
+        has_parts: its parts are listed.
         at: when it was first listed, monotonic seconds.
         longest: the longest list it was in, microseconds.
+        text: its lines; None until somebody wants them.
     """
 
-    text: str
+    segment: Segment
+    has_map: bool
+    has_parts: bool
     at: float
-    longest: int
+    longest: int = 0
+    text: str | None = None
 
 
 class Window:
@@ -108,8 +115,7 @@ class Window:
         has_new_map = not self.listed or self.listed[-1].init != segment.init
         self.listed.append(segment)
         self._duration += segment.duration
-        text = playlist.segment_text(segment, epoch=self._epoch, with_map=has_new_map)
-        self._entries[segment.msn] = _Listed(text, now, 0)
+        self._entries[segment.msn] = _Listed(segment, has_new_map, bool(segment.parts), now)
         if segment.parts:
             self._with_parts.append(segment)
         shortest = _LIST * target_duration * _MICROSECOND
@@ -125,11 +131,8 @@ class Window:
         entry = self._entries.pop(old.msn)
         self._left.append((old, entry.at + (old.duration + entry.longest) / _MICROSECOND))
         first = self.listed[0]
-        if first.init == old.init:  # else it has its EXT-X-MAP already
-            with_parts = first in self._with_parts
-            self._entries[first.msn].text = playlist.segment_text(
-                first, epoch=self._epoch, with_map=True, with_parts=with_parts
-            )
+        entry = self._entries[first.msn]
+        entry.has_map, entry.text = True, None
 
     def _strip_parts(self, target_duration: int, now: float) -> None:
         """Take the parts of old segments from the list."""
@@ -142,11 +145,7 @@ class Window:
             self._left_parts += [(part, forget_at) for part in old.parts if not part.is_gap]
             entry = self._entries.get(old.msn)
             if entry is not None:
-                has_map = old.msn == self.listed[0].msn or self._at(old.msn - 1).init != old.init
-                entry.text = playlist.segment_text(old, epoch=self._epoch, with_map=has_map, with_parts=False)
-
-    def _at(self, msn: int) -> Segment:
-        return self.listed[msn - self.listed[0].msn]
+                entry.has_parts, entry.text = False, None
 
     def _duration_behind(self, msn: int) -> int:
         return sum(segment.duration for segment in self.listed if segment.msn > msn)
@@ -215,6 +214,13 @@ class Window:
             skipped += 1
         return self._text(target_duration, control, edge, hint, skipped=skipped) if skipped else None
 
+    def _lines(self, entry: _Listed) -> str:
+        if entry.text is None:
+            entry.text = playlist.segment_text(
+                entry.segment, epoch=self._epoch, with_map=entry.has_map, with_parts=entry.has_parts
+            )
+        return entry.text
+
     def _text(
         self,
         target_duration: int,
@@ -226,7 +232,7 @@ class Window:
     ) -> str:
         first = self.listed[0] if self.listed else edge
         assert first is not None
-        texts = [entry.text for entry in self._entries.values()][skipped:]
+        texts = [self._lines(entry) for entry in islice(self._entries.values(), skipped, None)]
         if edge is not None:
             has_new_map = not self.listed or self.listed[-1].init != edge.init
             texts.append(playlist.edge_text(edge, epoch=self._epoch, with_map=has_new_map))

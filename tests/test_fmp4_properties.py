@@ -1,6 +1,7 @@
 """`write_fragment` on any table of samples: as the reference writes it, and as a reader understands it."""
 
 import struct
+from itertools import pairwise
 
 import boxes
 import pytest
@@ -8,8 +9,9 @@ import reference_fmp4
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from rtspkit import restamp
 from rtspkit.fmp4 import write_fragment
-from rtspkit.media import SAMPLE_SIZE
+from rtspkit.media import SAMPLE_SIZE, Run
 
 ticks = st.one_of(
     st.integers(-20, 20),  # equal and reordered times are likely
@@ -140,3 +142,25 @@ def test_any_buffer_at_any_address_will_do(run, offset):
     del lent
     records.clear()  # BufferError if the writer still held it
     data.clear()
+
+
+@settings(max_examples=100)
+@given(st.lists(st.tuples(*[st.one_of(st.integers(-20, 20), st.integers(-(1 << 63), (1 << 63) - 1))] * 2), max_size=30))
+def test_a_survey_sees_every_sample(records):
+    table = b"".join(struct.pack("=qqII", pts, arrival, 0, 0) for pts, arrival in records)
+    found = restamp.survey(Run(0, table, b""))
+    times, arrivals = [pts for pts, _ in records], [arrival for _, arrival in records]
+    if not records:
+        assert found == (0,) * 9
+        return
+    steps = [after - before for before, after in pairwise(times)]
+    pauses = [min(after - before, 2**63 - 1) for before, after in pairwise(arrivals)]
+    assert found[:5] == (len(times), times[0], times[-1], min(times), max(times))
+    assert found.is_ordered is (times == sorted(times))
+    assert found.step == (min(max([0, *steps]), 2**63 - 1) if found.is_ordered else -1)
+    assert found[6:] == (arrivals[0], arrivals[-1], max([0, *pauses]))
+
+
+def test_a_table_that_is_cut_off_is_no_run():
+    with pytest.raises(ValueError, match="25 bytes are no whole number of samples"):
+        restamp.survey(Run(0, bytes(25), b""))

@@ -1,7 +1,6 @@
 """The text of both playlists."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 
@@ -82,11 +81,11 @@ def test_a_low_latency_playlist() -> None:
     gaps = (Part(4, 220_000, False, is_gap=True), Part(4, 180_000, False, is_gap=True))
     listed = [
         segment(100, duration=400_000),
-        replace(segment(101, duration=399_989), parts=parts),
-        replace(segment(102, duration=400_000), is_gap=True, parts=gaps),
+        segment(101, duration=399_989)._replace(parts=parts),
+        segment(102, duration=400_000)._replace(is_gap=True, parts=gaps),
     ]
     texts = [segment_text(one, epoch="e", with_map=not i, with_parts=i > 0) for i, one in enumerate(listed)]
-    edge = replace(segment(103, tag=True, number=51, init=1), parts=(Part(4, 200_000, True),))
+    edge = segment(103, tag=True, number=51, init=1)._replace(parts=(Part(4, 200_000, True),))
     texts += [edge_text(edge, epoch="e", with_map=True), hint_text(5, epoch="e")]
     control = ServerControl(220_000, 24)
     assert media_playlist(texts, target_duration=4, first=listed[0], control=control).splitlines() == [
