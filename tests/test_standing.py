@@ -1,0 +1,81 @@
+"""Clocks that stand or run at a wrong rate are told from everything else that timestamps do."""
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+import pytest
+from fragments import make_run
+
+from rtspkit.media import SAMPLE, Run
+from rtspkit.restamp import survey, times_of
+from rtspkit.standing import ArrivalClock
+
+RATE = 90_000
+
+
+def runs(units: Iterable[tuple[int, float]], size: int) -> Iterator[Run]:
+    """Runs of so many units, of (pts, arrival in seconds) each."""
+    units = list(units)
+    for start in range(0, len(units), size):
+        part = units[start : start + size]
+        samples = b"".join(SAMPLE.pack(pts, round(arrival * 1e9), 1, 0) for pts, arrival in part)
+        yield Run(0, samples, b"x" * len(part))
+
+
+def take(clock: ArrivalClock, units: Iterable[tuple[int, float]], size: int = 5) -> list[int]:
+    """The times that come out."""
+    given: list[int] = []
+    for run in runs(units, size):
+        out, times = clock.take(run, survey(run), given[-1] + 3600 if given else None)
+        assert times == survey(out)
+        given += times_of(out)
+    return given
+
+
+def steady(seconds: float, *, start: float = 0.0, step: int = 3600, unit: float = 0.04) -> list[tuple[int, float]]:
+    return [(i * step, 1000 + start + i * unit) for i in range(round(seconds / unit))]
+
+
+@pytest.mark.parametrize("size", [1, 5, 25])
+@pytest.mark.parametrize("step", [0, 36_000, 360])
+def test_a_clock_that_stands_or_runs_wrong_is_replaced(size: int, step: int) -> None:
+    clock = ArrivalClock(RATE)
+    good = steady(2)
+    stands = [(good[-1][0] + (i + 1) * step, good[-1][1] + 0.04 * (i + 1)) for i in range(250)]
+    times = take(clock, [*good, *stands], size)
+    assert clock.is_used
+    # within two seconds of when it went wrong, and from then on a unit lasts what it took to come
+    late = times[-150:]
+    assert all(after - before == pytest.approx(3600, rel=0.01) for before, after in pairwise(late))
+    assert clock.restamped >= 190
+
+
+def test_it_is_believed_again() -> None:
+    clock = ArrivalClock(RATE)
+    take(clock, steady(4, step=0))
+    assert clock.is_used
+    take(clock, steady(6, start=4))
+    assert not clock.is_used
+
+
+@pytest.mark.parametrize("size", [1, 5, 25])
+def test_what_else_timestamps_do_is_not_its_business(size: int) -> None:
+    usual = steady(10)
+    pause = [(pts, arrival + 3 * (pts > 200_000)) for pts, arrival in usual]  # the network stops for 3 s …
+    burst = [(pts, max(arrival, 1003.0)) for pts, arrival in usual]  # … or gives three seconds at once
+    wild = [(pts + (90_000 * 3600 if i % 40 == 7 else 0), arrival) for i, (pts, arrival) in enumerate(usual)]
+    ticks = [(pts, 1000 + (arrival - 1000) // 0.1 * 0.1) for pts, arrival in usual]  # sockets are read so often
+    reordered = [(pts + (3600, 7200, -3600, -7200)[i % 4], arrival) for i, (pts, arrival) in enumerate(usual)]
+    slow = steady(10, step=45_000, unit=0.5)
+    for units in (usual, pause, burst, wild, ticks, reordered, slow):
+        clock = ArrivalClock(RATE)
+        assert take(clock, units, size) == [pts for pts, _ in units]
+        assert not clock.is_used
+
+
+def test_media_without_arrival_are_not_judged() -> None:
+    clock = ArrivalClock(RATE)
+    run = make_run(0, [0] * 50, arrival=0.0)
+    for _ in range(10):
+        assert clock.take(run, survey(run), 7)[0] is run
+    assert not clock.is_used
