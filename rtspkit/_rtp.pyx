@@ -298,11 +298,15 @@ cdef class Receiver:
     def cut_at(self, int64_t pts):
         """Where the next fragment should end; counts for one fragment, and with `low_latency` only.
 
+        It ends at once where what has come already reaches so far.
+
         Args:
             pts: in ticks of the leading track: no unit that is presented at `pts` or later belongs to it.
         """
         self.wanted_cut = pts
         self.has_cut = self.low_latency
+        if self.leading is not None and not self.leading.unit_open:
+            self.cut_after(self.leading)  # what was cut by a sync sample, or came in one burst, may be there already
 
     def flush(self):
         """Closes the open fragment with the units that are whole; nothing happens where there are none."""

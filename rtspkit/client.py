@@ -411,10 +411,11 @@ class Camera:
             self._end(ConnectionLost(f"{self.url.address} closed the connection"))
 
     def _hand_over(self) -> None:
-        for fragment in self._receiver.take_fragments():
-            self.tracks = fragment.tracks
-            if self._on_fragment is not None:
-                self._on_fragment(fragment)
+        while fragments := self._receiver.take_fragments():  # one may be cut while another is taken: `cut_at`
+            for fragment in fragments:
+                self.tracks = fragment.tracks
+                if self._on_fragment is not None:
+                    self._on_fragment(fragment)
 
     def _finish(self) -> None:
         """The stream has ended, whatever the reason: what has arrived is handed over."""

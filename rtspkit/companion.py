@@ -107,6 +107,12 @@ class Companion:
         """Audio that came without video, where a part would have to begin with it: it goes with the next video."""
         self._held = run if self._held is None else restamp.join(self._held, run)
 
+    def forget(self) -> None:
+        """Time starts anew: what was held belongs to the time before."""
+        if self._held is not None:
+            self._stats.dropped_units += restamp.survey(self._held).units
+            self._held = None
+
     def _audio_row(self, run: Run, video: int, *, has_video: bool, is_starting: bool) -> FragmentRun | None:
         time = self.time
         times = restamp.survey(run)

@@ -8,9 +8,10 @@ setting, or earlier where one more GOP as long as the last would break the targe
 is cut inside, which is why EXT-X-INDEPENDENT-SEGMENTS is never promised. A target that was told before (a
 restart, another muxer under the URL) is kept.
 
-*Gaps.* Nothing here waits for a camera: once no media have come for a target duration, or the list would
-stand for longer than it may, `handle_timeout` closes what is open and writes segments (and parts) without
-media, as long as they are absent. Media that come then follow a discontinuity. A Low-Latency playlist begins
+*Gaps.* Nothing here waits for a camera. Where the list would stand for longer than it may, `handle_timeout` closes
+the open segment; media that are only late go on behind it. Once none have come for a target duration, and as long
+again as there usually is between two fragments, it writes segments (and parts) without media, as long as they are
+absent. Media that come then follow a discontinuity. A Low-Latency playlist begins
 with such segments, three target durations of them: iOS and hls.js ask for segments before the first part.
 
 Spec: draft-pantos-hls-rfc8216bis 4.4.3.1 (EXTINF and target duration), 4.4.4.7 (gap), 6.2.1 (absent media, how
@@ -37,6 +38,8 @@ _LEAST_TARGET = 4
 _FIRST_GAPS = 3
 #: Within this many target durations the list has to grow by a segment (draft 6.2.1 says 1.5).
 _GROWS_WITHIN = 1.4
+#: How fast a long distance of two fragments is forgotten, with each that follows.
+_RHYTHM_DECAY = 0.9
 #: A gap shorter than this (s) is not worth a segment.
 _LEAST_GAP = 0.1
 
@@ -121,6 +124,7 @@ class Cutter:
         # the clock that writes gaps: monotonic seconds at which the media so far ended, and the list grew
         self._ended_at: float | None = None
         self._grown_at: float | None = None
+        self._rhythm = 1.0  # seconds there usually are between two fragments, at most
 
     # -- what others see ----------------------------------------------------------------------------------
 
@@ -155,8 +159,8 @@ class Cutter:
 
     @property
     def next_part(self) -> int | None:
-        """Number of the part with media that comes next; None where none is to be expected."""
-        return None if self._pacer is None or self._pacer.is_suspended else self._part_number
+        """Number of the part with media that comes next; None without parts."""
+        return None if self._pacer is None else self._part_number
 
     @property
     def edge(self) -> Segment | None:
@@ -263,6 +267,9 @@ class Cutter:
                 segment.part_is_independent = is_sync
             segment.part_data.append(data)
         if units:
+            if self._ended_at is not None:
+                passed = min(self.now - self._ended_at, float(self._tentative_target()))
+                self._rhythm = max(passed, self._rhythm * _RHYTHM_DECAY)
             self._ended_at = self.now
 
     def end_part(self) -> None:
@@ -332,38 +339,43 @@ class Cutter:
         """When `handle_timeout` has something to do, in monotonic seconds; None: not before media come."""
         if self._ended_at is None or self._grown_at is None or self.target_duration is None:
             return None
-        absent = self._ended_at + self.target_duration
+        target = self.target_duration
         segment = self._open
+        grows = self._grown_at + _GROWS_WITHIN * target
         if segment is None:
-            return absent
+            return min(self._absent, max(grows, self._ended_at + target))
         if not segment.is_gap:
-            return min(absent, max(self._grown_at + _GROWS_WITHIN * self.target_duration, self._ended_at))
+            return min(self._absent, max(grows, self._ended_at))
+        end = self._ended_at + target
         if self._pacer is None or self._pacer.target is None:
-            return absent
-        return min(absent, self._ended_at + (_duration(segment.parts) + self._pacer.target) / MICROSECOND)
+            return end
+        return min(end, self._ended_at + (_duration(segment.parts) + self._pacer.target) / MICROSECOND)
+
+    @property
+    def _absent(self) -> float:
+        """From when on media are absent, not late."""
+        assert self._ended_at is not None
+        return self._ended_at + (self.target_duration or 0) + self._rhythm
 
     def handle_timeout(self) -> bool:
         """Write what the clock wants by `now`; True where media that come start anew."""
-        has_ended = False
+        is_absent = False
         while (due := self.next_timeout()) is not None and due <= self.now:
             assert self._ended_at is not None
             assert self.target_duration is not None
-            absent = self._ended_at + self.target_duration
-            if self.is_open:
-                has_ended = True
+            segment = self._open
+            if segment is None or (not segment.is_gap and self.now >= self._absent):
+                is_absent = True
                 self.start_anew()
-                if self.now < absent:
-                    break  # it was closed to let the list grow: media are late, but not absent yet
                 self._open_gap()
-            elif self._open is None:
-                has_ended = True
-                self._open_gap()
-            elif self.now >= absent:
-                self.end_gap(absent)
+            elif not segment.is_gap:
+                self.close()  # that the list grows
+            elif self.now >= (end := self._ended_at + self.target_duration):
+                self.end_gap(end)
                 self._open_gap()
             else:
-                self._add_gap_part(self._open)
-        return has_ended
+                self._add_gap_part(segment)
+        return is_absent
 
     def _open_gap(self) -> None:
         """What comes from now on is missing, until `end_gap`."""

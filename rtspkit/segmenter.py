@@ -149,7 +149,7 @@ class Segmenter:
 
     @property
     def next_part(self) -> int | None:
-        """Number of the part that comes next; None where none is to be expected."""
+        """Number of the part with media that comes next; None without parts."""
         return self._cutter.next_part
 
     @property
@@ -218,9 +218,7 @@ class Segmenter:
         """Write what the clock wants while no media come; see `write` for the arguments."""
         outputs = self._begin_call(now, wall)
         if self._cutter.handle_timeout():
-            self._starting = True
-            if self._pacer is not None:
-                self._pacer.forget()
+            self._forget()
         return outputs
 
     def _begin_call(self, now: float, wall: float) -> list[Output]:
@@ -233,10 +231,16 @@ class Segmenter:
         self.stats.last_error = reason
 
     def _start_anew(self, following: int = 0) -> None:
+        self._forget()
+        self._cutter.start_anew(following)
+
+    def _forget(self) -> None:
+        """Time starts anew with the next fragment."""
         self._starting = True
         if self._pacer is not None:
             self._pacer.forget()
-        self._cutter.start_anew(following)
+        if self._other is not None:
+            self._other.forget()
 
     def _take(self, fragment: Fragment) -> None:
         if fragment.tracks is not self._given:
@@ -407,13 +411,13 @@ class Segmenter:
         pacer.fix(lead.unit)
         if is_reordered or not pacer.note_near(times.first, times.last, times.step):
             pacer.note(sorted(restamp.times_of(leading)))
-        self._cutter.cut_before(fragment.is_sync, begin, min(end, begin + pacer.longest), size)
         if self._cutter.has_parts is pacer.is_suspended and (pacer.is_suspended or fragment.is_sync):
             self._cutter.close()
+        has_parts = not pacer.is_suspended if self._cutter.has_parts is None else self._cutter.has_parts
+        self._cutter.cut_before(fragment.is_sync, begin, min(end, begin + pacer.longest) if has_parts else end, size)
         count = times.units
-        has_parts = self._cutter.has_parts
         part_start = begin if self._starting else self._cutter.part_start
-        if pacer.is_suspended if has_parts is None else not has_parts:
+        if not has_parts:
             cuts = [Cut(count, end, False)]
         elif is_reordered:
             successors = [begin + (end - begin) * (number + 1) // count for number in range(count)]

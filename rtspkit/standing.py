@@ -1,10 +1,10 @@
 """A camera whose clock stands, or runs at a wrong rate: its units are timed by their arrival instead.
 
-Strategy: over half a second of arrivals the mean distance of two timestamps is compared with the mean distance
-of two arrivals; where they differ by more than four times, twice in a row, the timestamps are not believed any
-more, and after four good spans they are again. The longest pause does not count, nor a run with a wild timestamp,
-so neither a network that stops for a while nor a single outlier convicts a clock; the second span makes it deaf to
-the burst of old pictures with which some cameras and recorders begin.
+Strategy: over half a second of arrivals, what the timestamps say has passed is compared with what has; where they
+differ by more than four times, twice in a row, the timestamps are not believed any
+more, and after four good spans they are again. The longest pause makes no clock slow, for the network may have
+stopped, and a run with a wild timestamp does not count; the second span makes it deaf to the burst of old pictures
+with which some cameras and recorders begin.
 
 Which cameras: some stamp every unit alike after their clock was set, or count in milliseconds what they announce
 as 90 kHz.
@@ -99,10 +99,8 @@ class ArrivalClock:
         return run, survey(run)
 
     def _judge(self) -> None:
-        # the unit that the longest pause belongs to counts on neither side
-        arrival = (self._waited - self._pause) // max(1, self._units - 1)
-        time = self._ticks * _NANOSECONDS // (self._rate * self._units)
-        is_bad = not arrival <= _FACTOR * time <= _FACTOR * _FACTOR * arrival
+        time = self._ticks * _NANOSECONDS // self._rate
+        is_bad = time > _FACTOR * self._waited or _FACTOR * time < self._waited - self._pause
         self._streak = self._streak + 1 if is_bad is not self.is_used else 0
         if self._streak >= (_GOOD if self.is_used else _BAD):
             self.is_used, self._streak = is_bad, 0

@@ -280,6 +280,8 @@ class Receiver:
 
     def cut_at(self, pts: int) -> None:
         self.wanted_cut = pts if self.low_latency else None
+        if self.leading is not None and self.leading.unit is None:
+            self.cut_after(self.leading)
 
     def flush(self) -> None:
         self.cut(None)
