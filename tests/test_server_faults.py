@@ -1,0 +1,302 @@
+"""A camera's faults as viewers of the whole gateway meet them; two healthy cameras run beside it in each test."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from fakecamera import FakeCamera
+from hlsrules import Audit
+
+from rtspkit.server.config import load_text_config
+from rtspkit.server.gateway import Gateway
+from rtspkit.server.paths import Path
+
+pytestmark = pytest.mark.slow
+
+VARIANTS = {"plain": "hlsVariant: fmp4\n", "quick": "hlsVariant: lowLatency\nhlsPartDuration: 200ms\n"}
+both = pytest.mark.parametrize("variant", VARIANTS)
+
+
+class Viewer:
+    """Reads one media playlist as a player does, again and again, and keeps what it meets.
+
+    Attributes:
+        statuses: of all answers but the first 200 and those before it.
+        longest: seconds that an answer took at most.
+        text: the last playlist.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, name: str) -> None:
+        self.client, self.name = client, name
+        self.statuses: list[int] = []
+        self.longest = 0.0
+        self.text = ""
+        self.texts: list[str] = []
+        self.audit = Audit(exact=False, patience=2.0, ignore=frozenset({"version-high"}))
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        query = ""
+        while True:
+            asked = time.monotonic()
+            reply = await self.client.get(f"/{self.name}/stream.m3u8{query}")
+            self.longest = max(self.longest, time.monotonic() - asked)
+            if self.text:
+                self.statuses.append(reply.status_code)
+            if reply.status_code == 200 and reply.text != self.text:
+                self.text = reply.text
+                self.texts.append(reply.text)
+                self.audit.snapshot(time.monotonic(), reply.text)
+            query = self._next() if reply.status_code == 200 else query
+            await asyncio.sleep(0.005 if query and reply.status_code == 200 else 0.2)
+
+    def _next(self) -> str:
+        if "CAN-BLOCK-RELOAD=YES" not in self.text:
+            return ""
+        head, _, tail = self.text.rpartition("#EXTINF")
+        return f"?_HLS_msn={self.first + head.count('#EXTINF') + 1}&_HLS_part={tail.count('#EXT-X-PART:')}"
+
+    @property
+    def first(self) -> int:
+        """Media sequence number of the first segment that is listed."""
+        return self.number("MEDIA-SEQUENCE")
+
+    def number(self, tag: str) -> int:
+        found = re.search(rf"#EXT-X-{tag}:(\d+)", self.text)
+        return int(found[1]) if found else 0
+
+    @property
+    def media(self) -> list[str]:
+        """What is listed: names of segments and parts with media, "gap" where there are none."""
+        names = re.findall(r'(?m)^\w+/(\w+)\.mp4$|EXT-X-PART:.*?URI="\w+/(\w+)\.mp4"', self.text)
+        return [segment or part for segment, part in names]
+
+    @property
+    def epoch(self) -> str:
+        return re.findall(r'(?m)^#EXT-X-MAP:URI="(\w+)/', self.text)[-1]
+
+    @property
+    def discontinuities(self) -> int:
+        return self.number("DISCONTINUITY-SEQUENCE") + self.text.count("#EXT-X-DISCONTINUITY\n")
+
+    async def until(self, condition: Callable[[], Any], seconds: float = 20.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"it has not come to that: {self.statuses[-5:]}\n{self.text}"
+            await asyncio.sleep(0.02)
+
+    async def plays(self, seconds: float = 20.0) -> None:
+        """Until new media are listed."""
+        known = [name for text in self.texts for name in re.findall(r"/((?:seg|part)_\d+)\.mp4", text)]
+        await self.until(lambda: self.media and self.media[-1] != "gap" and self.media[-1] not in known, seconds)
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.result()
+
+
+class Scene:
+    """The gateway, its cameras and a viewer for each healthy one."""
+
+    def __init__(self, gateway: Gateway, camera: FakeCamera, client: httpx.AsyncClient) -> None:
+        self.gateway, self.camera, self.client = gateway, camera, client
+        self.neighbours = [Viewer(client, "left"), Viewer(client, "right")]
+        self.viewers: list[Viewer] = []
+
+    @property
+    def path(self) -> Path:
+        found = self.gateway.paths.find("cam")
+        assert found is not None
+        return found
+
+    def viewer(self) -> Viewer:
+        """One more, of the camera with the fault."""
+        self.viewers.append(Viewer(self.client, "cam"))
+        return self.viewers[-1]
+
+    def check_neighbours(self) -> None:
+        for viewer in self.neighbours:
+            assert set(viewer.statuses) == {200}, viewer.name
+            assert len(viewer.texts) >= 2
+            # a Low-Latency playlist may begin with gaps, but has none behind its first media
+            assert "gap" not in re.sub(r"^(gap )+", "", " ".join(viewer.media))
+            assert "#EXT-X-DISCONTINUITY\n" not in viewer.text
+            assert viewer.audit.violations == [], viewer.text
+            assert viewer.longest < 4
+
+
+@asynccontextmanager
+async def scene(variant: str, camera: FakeCamera | None = None, more: str = "", own: str = "") -> AsyncIterator[Scene]:
+    """`own`: keys of the path with the fault."""
+    async with camera or FakeCamera() as bad, FakeCamera() as left, FakeCamera() as right:
+        text = f"hlsAddress: 127.0.0.1:0\napi: no\nhlsSegmentDuration: 1s\n{VARIANTS[variant]}{more}paths:\n"
+        text += f"  cam:\n    source: {bad.url}\n{own}"
+        text += f"  left:\n    source: {left.url}\n  right:\n    source: {right.url}\n"
+        async with Gateway(load_text_config(text.encode(), "test")) as gateway:
+            assert gateway.hls is not None
+            limits = httpx.Limits(max_connections=400)
+            url = f"http://127.0.0.1:{gateway.hls.port}"
+            async with httpx.AsyncClient(base_url=url, timeout=12, limits=limits) as client:
+                one = Scene(gateway, bad, client)
+                try:
+                    await asyncio.gather(*(viewer.plays() for viewer in one.neighbours))
+                    yield one
+                    await asyncio.gather(*(viewer.plays() for viewer in one.neighbours))
+                    one.check_neighbours()
+                finally:
+                    for viewer in (*one.neighbours, *one.viewers):
+                        await viewer.stop()
+
+
+# -- R08 ------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("away", [0.3, 5.0])
+async def test_a_camera_that_is_away_for_a_moment(variant: str, away: float) -> None:
+    async with scene(variant) as one:
+        viewer = one.viewer()
+        await viewer.plays()
+        await viewer.plays()
+        first, discontinuities, epoch = viewer.first, viewer.discontinuities, viewer.epoch
+        await one.camera.restart(away)
+        await viewer.plays()
+        await viewer.plays()
+        assert set(viewer.statuses) == {200}
+        assert viewer.first >= first
+        assert viewer.discontinuities == discontinuities + 1
+        assert viewer.epoch == epoch
+        if away > 1.5 * viewer.number("TARGETDURATION"):
+            assert any(re.search(r"(?s)/(seg|part)_.*GAP", text) for text in viewer.texts)
+        assert one.path.state == "live"
+        assert viewer.audit.violations == []
+
+
+@both
+async def test_a_camera_that_stays_away(variant: str) -> None:
+    """GAP until gapKeepAlive is over, then 404; when it is back, numbers go on."""
+    async with scene(variant, own="    gapKeepAlive: 7s\n") as one:
+        viewer = one.viewer()
+        await viewer.plays()
+        await viewer.plays()
+        first, discontinuities = viewer.first, viewer.discontinuities
+        await one.camera.close()
+        lost = time.monotonic()
+        await viewer.until(lambda: viewer.media[-1] == "gap", 8)
+        assert one.path.state == "gap"
+        await viewer.until(lambda: viewer.statuses[-1] == 404, 9)
+        assert time.monotonic() - lost > 6.5
+        assert re.fullmatch("(200 )+(503 )?404", " ".join(map(str, viewer.statuses)))  # 503: it was held at the end
+        assert (await one.client.get("/cam/index.m3u8")).text.startswith("the camera has been away for 7 s: ")
+        await one.camera.start()
+        await viewer.until(lambda: viewer.statuses[-1] == 200, 40)
+        assert viewer.first > first
+        assert viewer.discontinuities > discontinuities
+
+
+# -- R33 ------------------------------------------------------------------
+
+
+class WithoutSync(FakeCamera):
+    """Sends no IDR picture while `is_held`."""
+
+    is_held = True
+
+    def _takes(self, client: Any, index: int, number: int) -> bool:
+        if self.is_held:
+            client.awaits_sync = False
+        return super()._takes(client, index, number)
+
+    def _send_unit(self, index: int) -> None:
+        if self.is_held and index == 0 and self.clip.tracks[0].is_sync(self._numbers[0]):
+            self._numbers[0] += 1
+        else:
+            super()._send_unit(index)
+
+
+@both
+async def test_a_camera_that_sends_no_sync_sample(variant: str) -> None:
+    camera = WithoutSync()
+    reason = "the camera has sent media for 2 s, and no sync sample (IDR picture) among them\n"
+    async with scene(variant, camera, own="    keyframeTimeout: 2s\n") as one:
+        reply = await one.client.get("/cam/stream.m3u8")
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+        viewer = one.viewer()
+        for _ in range(3):
+            asked = time.monotonic()
+            reply = await one.client.get("/cam/stream.m3u8")
+            assert (reply.status_code, reply.text) == (503, reason)
+            assert time.monotonic() - asked < 1
+        assert one.path.state == "connecting"
+        assert not viewer.text
+        camera.is_held = False
+        await viewer.plays()
+        assert one.path.state == "live"
+        assert set(viewer.statuses) <= {200}
+
+
+@both
+async def test_sync_samples_that_stop(variant: str) -> None:
+    """Viewers are kept: the segments go on without one, and no gap opens while media come."""
+    camera = WithoutSync()
+    camera.is_held = False
+    async with scene(variant, camera, own="    keyframeTimeout: 1s\n") as one:
+        viewer = one.viewer()
+        await viewer.plays()
+        camera.is_held = True
+        end = time.monotonic() + 6
+        while time.monotonic() < end:
+            await viewer.plays()
+        assert set(viewer.statuses) == {200}
+        assert one.path.state == "live"
+        assert viewer.media[-1] != "gap"
+        camera.is_held = False
+        await viewer.plays()
+        assert viewer.audit.violations == []
+
+
+# -- R56 ------------------------------------------------------------------
+
+
+async def test_the_source_stalls_while_requests_are_blocked() -> None:
+    async with scene("quick") as one:
+        viewer = one.viewer()
+        await viewer.plays()
+        one.camera.mute = True
+        await asyncio.sleep(0.3)
+        query = viewer._next()
+
+        async def ask() -> tuple[int, float]:
+            asked = time.monotonic()
+            reply = await one.client.get(f"/cam/stream.m3u8{query}")
+            return reply.status_code, time.monotonic() - asked
+
+        answers = await asyncio.gather(*(ask() for _ in range(200)))
+        assert {status for status, _ in answers} == {200}  # the gap is an answer
+        assert max(seconds for _, seconds in answers) < 8
+        await viewer.until(lambda: viewer.media[-1] == "gap")
+        one.camera.mute = False
+        await viewer.plays()
+        assert set(viewer.statuses) == {200}
+        assert viewer.longest < 8.5
+
+
+@both
+async def test_the_source_stalls_before_its_first_media(variant: str) -> None:
+    async with scene(variant, FakeCamera(mute=True)) as one:
+        asked = time.monotonic()
+        replies = await asyncio.gather(*(one.client.get("/cam/stream.m3u8") for _ in range(50)))
+        assert 6 < time.monotonic() - asked < 9
+        assert {reply.status_code for reply in replies} == {503}
+        assert {reply.headers["retry-after"] for reply in replies} == {"1"}
+        assert {reply.headers["cache-control"] for reply in replies} == {"max-age=1"}
+        assert (await one.client.get("/cam/index.m3u8")).status_code == 200
+        one.camera.mute = False
+        assert (await one.client.get("/cam/stream.m3u8")).status_code == 200
