@@ -111,7 +111,7 @@ class Relay:
         assert task is not None
         self._tasks.add(task)
         try:
-            with suppress(OSError, asyncio.IncompleteReadError):
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await self._relay(reader, writer)
         finally:
             self._tasks.discard(task)
