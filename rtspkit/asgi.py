@@ -4,11 +4,9 @@ Strategy: what can be known without a viewer is made in `Muxer`, once; here is o
 which muxer is meant, waiting until there is something to answer, validators, ranges, compression, CORS.
 No state is kept for a viewer. Media are sent buffer by buffer, as they lie in the store; nothing is joined.
 
-A request for a playlist or a part that does not exist yet is held. It waits in its own task for the client to
-leave, and the muxer's bell ends that wait by its deadline, so that thousands of them cost no tasks or futures
-of their own. It is let go when the client leaves and after 8 s at most, for hls.js gives a playlist up after
-10 s; "not now" is 503 with Retry-After, because players never retry a 4xx. There is a bound on how many wait for
-one muxer.
+A request for a playlist or a part that does not exist yet is held (`waiting`). It is let go when the client leaves
+and after 8 s at most, for hls.js gives a playlist up after 10 s; "not now" is 503 with Retry-After, because players
+never retry a 4xx. There is a bound on how many wait for one muxer.
 
 URLs, statuses and cache lifetimes::
 
@@ -41,6 +39,7 @@ from rtspkit.errors import RtspkitError
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.muxer import Muxer
 from rtspkit.responses import Response, error_response
+from rtspkit.waiting import Bell, Outcome, client_leaves, watch_client
 
 __all__ = ["HLSApp", "MuxerProvider", "NotReady", "PathNotFound"]
 
@@ -78,6 +77,10 @@ class NotReady(RtspkitError):
         self.retry_after = retry_after
 
 
+class _ClientLeft(Exception):
+    """There is nobody to answer any more."""
+
+
 class MuxerProvider(Protocol):
     """Where the application finds the muxer of a path.
 
@@ -93,21 +96,6 @@ class MuxerProvider(Protocol):
             PathNotFound: there is none and will be none soon (404).
             NotReady: there is none now (503).
         """
-
-
-class _Bell:
-    """Everybody who waits for one muxer: each by the timeout that it waits under."""
-
-    def __init__(self, muxer: Muxer) -> None:
-        self.muxer = muxer
-        self.waiting: dict[asyncio.Timeout, None] = {}
-        muxer.subscribe(self.ring)
-
-    def ring(self) -> None:
-        """Something is new: whoever waits looks again."""
-        for timeout in self.waiting:
-            timeout.reschedule(0.0)  # long past, so at once
-        self.waiting.clear()
 
 
 class HLSApp:
@@ -141,14 +129,14 @@ class HLSApp:
         self._player_page = player_page
         self._hold = min(hold, HOLD)
         self._most_blocked = limits.blocked_requests
-        self._bells: dict[Muxer, _Bell] = {}
+        self._bells: dict[Muxer, Bell] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http":
-            with suppress(OSError):  # the client has left while it was answered
+            with suppress(OSError, _ClientLeft):  # the client has left while it was answered, or before
                 await self._http(scope, receive, send)
         else:
             await receive()
@@ -159,18 +147,15 @@ class HLSApp:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        response: Response | None
         if method == "OPTIONS":
             response = Response(204, _PREFLIGHT, ())
         elif method not in {"GET", "HEAD"}:
             response = error_response(405, f"{method} is not possible here", ("allow", _METHODS))
         else:
             response = await self._answer(scope, receive)
-            if response is None:
-                return  # nobody is there any more
         await self._send(response, headers, send, with_body=method != "HEAD")
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
         path, name = _target(scope)
         if not path:
             return error_response(404, "there is nothing here; a stream's address is /{path}/index.m3u8")
@@ -192,7 +177,7 @@ class HLSApp:
                     return response
             elif isinstance(self._provider, Mapping):
                 raise PathNotFound(f"there is no stream {path!r}")
-            return await self._wait(path, muxer, wanted, receive)
+            return await self._wait(path, muxer, wanted, scope, receive)
         except (PathNotFound, NotReady) as error:
             return _refusal(error)
 
@@ -215,38 +200,42 @@ class HLSApp:
 
     # -- waiting ------------------------------------------------------------------------------------------
 
-    async def _wait(self, path: str, muxer: Muxer | None, wanted: _Wanted, receive: Receive) -> Response | None:
-        """Hold a request until there is an answer; None where the client has left."""
+    async def _wait(self, path: str, muxer: Muxer | None, wanted: _Wanted, scope: Scope, receive: Receive) -> Response:
+        """Hold a request until there is an answer.
+
+        Raises:
+            _ClientLeft: there is nobody to answer.
+            NotReady: not in time.
+        """
         deadline = asyncio.get_running_loop().time() + self._hold
         if muxer is None:
             muxer = await self._wait_for_muxer(path, receive)
-            if muxer is None:
-                return None
         while (response := muxer.get(*wanted)) is None:
             bell = self._bells.get(muxer)
             if bell is None:
-                bell = self._bells[muxer] = _Bell(muxer)
+                bell = self._bells[muxer] = Bell(muxer)
             if len(bell.waiting) >= self._most_blocked:
                 raise NotReady("too many requests wait for this stream")
+            future = bell.wait(deadline)
+            release = watch_client(scope, receive, future)
             try:
-                async with asyncio.timeout_at(deadline) as pause:
-                    bell.waiting[pause] = None
-                    await _client_leaves(receive)
-                return None
-            except TimeoutError:
-                if pause in bell.waiting:  # nobody rang
-                    reason = "what you wait for has not come yet" if muxer.has_media else "the stream has not begun yet"
-                    why = self._reason(path) if self._reason is not None else ""
-                    raise NotReady(f"{reason}: {why}" if why else reason) from None
+                outcome = await future
             finally:
-                bell.waiting.pop(pause, None)
+                release()
+                bell.leave(future)
                 if not bell.waiting and self._bells.get(muxer) is bell:
-                    muxer.unsubscribe(bell.ring)
+                    bell.close()
                     del self._bells[muxer]
+            if outcome is Outcome.LEFT:
+                raise _ClientLeft
+            if outcome is Outcome.LATE:
+                reason = "what you wait for has not come yet" if muxer.has_media else "the stream has not begun yet"
+                why = self._reason(path) if self._reason is not None else ""
+                raise NotReady(f"{reason}: {why}" if why else reason)
         return response
 
-    async def _wait_for_muxer(self, path: str, receive: Receive) -> Muxer | None:
-        """The muxer of a path that has to be waited for; None where the client has left."""
+    async def _wait_for_muxer(self, path: str, receive: Receive) -> Muxer:
+        """The muxer of a path that has to be waited for."""
         assert not isinstance(self._provider, Mapping)
         loop = asyncio.get_running_loop()
         asked = loop.create_task(self._provider.muxer(path))
@@ -254,10 +243,10 @@ class HLSApp:
         try:
             await asyncio.sleep(0)  # most providers answer at once
             if not asked.done():
-                left = loop.create_task(_client_leaves(receive))
+                left = loop.create_task(client_leaves(receive))
                 await asyncio.wait((asked, left), timeout=self._hold, return_when=asyncio.FIRST_COMPLETED)
                 if left.done():
-                    return None
+                    raise _ClientLeft
             if not asked.done():
                 raise NotReady("the stream is not ready yet")
             return asked.result()
@@ -474,12 +463,6 @@ def _slices(buffers: Sequence[bytes], start: int, stop: int) -> Iterator[bytes]:
         if low < high:
             yield buffer if high - low == len(buffer) else buffer[low:high]
         offset += len(buffer)
-
-
-async def _client_leaves(receive: Receive) -> None:
-    """Wait until the client has disconnected."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -26,11 +26,12 @@ VIEWER_SIDE = {"_fmp4", "fmp4", "restamp", "standing", "silence", "companion", "
     "collector",
     "responses",
     "muxer",
+    "waiting",
     "asgi",
 }
 SHARED = {"h264", "aac", "_bits"}
 SENDING = {"packetizer"}  # of neither side: the receiving half is checked against it
-SHELLS = {"client", "dial", "resolver", "ticker", "reader", "asgi"}
+SHELLS = {"client", "dial", "resolver", "ticker", "reader", "waiting", "asgi"}
 WORLDLY = {"asyncio", "socket", "select", "selectors", "ssl", "threading", "time", "datetime", "concurrent", "signal"}
 
 

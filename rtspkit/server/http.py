@@ -31,6 +31,7 @@ from rtspkit.server.log import logger
 from rtspkit.server.manager import PathManager
 from rtspkit.server.paths import VIEWER, Path
 from rtspkit.server.web import CONTENT_SECURITY_POLICY, asset, index_page
+from rtspkit.waiting import LEAVING, Outcome, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, MutableMapping
@@ -147,20 +148,68 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 # -- uvicorn --------------------------------------------------------------
 
 
+class _Signal:
+    """An `asyncio.Event` for one who waits, at a tenth of its size."""
+
+    __slots__ = ("_is_set", "_waiter")
+
+    def __init__(self, *, is_set: bool = False) -> None:
+        self._is_set = is_set
+        self._waiter: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        self._is_set = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def clear(self) -> None:
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    async def wait(self) -> bool:
+        while not self._is_set:
+            if self._waiter is None or self._waiter.done():
+                self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return True
+
+
 class _Deadlines:
-    """Mixed into a uvicorn protocol: bounds on a request's headers, on idling, on readers who do not read."""
+    """Mixed into a uvicorn protocol: bounds on a request's headers, on idling, on readers who do not read.
+
+    It tells an app cheaply that a client has left (`rtspkit.waiting`), and keeps small what a connection and a
+    request that is held cost: there may be thousands of both.
+    """
+
+    # with these four and five more in its __dict__ each connection would cost a kilobyte more
+    __slots__ = ("_head_begun", "_head_size", "_head_timer", "_leaving", "_stall_timer")
 
     if TYPE_CHECKING:
         cycle: Any
+        flow: Any
         loop: asyncio.AbstractEventLoop
         transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)  # type: ignore[misc]
+        self.flow._is_writable_event = _Signal(is_set=True)
+        self._leaving: asyncio.Future[Outcome] | None = None
         self._head_size = 0
         self._head_begun = False
         self._stall_timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(IDLE_TIME, self._close)
+
+    def _start_asgi_task(self, cycle: Any, app: App) -> None:  # httptools only: with h11 both are as uvicorn has them
+        cycle.message_event = _Signal()
+        cycle.scope.setdefault("extensions", {})[LEAVING] = self._set_leaving
+        super()._start_asgi_task(cycle, app)  # type: ignore[misc]
+
+    def _set_leaving(self, future: asyncio.Future[Outcome] | None) -> None:
+        self._leaving = future
+        if future is not None and self.transport.is_closing():
+            resolve(future, Outcome.LEFT)
 
     def _awaits_request(self) -> bool:
         return self.cycle is None or bool(self.cycle.response_complete)
@@ -226,6 +275,8 @@ class _Deadlines:
     def connection_lost(self, error: Exception | None) -> None:
         self._stop_head_timer()
         super().connection_lost(error)  # type: ignore[misc]
+        if self._leaving is not None:
+            resolve(self._leaving, Outcome.LEFT)
         if self._stall_timer is not None:
             self._stall_timer.cancel()
             self._stall_timer = None
