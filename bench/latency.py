@@ -129,7 +129,7 @@ def measure_cpu(subject: HTTPSubject, options: argparse.Namespace, _: Log) -> di
     """CPU ms a camera-second, and MB a camera."""
     cameras = options.cpu_cameras
     wait_for_media(subject, cameras)
-    time.sleep(SETTLE)
+    time.sleep(options.fill)
     meter = Meter(subject.pids)
     time.sleep(options.seconds)
     alone = meter.stop()
@@ -390,7 +390,9 @@ def main() -> None:
     parser.add_argument("--cpu-cameras", type=int, default=60, help="for the CPU time")
     parser.add_argument("--starts", type=int, default=6, help="cold starts a run, each of a camera of its own")
     parser.add_argument("--blocked", type=int, default=2000, help="requests that are held")
-    parser.add_argument("--fill", type=float, default=20.0, help="seconds before `blocked`: memory no longer grows")
+    parser.add_argument(
+        "--fill", type=float, default=20.0, help="seconds before `cpu` and `blocked`: memory no longer grows"
+    )
     parser.add_argument("--mediamtx", type=Path, metavar="PATH", help="compare with this MediaMTX binary")
     parser.add_argument("--subject", choices=[Rtspkit.name, MediaMTX.name], help="measure only this one")
     options = parser.parse_args()
