@@ -64,6 +64,11 @@ class Spell:
         stall: seconds in which nothing comes, at the middle; what was due comes after them, at once or never.
         forgets: whether what was due in the stall never comes.
         parameters: at the first sync sample of the spell the parameter sets change.
+        jump: seconds by which the camera's clock jumps at the middle, for good.
+        wild: seconds by which one picture in a hundred is stamped off.
+        stands: seconds, from the middle on, in which every picture has the same time.
+        reordered: pictures that are shown before the one that was sent before them (B-pictures).
+        big: bytes of a sync sample.
     """
 
     seconds: float
@@ -73,6 +78,11 @@ class Spell:
     stall: float = 0.0
     forgets: bool = True
     parameters: Track | None = None
+    jump: float = 0.0
+    wild: float = 0.0
+    stands: float = 0.0
+    reordered: int = 0
+    big: int = 300
 
 
 @dataclass
@@ -102,7 +112,7 @@ class Scene:
     def events(self) -> list[Event]:
         """Everything that happens, in order of time."""
         events: list[Event] = []
-        start = 0.0  # of the spell
+        start = jumped = 0.0  # of the spell; seconds that the clock is off
         session = 0.0  # of the session, where pts are 0
         tracks = self.tracks
         for number, spell in enumerate(self.spells):
@@ -117,18 +127,29 @@ class Scene:
                 tracks = (spell.parameters, *tracks[1:])
                 events.append(Parameters(start, tracks))
             units = list(self._video(spell, start, end, session, chance))
+            if spell.reordered:
+                units = self._reorder(units, spell.reordered)
             if self.with_audio:
                 units += list(self._audio(start, end, session, chance))
+            middle, held = start + spell.seconds / 2, 0
             for index, unit in enumerate(units):
                 label = LABEL.pack(unit.pts, unit.track, index, number)
-                unit = replace(unit, data=label + unit.data)
+                pts, rate = unit.pts, (VIDEO_RATE, AUDIO_RATE)[unit.track]
+                after = unit.at - middle
+                if not unit.track and 0 <= after < spell.stands:
+                    pts = held = held or pts
+                if not unit.track and not unit.is_sync and spell.wild and chance.random() < 0.01:
+                    pts += round(spell.wild * rate)
+                pts += round((jumped + (spell.jump if after >= 0 else 0.0)) * rate)
+                unit = replace(unit, pts=pts, data=label + unit.data)
                 if stalled[0] <= unit.at < stalled[1]:
                     if spell.forgets:
                         continue
                     unit = replace(unit, at=stalled[1])
                 events.append(unit)
-            start = end
+            start, jumped = end, jumped + spell.jump
             if spell.lost:
+                jumped = 0.0
                 events.append(Lost(end + 0.1))
                 start = session = end + spell.lost
         # a stable sort: what arrives at one instant keeps its order
@@ -151,10 +172,25 @@ class Scene:
                     shown += self.late
             pts = max(last + 1, round((shown - session) * VIDEO_RATE))
             arrived = max(arrived, max(time, shown) + 0.020 + late)
-            size = chance.randrange(200, 400) if is_sync else chance.randrange(20, 90)
+            size = spell.big + chance.randrange(100) if is_sync else chance.randrange(20, 90)
             yield Unit(arrived, 0, pts, is_sync, bytes(size))
             last = pts
             time += 1 / spell.fps
+
+    @staticmethod
+    def _reorder(units: list[Unit], count: int) -> list[Unit]:
+        """Let `count` pictures be sent behind the one that follows them; nothing passes a sync sample."""
+        sent = list(units)
+        at = 0
+        while at + count < len(sent):
+            group = sent[at : at + count + 1]
+            if any(unit.is_sync for unit in group):
+                at += 1
+                continue
+            shown = [group[-1], *group[:-1]]
+            sent[at : at + count + 1] = [replace(unit, pts=which.pts) for unit, which in zip(group, shown, strict=True)]
+            at += count + 1
+        return sent
 
     def _audio(self, start: float, end: float, session: float, chance: random.Random) -> Iterator[Unit]:
         first = -(-round((start - session) * AUDIO_RATE) // AUDIO_UNIT) * AUDIO_UNIT
@@ -186,6 +222,31 @@ def full_scene(seed: int = 1) -> Scene:
     )
 
 
+def faulty_scene(seed: int = 1) -> Scene:
+    """Nine minutes in which the camera's clock and its pictures go wrong in every way that is known."""
+    hours = 3600.0 * 7
+    return Scene(
+        (
+            Spell(30, 25, (1.0,)),
+            Spell(40, 25, (2.0,), wild=hours),
+            Spell(40, 25, (2.0,), wild=-hours),
+            Spell(40, 25, (2.0,), jump=300.0),
+            Spell(40, 25, (2.0,), jump=-600.0),
+            Spell(30, 25, (2.0,), jump=0.7),
+            Spell(30, 25, (2.0,), jump=-0.7),
+            Spell(40, 25, (2.0,), stands=8.0),
+            Spell(60, 25, (2.0,), reordered=2),
+            Spell(60, 12.5, (2.0,), reordered=1, lost=3.0),
+            Spell(60, 25, (60.0,), reordered=2),
+            Spell(30, 25, (1.0,), big=40_000),
+            Spell(30, 1, (10.0,)),
+            Spell(30, 25, (1.0,)),
+        ),
+        seed,
+        jitter=0.002,
+    )
+
+
 class Receiver:
     """Cuts units into fragments, as the camera side does.
 
@@ -198,6 +259,7 @@ class Receiver:
     def __init__(self, tracks: tuple[Track, ...], *, duration: float = 1.0, low_latency: bool = False) -> None:
         self.tracks = tracks
         self._next_tracks = tracks
+        self._seconds = duration
         self._duration = round(duration * VIDEO_RATE)
         self._low_latency = low_latency
         self._cut: int | None = None
@@ -211,15 +273,17 @@ class Receiver:
         """What the next sync sample brings."""
         self._next_tracks = tracks
 
-    def cut_at(self, pts: int | None) -> None:
-        """Counts for one fragment."""
+    def cut_at(self, pts: int | None) -> list[Fragment]:
+        """Counts for one fragment, which this may complete at once."""
         self._cut = pts if self._low_latency else None
+        return self._fill()
 
     def take(self, unit: Unit) -> list[Fragment]:
         """The fragments that are complete with this unit."""
         done: list[Fragment] = []
+        waited = unit.at - self._units[0].at if self._units else 0.0
         if unit.track == 0:
-            if self._first is not None and (unit.is_sync or self._is_full(unit.pts)):
+            if self._first is not None and (unit.is_sync or self._is_full(unit.pts) or waited >= 2 * self._seconds):
                 done.append(self._close(unit.pts))
             if unit.is_sync:
                 self.tracks = self._next_tracks
@@ -230,10 +294,16 @@ class Receiver:
             self._last = unit.pts
             if self._first is None:
                 self._first = unit.pts
-        self._units.append(unit)
-        if unit.track == 0 and self._low_latency and self._distance and self._is_full(unit.pts + self._distance):
+        elif waited >= 3 * self._seconds:
             done.append(self._close(None))
-        return done
+        self._units.append(unit)
+        return done + self._fill() if unit.track == 0 else done
+
+    def _fill(self) -> list[Fragment]:
+        """The open fragment, if no unit that is still to come belongs to it."""
+        if not self._low_latency or not self._distance or self._first is None or self._last is None:
+            return []
+        return [self._close(None)] if self._is_full(self._last + self._distance) else []
 
     def finish(self) -> list[Fragment]:
         """The session ends: what is left of it."""
