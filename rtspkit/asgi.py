@@ -58,6 +58,8 @@ _PLAYLISTS = frozenset({"index.m3u8", "stream.m3u8"})
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})", re.ASCII)
 _METHODS = "GET, HEAD, OPTIONS"
+#: What makes an answer depend on more than what is asked for.
+_CONDITIONS = frozenset({b"range", b"if-none-match", b"if-range"})
 _EXPOSED = b"Age, Content-Length, Content-Range, Date, ETag"
 
 
@@ -284,6 +286,9 @@ class HLSApp:
         with_body: bool,
     ) -> None:
         """Send buffers, or the file of a descriptor, as the request's conditions want them."""
+        if isinstance(body, tuple) and with_body and not headers.keys() & _CONDITIONS:
+            await self._send_whole(response, body, headers, send)
+            return
         status = response.status
         lines = list(response.raw_headers)
         lines += self._cors(headers.get(b"origin"))
@@ -325,6 +330,34 @@ class HLSApp:
                 piece = next(pieces)
             start += len(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": start < stop})
+
+    async def _send_whole(
+        self, response: Response, body: tuple[bytes, ...], headers: Mapping[bytes, bytes], send: Send
+    ) -> None:
+        """The usual case: a whole body, the same to everybody. The messages are made once."""
+        gzipped = response.gzipped if response.is_text and _takes_gzip(headers.get(b"accept-encoding")) else None
+        key = (id(self), gzipped is not None)
+        messages = response.sent.get(key) if "*" in self._origins else None
+        if messages is None:
+            lines = [*response.raw_headers, *self._cors(headers.get(b"origin"))]
+            if response.etag is not None:
+                lines += [(b"etag", response.etag.encode("latin-1")), (b"accept-ranges", b"bytes")]
+            if gzipped is not None:
+                body = (gzipped,)
+                lines.append((b"content-encoding", b"gzip"))
+            if response.status != 204:
+                lines.append((b"content-length", b"%d" % sum(map(len, body))))
+            start = {"type": "http.response.start", "status": response.status, "headers": lines}
+            pieces = [buffer for buffer in body if buffer] or [b""]
+            messages = (
+                start,
+                *({"type": "http.response.body", "body": piece, "more_body": True} for piece in pieces[:-1]),
+                {"type": "http.response.body", "body": pieces[-1], "more_body": False},
+            )
+            if "*" in self._origins:
+                response.sent[key] = messages
+        for message in messages:
+            await send(message)
 
     def _cors(self, origin: bytes | None) -> RawHeaders:
         if "*" in self._origins:

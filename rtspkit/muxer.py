@@ -44,6 +44,8 @@ _CACHE_BLOCKING = 6
 #: Segments beyond the last one listed that a request may wait for.
 _MSN_AHEAD = 2
 _MICROSECOND = 1_000_000
+#: Parts whose answer is kept as it was sent.
+_PARTS_READY = 8
 #: A list that may be longer than this many target durations has something to skip.
 _SKIP = 6
 #: Discontinuity numbers start at the spans (s) from this instant (Unix seconds: 2026-01-01) to the muxer's start.
@@ -168,6 +170,7 @@ class Muxer:
         self._units = Collector(tracks, leader, part_duration=part_duration, now=now, wall=wall)
         self._init_tracks = self._segmenter.tracks
         self._cache: dict[object, Response] = {}
+        self._parts: dict[str, Response] = {}  # asked for last; all of them are in the store
         self._subscribers: list[Callable[[], None]] = []
         self._closed = False
         self._can_be_described = self._has_parameters()
@@ -286,6 +289,7 @@ class Muxer:
             self._store.close()
             self._window.clear()
             self._cache.clear()
+            self._parts.clear()
             self._units.clear()
             self._changed()
 
@@ -357,7 +361,14 @@ class Muxer:
             if match[1] == "part" and self._has_parts and int(match[2]) == self._segmenter.next_part:
                 return None  # the part that was announced
             return error_response(404, "this segment has expired, or never was")
-        return media_response(body, f'"{epoch}/{file}"')
+        response = self._parts.get(file)
+        if response is None:
+            response = media_response(body, f'"{epoch}/{file}"')
+            if match[1] == "part":  # thousands may ask for it at one time
+                if len(self._parts) >= _PARTS_READY:
+                    del self._parts[next(iter(self._parts))]
+                self._parts[file] = response
+        return response
 
     @property
     def _edge(self) -> Segment | None:

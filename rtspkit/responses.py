@@ -52,8 +52,14 @@ class Response:
 
     @cached_property
     def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """The headers as ASGI sends them."""
-        return tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers)
+        """The headers as ASGI sends them; a type is what it says, whatever a browser might guess."""
+        named = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers)
+        return (*named, (b"x-content-type-options", b"nosniff"))
+
+    @cached_property
+    def sent(self) -> dict[object, tuple[dict[str, object], ...]]:
+        """What has been sent of it, to be sent again as it is: kept here by whoever sends it."""
+        return {}
 
 
 def error_response(status: int, text: str, *headers: tuple[str, str]) -> Response:

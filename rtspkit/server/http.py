@@ -392,7 +392,8 @@ def _dressed(send: Send) -> Send:
             headers: list[_Header] = list(message.get("headers", ()))
             if any(key == b"content-type" and value.startswith(b"text/html") for key, value in headers):
                 headers.append((b"content-security-policy", CONTENT_SECURITY_POLICY.encode()))
-            headers.append((b"x-content-type-options", b"nosniff"))
+            if not any(key == b"x-content-type-options" for key, _ in headers):
+                headers.append((b"x-content-type-options", b"nosniff"))
             message = {**message, "headers": headers}
         await send(message)
 
@@ -426,7 +427,7 @@ class Front:
         """ASGI."""
         if scope["type"] != "http":
             return
-        send = _dressed(send)
+        bare, send = send, _dressed(send)
         target: str = scope["path"]
         folder, _, name = target.rpartition("/")
         if scope["method"] in ("GET", "HEAD"):
@@ -459,7 +460,7 @@ class Front:
         VIEWER.set(_peer(scope))
         path.enter()
         try:
-            await self._app(scope, receive, self._counted(path, playlist, fresh, send))
+            await self._app(scope, receive, self._counted(path, playlist, fresh, bare))
         finally:
             path.leave()
 
