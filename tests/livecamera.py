@@ -113,6 +113,7 @@ class Scene:
         """Everything that happens, in order of time."""
         events: list[Event] = []
         start = jumped = 0.0  # of the spell; seconds that the clock is off
+        arrived = [0.0, 0.0]  # by track: what is late holds up what comes behind it
         session = 0.0  # of the session, where pts are 0
         tracks = self.tracks
         for number, spell in enumerate(self.spells):
@@ -146,7 +147,8 @@ class Scene:
                     if spell.forgets:
                         continue
                     unit = replace(unit, at=stalled[1])
-                events.append(unit)
+                arrived[unit.track] = max(arrived[unit.track], unit.at)
+                events.append(replace(unit, at=arrived[unit.track]))
             start, jumped = end, jumped + spell.jump
             if spell.lost:
                 jumped = 0.0
