@@ -111,12 +111,12 @@ class Watchers:
             assert digests == {hashlib.sha256(exchanges[0].body).digest()}, f"not everybody has had {uri} as it is"
 
 
-def check_playlists(relay, first, name="stream.m3u8", lifetime=1.0):
-    """A playlist is asked for anew only when the answer before has run out."""
-    exchanges = relay.of(PATH + name, since=first)
-    for before, after in pairwise(exchanges):
-        assert after.asked >= before.answered + lifetime - 0.05, f"{after.asked - before.answered:.3f} s after the last"
-    return len(exchanges)
+def check_playlists(relay, twice=0):
+    """The media playlist is asked for anew only when the answer before, good for a second, has run out."""
+    exchanges = relay.of(f"{PATH}stream.m3u8")
+    pauses = [after.asked - before.answered for before, after in pairwise(exchanges)]
+    assert len([pause for pause in pauses if pause < 0.95]) <= twice, f"asked for again after {pauses}"
+    assert len(exchanges) >= 4, "hardly ever asked for"
 
 
 @pytest.mark.slow
@@ -132,7 +132,8 @@ def test_plain_hls(behind, kind):
         watchers = Watchers(crowd)
         watchers.watch(10)
         watchers.check(relay)
-    assert check_playlists(relay, 0) >= 4, "the playlist was hardly ever asked for"
+    # a process of nginx that has opened the old playlist just before the other one is done with the new asks once more
+    check_playlists(relay, twice=0 if kind is Varnish else 3)
     assert all(exchange.status == 200 for exchange in relay.exchanges)
 
 
@@ -173,12 +174,24 @@ def test_a_reader_whose_address_changes(gst_camera, gateway):
     assert not any("cookie" in line.lower() for line in server.lines)
 
 
+@pytest.mark.parametrize("kind", [Varnish, Nginx])
+def test_who_does_not_take_gzip(behind, kind):
+    """It is asked for once all the same."""
+    _, relay, cache = behind(kind)
+    for coding in ("identity", "gzip", "identity", "br", "deflate, gzip;q=1.0, *;q=0.5"):
+        reply = httpx.get(f"{cache.base}{PATH}index.m3u8", headers={"accept-encoding": coding})
+        assert reply.text.startswith("#EXTM3U")
+        assert reply.headers.get("content-encoding") == ("gzip" if "gzip" in coding else None)
+        assert "accept-encoding" in reply.headers["vary"].lower()
+    assert relay.targets() == {f"{PATH}index.m3u8": 1}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "pause"), [(Varnish, 4), (Nginx, 11)])
 def test_after_a_pause(behind, kind, pause):
     """Nobody asked for a while: the first ones to come again all get what there is now, not what there was."""
     server, _, cache = behind(kind)
-    with Crowd(cache.port, 20) as crowd:
+    with Crowd(cache.port, READERS) as crowd:
         crowd.get(f"{PATH}stream.m3u8")
         time.sleep(pause)
         now = segments_of(httpx.get(f"{server.base}{PATH}stream.m3u8").text)[-1].msn
@@ -201,6 +214,7 @@ def test_not_now(gateway, tmp_path, kind):
         assert {reply.headers["retry-after"] for reply in replies} == {"1"}
         assert {reply.headers["cache-control"] for reply in replies} == {"max-age=1"}
         assert max(reply.done - reply.asked for reply in replies) < 9.5, "a player gives up after 10 s"
+        assert relay.exchanges[0].status == 503, "it was not waited for"
         assert {reply.status for reply in crowd.get(target)} == {503}
         assert relay.targets() == {target: 1}, "it was not kept for those who came right after"
         time.sleep(2.1)
@@ -335,8 +349,11 @@ def test_the_first_of_the_waiters_leaves(behind):
             quitter.sendall(request(tip.playlist(further=2)))
             relay.wait_for(tip.playlist(further=2))
         replies = crowd.get(tip.playlist(further=2))
-    assert {reply.status for reply in replies} == {200}
-    assert relay.targets()[tip.playlist(further=2)] == 1
+        assert {reply.status for reply in replies} == {200}
+        directives = tip.playlist(further=2).partition("?")[2].split("&")
+        turned = f"{PATH}stream.m3u8?a=b&{directives[1]}&c&{directives[0]}#d"
+        assert {reply.body for reply in crowd.get(turned)} == {replies[0].body}
+    assert len(relay.exchanges) == 1
 
 
 @pytest.mark.slow
