@@ -93,6 +93,7 @@ class Site:
     def __init__(self, media: Path) -> None:
         self.media = media
         self.mode: int | str = "live"
+        self.has_begun = True  # else the media playlist is not there yet, and the multivariant one is
         self.reason = "cam: connecting"
         self.born = time.monotonic()
         self.first = 0
@@ -128,6 +129,8 @@ class Site:
             self.queries.append(query)
             kind = "application/vnd.apple.mpegurl"
             body = b'#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=400000,CODECS="avc1.42c00d,mp4a.40.2"\nstream.m3u8\n'
+        elif name == "stream.m3u8" and not self.has_begun:
+            status, body = 503, self.reason.encode()
         elif name == "stream.m3u8":
             body, kind = self.playlist(), "application/vnd.apple.mpegurl"
         elif re.fullmatch(r"[a-z0-9_]+\.(mp4|m4s)", name) and (self.media / name).exists():
@@ -260,6 +263,18 @@ def test_tells_why_and_starts_when_the_camera_comes(page, site: Site) -> None:  
     becomes(page, MESSAGE, "The camera is not available\ncam: <b>wrong</b> password")
     assert page.evaluate("rtspkitPlayer.state") == "away"
     site.mode = "live"
+    runs_on(page)
+
+
+@pytest.mark.real
+def test_tells_why_though_the_multivariant_playlist_is_there(page, site: Site) -> None:  # type: ignore[no-untyped-def]
+    """A camera that is connected to and sends nothing yet: hls.js asks, and says no word of why it waits."""
+    site.has_begun, site.reason = False, "the stream has not begun yet: no sync sample"
+    page.goto(site.url)
+    for _ in range(2):
+        becomes(page, MESSAGE, "Connecting…\nthe stream has not begun yet: no sync sample")
+        page.wait_for_timeout(8000)  # hls.js has given up meanwhile, and was started again
+    site.has_begun = True
     runs_on(page)
 
 

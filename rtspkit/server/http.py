@@ -331,7 +331,7 @@ class Server:
             await asyncio.sleep(1.0)
             await self._server.on_tick(0)
 
-    async def close(self, grace: float = 0.3) -> None:
+    async def close(self, grace: float = 0.8) -> None:
         """Stops to listen, lets replies end for `grace` seconds, then cuts them off."""
         if self._clock is None:
             self._sock.close()

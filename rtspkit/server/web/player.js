@@ -173,6 +173,8 @@
       hls.on(Hls.Events.ERROR, (_, data) => {
         if (data.frag) loading = false;
         if (data.fatal) failed(data);
+        // the multivariant playlist is there before the camera has sent anything
+        else if (state === "connecting" && !data.frag && data.response && data.response.code === 503) say(...explain(503, answer(data), ""));
       });
       hls.on(Hls.Events.FRAG_LOADING, () => { loading = true; });
       hls.on(Hls.Events.FRAG_LOADED, () => { loading = false; loadedAt = performance.now(); });
@@ -199,6 +201,15 @@
     return details.live && !details.canBlockReload ? Math.max(0, 1.5 * details.targetduration + RELOAD_SLACK - details.totalduration) : 0;
   }
 
+  // What the server said, in words; hls.js itself keeps the status only.
+  function answer(data) {
+    try {
+      return data.networkDetails.responseText;
+    } catch {
+      return ""; // a request for bytes has no text
+    }
+  }
+
   function failed(data) {
     const now = performance.now();
     if (data.type === Hls.ErrorTypes.MEDIA_ERROR) {
@@ -216,7 +227,7 @@
     }
     if (data.type === Hls.ErrorTypes.NETWORK_ERROR) {
       const code = data.response && data.response.code;
-      const words = code ? explain(code, typeof data.response.text === "string" ? data.response.text : "", "") : unreachable;
+      const words = code ? explain(code, answer(data), "") : unreachable;
       // a segment that has left the server says nothing about the camera
       lost(...(data.frag && code === 404 ? ["Playback was interrupted", "Loading the live picture again…"] : words));
       return;
