@@ -1,7 +1,9 @@
 """A camera's faults as viewers of the whole gateway meet them; two healthy cameras run beside it in each test."""
 
 import asyncio
+import os
 import re
+import resource
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +14,7 @@ import pytest
 from fakecamera import FakeCamera
 from hlsrules import Audit
 
+from rtspkit.asgi import HLSApp
 from rtspkit.server.config import load_text_config
 from rtspkit.server.gateway import Gateway
 from rtspkit.server.paths import Path
@@ -109,6 +112,13 @@ class Scene:
         self.gateway, self.camera, self.client = gateway, camera, client
         self.neighbours = [Viewer(client, "left"), Viewer(client, "right")]
         self.viewers: list[Viewer] = []
+
+    @property
+    def app(self) -> HLSApp:
+        """What holds the requests."""
+        found = self.gateway.hls._server.config.app._app  # type: ignore[union-attr]
+        assert isinstance(found, HLSApp)
+        return found
 
     @property
     def path(self) -> Path:
@@ -300,3 +310,69 @@ async def test_the_source_stalls_before_its_first_media(variant: str) -> None:
         assert (await one.client.get("/cam/index.m3u8")).status_code == 200
         one.camera.mute = False
         assert (await one.client.get("/cam/stream.m3u8")).status_code == 200
+
+
+# -- R54, R55 -------------------------------------------------------------
+
+
+async def test_a_thousand_blocked_requests_whose_clients_vanish() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 4096:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    async with scene("quick") as one:
+        viewer = one.viewer()
+        await viewer.plays()
+        one.camera.mute = True
+        await asyncio.sleep(0.5)
+        port, bells = one.gateway.hls.port, one.app._bells  # type: ignore[union-attr]
+        last = viewer.first + viewer.text.count("#EXTINF")
+        request = f"GET /cam/stream.m3u8?_HLS_msn={last + 1} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        muxer = one.path.muxer
+        assert muxer is not None
+        tasks, files = len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
+        clients = []
+        for _ in range(1000):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request)
+            clients.append((reader, writer))
+        await viewer.until(lambda: muxer in bells and len(bells[muxer].waiting) >= 1000, 5)
+        assert one.path._requests >= 1000
+        for _, writer in clients:
+            writer.transport.abort()
+        gone = time.monotonic()
+        await viewer.until(lambda: one.path._requests <= 2 and len(os.listdir("/proc/self/fd")) <= files + 4, 2)
+        assert time.monotonic() - gone < 1.5  # a second, and what a busy machine takes
+        assert len(asyncio.all_tasks()) <= tasks + 4
+        one.camera.mute = False
+        await viewer.plays()
+        assert viewer.statuses.count(200) == len(viewer.statuses)
+
+
+@both
+async def test_directives_that_make_no_sense(variant: str) -> None:
+    async with scene(variant) as one:
+        viewer = one.viewer()
+        await viewer.plays()
+        last = viewer.first + viewer.text.count("#EXTINF") - 1
+        for query in (
+            f"_HLS_msn={last + 50}",
+            f"_HLS_msn={last + 50}&_HLS_part=0",
+            "_HLS_msn=999999999999999999999999999",
+            "_HLS_msn=9223372036854775807",
+            "_HLS_msn=-1",
+            "_HLS_msn=",
+            "_HLS_msn=x",
+            "_HLS_msn=1e3",
+            f"_HLS_msn={last}&_HLS_msn={last}",
+            "_HLS_part=0",
+            f"_HLS_msn={last}&_HLS_part=-1",
+            f"_HLS_msn={last}&_HLS_part=x",
+        ):
+            asked = time.monotonic()
+            reply = await one.client.get(f"/cam/stream.m3u8?{query}")
+            assert (reply.status_code, reply.headers["cache-control"]) == (400, "max-age=1"), query
+            assert time.monotonic() - asked < 2
+            assert reply.text.count("\n") == 1
+        for query in (f"_HLS_msn={viewer.first}", "_HLS_msn=1", "x=1", "_hls_msn=x", "_HLS_push=9", "_HLS_skip=x"):
+            assert (await one.client.get(f"/cam/stream.m3u8?{query}")).status_code == 200, query
+        assert set(viewer.statuses) <= {200}

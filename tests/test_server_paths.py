@@ -1,6 +1,7 @@
 """Paths: every state, every way from one to the next, and that no path's trouble is another's."""
 
 import asyncio
+import json
 import logging
 import os
 import struct
@@ -22,6 +23,7 @@ from rtspkit.rtp import TrackStats
 from rtspkit.server.config import PathConfig
 from rtspkit.server.manager import PathManager
 from rtspkit.server.paths import Path, Timing
+from rtspkit.server.state import StateFile
 from rtspkit.server.viewers import Viewers
 from rtspkit.ticker import Ticker
 
@@ -955,6 +957,36 @@ async def test_counters_outlive_connections() -> None:
         camera.lose()
         (await network.camera(1)).send(2)
         assert path.inbound_bytes == 1000
+
+
+async def test_numbers_are_kept_now_and_then_and_at_the_end(
+    tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtspkit.server.manager.INTERVAL", 0.1)
+    file = tmp_path / "state.json"
+    state = StateFile()
+    state.load(file)
+    network = FakeNetwork()
+    manager = PathManager({"cam": PathConfig(source=SOURCE)}, connect=network.connect, timing=QUICK, state=state)
+    manager.start()
+    camera = await network.camera()
+    camera.send(3)
+    path = manager.find("cam")
+    assert path is not None
+    assert path.muxer is not None
+
+    def stored() -> dict[str, int]:
+        return dict(json.loads(file.read_bytes())["paths"]["cam"])
+
+    await until(lambda: file.exists() and stored()["msn"] == path.muxer.continuation.msn)  # type: ignore[union-attr]
+    camera.send(7)  # none of them news
+    muxer = path.muxer
+    await until(lambda: stored()["msn"] == muxer.continuation.msn)
+    camera.send(2)
+    last = muxer.continuation
+    await manager.close()
+    assert last.msn <= stored()["msn"] <= last.msn + 1
+    assert last.discontinuity <= stored()["discontinuity"] <= last.discontinuity + 1
 
 
 # -- viewers --------------------------------------------------------------

@@ -22,6 +22,7 @@ from test_server_main import ROOT, Running, environment, write
 pytestmark = pytest.mark.slow
 
 VARIANTS = {"plain": "hlsVariant: fmp4\n", "quick": "hlsVariant: lowLatency\nhlsPartDuration: 200ms\n"}
+HEALTHY = ("healthy0", "healthy1")
 
 
 class ShyCamera(FakeCamera):
@@ -74,18 +75,20 @@ class Seen:
 class Site:
     """One configuration and what comes and goes under it."""
 
-    def __init__(self, directory: Path, camera: FakeCamera, variant: str, more: str = "") -> None:
+    def __init__(self, directory: Path, camera: FakeCamera, variant: str, more: str, *healthy: FakeCamera) -> None:
         self.port = free_port()
         text = f"hlsAddress: 127.0.0.1:{self.port}\nhlsSegmentDuration: 1s\n{variant}{more}"
-        self.config = write(directory, f"{text}paths:\n  cam:\n    source: {camera.url}\n")
+        text += f"paths:\n  cam:\n    source: {camera.url}\n"
+        text += "".join(f"  healthy{number}:\n    source: {one.url}\n" for number, one in enumerate(healthy))
+        self.config = write(directory, text)
         self.state = directory / "state"
         self.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10)
 
     def run(self) -> Running:
         return Running(self.config, MTX_APIADDRESS="127.0.0.1:0", XDG_STATE_HOME=str(self.state))
 
-    async def playlist(self) -> Seen:
-        reply = await self.client.get("/cam/stream.m3u8")
+    async def playlist(self, name: str = "cam") -> Seen:
+        reply = await self.client.get(f"/{name}/stream.m3u8")
         assert reply.status_code == 200, reply.text
         return Seen(reply.text)
 
@@ -121,8 +124,8 @@ class Site:
 
 @asynccontextmanager
 async def site(directory: Path, variant: str, more: str = "") -> AsyncIterator[tuple[Site, ShyCamera]]:
-    async with ShyCamera() as camera:
-        one = Site(directory, camera, variant, more)
+    async with ShyCamera() as camera, FakeCamera() as left, FakeCamera() as right:
+        one = Site(directory, camera, variant, more, left, right)
         try:
             yield one, camera
         finally:
@@ -149,11 +152,13 @@ async def test_killed_and_started_again(tmp_path: Path, variant: str) -> None:
             before.append(await one.playlist_of(2))
             await asyncio.sleep(0.3)
             before.append(await one.playlist())
+            healthy = {name: await one.playlist(name) for name in HEALTHY}
             await asyncio.to_thread(running.end, signal.SIGKILL)
         for _ in range(2):  # and again, soon after
             old = before[-1]
             camera.is_open.clear()
             with one.run() as running:
+                started = time.monotonic()
                 took = await one.listening()
                 assert took < 2 * usual + 0.5, (
                     f"the listener is up after {took:.2f} s; importing alone takes {usual:.2f}"
@@ -163,7 +168,13 @@ async def test_killed_and_started_again(tmp_path: Path, variant: str) -> None:
                 assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
                 asked = time.monotonic()
                 await asyncio.sleep(0.5)
-                assert not waiting.done()  # it is held, though no camera has answered yet
+                for name, seen in healthy.items():  # they wait for no other camera
+                    again = await one.playlist(name)
+                    assert again.first > seen.last
+                    assert again.number("DISCONTINUITY-SEQUENCE") > seen.discontinuity
+                    assert again.targets == seen.targets
+                assert time.monotonic() - started < 6
+                assert not waiting.done()  # it is held, though its camera has not answered yet
                 camera.is_open.set()
                 reply = await waiting
                 assert reply.status_code == 200, reply.text
@@ -177,6 +188,7 @@ async def test_killed_and_started_again(tmp_path: Path, variant: str) -> None:
                 assert later.targets == old.targets
                 assert later.discontinuity < old.discontinuity + 50  # hls.js walks an array of that length
                 before.append(later)
+                healthy = {name: await one.playlist(name) for name in HEALTHY}
                 await asyncio.to_thread(running.end, signal.SIGKILL)
         assert len({seen.text.split("/seg_")[0] for seen in before}) >= 3
 
