@@ -256,9 +256,10 @@ def survey(samples):
         samples: packed records of `rtspkit.media.SAMPLE_SIZE` bytes.
 
     Returns:
-        (count, first, last, low, high, step, arrival, last_arrival, pause): how many samples there are; pts of the
-        first and of the last, the least and the greatest, the longest distance from one to the next, in ticks; and
-        in ns when the first and the last arrived and the longest distance of two arrivals. All 0 of an empty table.
+        (count, size, first, last, low, high, step, arrival, last_arrival, pause): how many samples there are, and
+        how many bytes they announce; pts of the first and of the last, the least and the greatest, the longest
+        distance from one to the next, in ticks; and in ns when the first and the last arrived and the longest
+        distance of two arrivals. All 0 of an empty table.
         Step is negative where a pts is less than the one before it.
 
     Raises:
@@ -270,6 +271,7 @@ def survey(samples):
     cdef Py_ssize_t i, count
     cdef int64_t first = 0, last = 0, low = 0, high = 0, step = 0
     cdef int64_t arrival = 0, last_arrival = 0, pause = 0
+    cdef uint64_t size = 0
     cdef bint falls = False
     PyObject_GetBuffer(samples, &view, PyBUF_SIMPLE)
     try:
@@ -280,6 +282,7 @@ def survey(samples):
         for i in range(count):
             memcpy(&sample, record, sizeof(Sample))
             record += sizeof(Sample)
+            size += sample.size
             if i == 0:
                 first = last = low = high = sample.pts
                 arrival = last_arrival = sample.arrival
@@ -292,7 +295,7 @@ def survey(samples):
             pause = max(pause, distance(last_arrival, sample.arrival))
             last = sample.pts
             last_arrival = sample.arrival
-        return count, first, last, low, high, -1 if falls else step, arrival, last_arrival, pause
+        return count, size, first, last, low, high, -1 if falls else step, arrival, last_arrival, pause
     finally:
         PyBuffer_Release(&view)
 

@@ -132,6 +132,7 @@ cdef class Receiver:
     cdef list fragments, messages, rtcp
     cdef int64_t duration           # ns
     cdef bint low_latency
+    cdef int forgetting             # how slowly the longest of the last runs is, as a shift
     cdef bint has_cut               # the next fragment ends where ...
     cdef int64_t wanted_cut         # ... the unit of this pts, or a later one, would begin
     cdef bint discontinuity
@@ -165,6 +166,8 @@ cdef class Receiver:
         self.rtcp = []
         self.duration = <int64_t>(fragment_duration * 1e9)
         self.low_latency = True if low_latency else False
+        # a sync sample's run is the longest: with five parts a second it must not be forgotten until the next
+        self.forgetting = 6 if low_latency else 3
         for channel in range(256):
             self.channels[channel] = -1
         self.limit_unit = limits.access_unit_size
@@ -677,9 +680,9 @@ cdef class Receiver:
             size = t.media.size - whole
             rest.data = NULL
             rest.size = rest.capacity = 0
-            t.hint = max(whole, t.hint - (t.hint >> 3))
+            t.hint = max(whole, t.hint - (t.hint >> self.forgetting))
             if size:
-                reserve(&rest, max(t.hint + (t.hint >> 3), size))
+                reserve(&rest, max(roomy(t.hint), size))
                 memcpy(rest.data, t.media.data + whole, size)
                 rest.size = size
                 t.media.size = whole

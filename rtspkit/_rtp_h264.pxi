@@ -64,7 +64,7 @@ cdef int h264(Receiver receiver, TrackState t, Packet* packet, int64_t now) exce
 cdef int open_unit(Receiver receiver, TrackState t, uint32_t timestamp, int64_t pts, int64_t now) except -1:
     receiver.cut_before(t, pts, now)
     if t.media.capacity == 0 and t.hint:
-        reserve(&t.media, t.hint + (t.hint >> 3))
+        reserve(&t.media, roomy(t.hint))
     t.unit_open = True
     t.unit_skipped = t.unit_damaged = t.unit_vcl = t.unit_sync = False
     t.unit_timestamp = timestamp

@@ -185,7 +185,8 @@ class Cutter:
     @property
     def limit(self) -> int:
         """The duration that a segment must stay under (microseconds): rounded, EXTINF may not pass the target."""
-        return self._tentative_target() * MICROSECOND + MICROSECOND // 2
+        target = self.target_duration
+        return (self._tentative_target() if target is None else target) * MICROSECOND + MICROSECOND // 2
 
     def note_sync(self, at: int) -> None:
         """A sync sample begins there."""

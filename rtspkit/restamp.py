@@ -44,6 +44,7 @@ class Survey(NamedTuple):
 
     Attributes:
         units: samples.
+        size: bytes that they announce.
         first, last: pts of the first and the last sample, in ticks.
         low, high: the least and the greatest.
         step: the longest distance from one sample to the next; -1 where a pts is less than the one before it.
@@ -52,6 +53,7 @@ class Survey(NamedTuple):
     """
 
     units: int
+    size: int
     first: int
     last: int
     low: int

@@ -74,6 +74,13 @@ def playable(tracks: Sequence[Track]) -> tuple[Track, ...]:
     return tuple(track for track in tracks if first[track.kind] is track)
 
 
+def _run_of(fragment: Fragment, track: int) -> Run | None:
+    for run in fragment.runs:
+        if run.track == track:
+            return run
+    return None
+
+
 class Segmenter:
     """Cuts the media of one camera into segments; `write` gives what became of a fragment."""
 
@@ -111,6 +118,7 @@ class Segmenter:
         self._leader = leader.index
         self._lead = TrackTime(leader)
         self.rate = self._lead.rate  # ticks a second of the leading track
+        self._least_step, self._most_step = round(_STEP_SMALL * self.rate), round(STEP * self.rate)
         self._leader_is_audio = leader.kind == "audio"
         self._other = next((Companion(t, self.stats) for t in self.tracks if t.index != self._leader), None)
         self._pacer: Pacer | None = None
@@ -268,7 +276,7 @@ class Segmenter:
                 self._drop(f"track {missing[0].index + 1}: its parameter sets have not come yet")
                 return
 
-        leading = next((run for run in fragment.runs if run.track == self._leader), None)
+        leading = _run_of(fragment, self._leader)
         times = restamp.survey(leading) if leading is not None else None
         if leading is None or times is None or not times.units:
             if self._starting:
@@ -332,7 +340,7 @@ class Segmenter:
 
     def _small_step(self) -> int:
         """Ticks between two units of the leading track that need a closer look."""
-        return min(max(8 * self._lead.unit, round(_STEP_SMALL * self.rate)), round(STEP * self.rate))
+        return min(max(8 * self._lead.unit, self._least_step), self._most_step)
 
     def _is_plain(self, times: Survey) -> bool:
         """Whether the leading track's times can be taken as they are: no outlier, not too long for a segment."""
@@ -385,7 +393,7 @@ class Segmenter:
             if self._pacer is None and start - lead.end > AUDIO_GAP * self.rate:
                 begin = start
         lead.unit = unit
-        size = sum(memoryview(run.data).nbytes for run in fragment.runs)
+        size = times.size  # the sound beside it hardly counts
         if fragment.is_sync:
             self._cutter.note_sync(boundary)
         if self._pacer is None:
@@ -448,7 +456,7 @@ class Segmenter:
         """Write a fragment without leading media: its audio goes into the segment that is open, if one is."""
         if self._other is None:
             return
-        run = next((run for run in fragment.runs if run.track == self._other.index), None)
+        run = _run_of(fragment, self._other.index)
         if run is not None and self._pacer is not None and not self._cutter.is_part_open:
             self._other.hold(run)
             return
@@ -484,7 +492,7 @@ class Segmenter:
         lead = self._lead
         rows: list[FragmentRun] = [(lead.track_id, begin, lead.shift, end, lead.unit, leading.samples, leading.data)]
         if self._other is not None:
-            run = next((run for run in fragment.runs if run.track == self._other.index), None)
+            run = _run_of(fragment, self._other.index)
             row = self._companion_row(run, begin, end, has_video=True)
             if row is not None:
                 rows.append(row)

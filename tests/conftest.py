@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from real.browser import Player, chromium
 from real.gateway import Gateway
 from real.gstcamera import GstCamera
 from real.parts import require_chromium, require_ffmpeg, require_gstreamer
+from real.relay import Relay
+from real.watched import PLAIN
 
 
 @pytest.fixture
@@ -38,3 +41,17 @@ def gateway(tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
     """`gateway(source, key=value…)` gives a running `Gateway` with one path, `cam_2`; it is made to end cleanly."""
     with ExitStack() as stack:
         yield lambda source, **changes: stack.enter_context(Gateway(tmp_path, source, **changes))
+
+
+@pytest.fixture
+def behind(gst_camera, gateway, tmp_path: Path) -> Iterator[Callable[..., tuple[Gateway, Relay, Any]]]:
+    """`behind(Varnish, key=value…)` gives a gateway with a camera, the relay before it, and the cache before that."""
+    with ExitStack() as stack:
+
+        def make(kind: Any, **changes: str) -> tuple[Gateway, Relay, Any]:
+            server = gateway(gst_camera("h264").url, **{**PLAIN, **changes})
+            server.wait_for("is converting into HLS")
+            relay = stack.enter_context(Relay(server.hls_port))
+            return server, relay, stack.enter_context(kind(tmp_path, relay.port))
+
+        yield make

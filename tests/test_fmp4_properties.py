@@ -147,18 +147,18 @@ def test_any_buffer_at_any_address_will_do(run, offset):
 @settings(max_examples=100)
 @given(st.lists(st.tuples(*[st.one_of(st.integers(-20, 20), st.integers(-(1 << 63), (1 << 63) - 1))] * 2), max_size=30))
 def test_a_survey_sees_every_sample(records):
-    table = b"".join(struct.pack("=qqII", pts, arrival, 0, 0) for pts, arrival in records)
+    table = b"".join(struct.pack("=qqII", pts, arrival, 7, 0) for pts, arrival in records)
     found = restamp.survey(Run(0, table, b""))
     times, arrivals = [pts for pts, _ in records], [arrival for _, arrival in records]
     if not records:
-        assert found == (0,) * 9
+        assert found == (0,) * 10
         return
     steps = [after - before for before, after in pairwise(times)]
     pauses = [min(after - before, 2**63 - 1) for before, after in pairwise(arrivals)]
-    assert found[:5] == (len(times), times[0], times[-1], min(times), max(times))
+    assert found[:6] == (len(times), 7 * len(times), times[0], times[-1], min(times), max(times))
     assert found.is_ordered is (times == sorted(times))
     assert found.step == (min(max([0, *steps]), 2**63 - 1) if found.is_ordered else -1)
-    assert found[6:] == (arrivals[0], arrivals[-1], max([0, *pauses]))
+    assert found[7:] == (arrivals[0], arrivals[-1], max([0, *pauses]))
 
 
 def test_a_table_that_is_cut_off_is_no_run():

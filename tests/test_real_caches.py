@@ -4,13 +4,9 @@ However many watch, the gateway is asked for each object once, and everybody has
 and gateway counts. Nothing that one viewer sends changes what another one gets.
 """
 
-import gzip
 import hashlib
-import json
 import re
 import socket
-import statistics
-import subprocess
 import time
 from collections import defaultdict
 from contextlib import ExitStack
@@ -21,16 +17,13 @@ import pytest
 from real.crowd import Crowd
 from real.hlsprobe import HlsProbe
 from real.nginx import Nginx
-from real.parts import require_curl
 from real.playlists import read_media
 from real.relay import Relay
 from real.varnish import Varnish
+from real.watched import PATH, PLAIN, READERS, exchange_body, request, segments_of, send
 
 pytestmark = [pytest.mark.real]
 
-READERS = 200
-PLAIN = {"hlsSegmentDuration": "1s", "maxReaders": "0", "sourceOnDemand": "no"}
-PATH = "/cam_2/"
 #: What a cache says of itself, and what differs from one connection to the next.
 OWN_HEADERS = {"age", "connection", "date", "server", "transfer-encoding", "via", "x-varnish", "content-length"}
 
@@ -38,30 +31,6 @@ OWN_HEADERS = {"age", "connection", "date", "server", "transfer-encoding", "via"
 PERSONAL = re.compile(
     rb"(?im)^(cookie|authorization|range|if-[a-z-]+|forwarded|x-forwarded-(for|host|proto)):|^host:.*evil|evil.* HTTP"
 )
-
-
-@pytest.fixture
-def behind(gst_camera, gateway, tmp_path):
-    """`behind(Varnish)` gives a gateway with a camera, the relay before it, and the cache before that."""
-    with ExitStack() as stack:
-
-        def make(kind, variant="h264", **changes):
-            server = gateway(gst_camera(variant).url, **{**PLAIN, **changes})
-            server.wait_for("is converting into HLS")
-            relay = stack.enter_context(Relay(server.hls_port))
-            return server, relay, stack.enter_context(kind(tmp_path, relay.port))
-
-        yield make
-
-
-def segments_of(text):
-    """What a playlist lists and can be had."""
-    return [segment for segment in read_media(text).segments if not segment.is_gap]
-
-
-def exchange_body(exchange):
-    """What the gateway gave to the cache, without its content coding."""
-    return gzip.decompress(exchange.body) if exchange.body.startswith(b"\x1f\x8b") else exchange.body
 
 
 class Watchers:
@@ -249,201 +218,6 @@ def test_the_gateway_is_restarted(behind, kind):
     assert back.status_code == 200
 
 
-# -- Low-Latency HLS ------------------------------------------------------------------------------------
-
-
-LOW_LATENCY = {"hlsVariant": "lowLatency", "hlsPartDuration": "200ms"}
-
-
-class Tip:
-    """Where a Low-Latency playlist ends: the part that comes next."""
-
-    def __init__(self, text):
-        lines = text.splitlines()
-        first = int(next(line for line in lines if line.startswith("#EXT-X-MEDIA-SEQUENCE:")).partition(":")[2])
-        ends = [i for i, line in enumerate(lines) if line.startswith("#EXTINF:")]
-        self.msn = first + len(ends)
-        self.part = sum(line.startswith("#EXT-X-PART:") for line in lines[ends[-1] :])
-        (self.hint,) = re.findall(r'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="([^"]+)"', text)
-
-    @property
-    def next_part(self):
-        """The hinted part's URL."""
-        return PATH + self.hint
-
-    def playlist(self, further=0):
-        """The URL of the playlist that has the part `further` behind the hinted one."""
-        return f"{PATH}stream.m3u8?_HLS_msn={self.msn}&_HLS_part={self.part + further}"
-
-
-class Waiters:
-    """A crowd that waits, again and again; `late` has for each wait how long after the upstream reply they had theirs.
-
-    Waits that began after the gateway had answered are in `late` as None.
-    """
-
-    def __init__(self, crowd, relay):
-        self.crowd, self.relay = crowd, relay
-        self.late = []
-
-    def get(self, target, upstream=1):
-        before = len(self.relay.exchanges)
-        replies = self.crowd.get(target)
-        assert {reply.status for reply in replies} == {200}, target
-        exchanges = self.relay.of(target, since=before)
-        assert len(exchanges) == upstream, f"{target} was asked for {len(exchanges)} times"
-        assert {exchange_body(exchange) for exchange in exchanges} == {reply.body for reply in replies}
-        answered = min(exchange.answered for exchange in exchanges)
-        waited = all(reply.asked < answered for reply in replies)
-        self.late.append(sorted(reply.done - answered for reply in replies) if waited else None)
-        return replies[0]
-
-    def watch(self, tip, rounds, upstream=1):
-        """Wait for the hinted part and for the playlist with the part after that, in turns."""
-        for _ in range(rounds):
-            part = self.get(tip.next_part, upstream)
-            assert part.headers["cache-control"] == "public, max-age=3600, immutable"
-            playlist = self.get(tip.playlist(further=1), upstream)
-            assert re.fullmatch(r"public, max-age=\d+", playlist.headers["cache-control"])
-            tip = Tip(playlist.body.decode())
-
-    def figures(self):
-        """Medians over the waits of their median, their 95th percentile, and the least latest; in milliseconds."""
-        waits = [late for late in self.late if late is not None]
-        assert len(waits) >= len(self.late) / 2, "they hardly ever waited"
-        at = [[late[int(len(late) * share)] * 1000 for late in waits] for share in (0.5, 0.95)]
-        return statistics.median(at[0]), statistics.median(at[1]), min(late[-1] for late in waits) * 1000
-
-
-def tip_of(base):
-    return Tip(httpx.get(f"{base}{PATH}stream.m3u8").text)
-
-
-@pytest.mark.slow
-def test_waiters_behind_varnish(behind, record_property):
-    """200 readers wait for each part and each playlist: one request upstream, and all have it at once.
-
-    The machine may be busy with something else: that each has it within 20 ms is asked of the best wait only, and of
-    the ordinary one that nothing is done one after the other.
-    """
-    server, relay, cache = behind(Varnish, **LOW_LATENCY)
-    time.sleep(2)
-    with Crowd(cache.port, READERS) as crowd:
-        waiters = Waiters(crowd, relay)
-        waiters.watch(tip_of(server.base), 25)
-    median, high, best = waiters.figures()
-    record_property("late_ms", f"p50 {median:.1f}, p95 {high:.1f}, all in the best {best:.1f}")
-    print(f"behind the upstream reply: p50 {median:.1f} ms, p95 {high:.1f} ms; all of the best wait {best:.1f} ms")
-    assert best <= 20
-    assert high <= 100
-    assert max(relay.targets().values()) == 1
-
-
-def test_the_first_of_the_waiters_leaves(behind):
-    """The request upstream was begun for a reader who is gone; it is still the one for all others."""
-    server, relay, cache = behind(Varnish, **LOW_LATENCY)
-    time.sleep(2)
-    with Crowd(cache.port, READERS) as crowd:
-        tip = tip_of(server.base)
-        with socket.create_connection(("127.0.0.1", cache.port)) as quitter:
-            quitter.sendall(request(tip.playlist(further=2)))
-            relay.wait_for(tip.playlist(further=2))
-        replies = crowd.get(tip.playlist(further=2))
-        assert {reply.status for reply in replies} == {200}
-        directives = tip.playlist(further=2).partition("?")[2].split("&")
-        turned = f"{PATH}stream.m3u8?a=b&{directives[1]}&c&{directives[0]}#d"
-        assert {reply.body for reply in crowd.get(turned)} == {replies[0].body}
-    assert len(relay.exchanges) == 1
-
-
-@pytest.mark.slow
-def test_nobody_waits_in_vain(gst_camera, gateway, tmp_path):
-    """The hinted part does not come: all get the one 503 of the gateway's, in time, and the part when it is there."""
-    camera = gst_camera("h264")
-    server = gateway(camera.url, **PLAIN, **LOW_LATENCY)
-    server.wait_for("is converting into HLS")
-    with Relay(server.hls_port) as relay, Varnish(tmp_path, relay.port) as cache, Crowd(cache.port, READERS) as crowd:
-        time.sleep(2)
-        camera.freeze()
-        time.sleep(0.5)
-        target = tip_of(server.base).next_part
-        replies = crowd.get(target)
-        assert {reply.status for reply in replies} == {503}
-        assert relay.targets() == {target: 1}
-        assert max(reply.done - reply.asked for reply in replies) < 9
-        camera.thaw()
-        time.sleep(1.1)
-        assert {reply.status for reply in crowd.get(target)} == {200}
-        assert relay.targets() == {target: 2}
-
-
-@pytest.mark.slow
-def test_waiters_behind_nginx(behind, tmp_path, record_property):
-    """nginx passes who waits on, one by one; with Varnish behind it they wait behind one request."""
-    server, relay, cache = behind(Nginx, **LOW_LATENCY)
-    time.sleep(2)
-    with Crowd(cache.port, READERS) as crowd:
-        waiters = Waiters(crowd, relay)
-        waiters.watch(tip_of(server.base), 8, upstream=READERS)
-    with ExitStack() as stack:
-        varnish = stack.enter_context(Varnish(tmp_path, relay.port))
-        front = stack.enter_context(Nginx(tmp_path, varnish.port))
-        both = Waiters(stack.enter_context(Crowd(front.port, READERS)), relay)
-        both.watch(tip_of(server.base), 12)
-    for name, each in {"nginx": waiters, "nginx and Varnish": both}.items():
-        median, high, best = each.figures()
-        record_property(f"late_ms behind {name}", f"p50 {median:.1f}, p95 {high:.1f}, all in the best {best:.1f}")
-        print(
-            f"{name}: p50 {median:.1f} ms, p95 {high:.1f} ms behind the upstream reply; all of the best {best:.1f} ms"
-        )
-        assert high <= 250, "that is how long nginx lets them wait for each other in its cache"
-
-
-def curl(cache, targets):
-    """What curl says of each URL; over one connection with HTTP/2."""
-    directory = cache.directory / f"curl-{time.monotonic_ns()}"
-    directory.mkdir()
-    lines = ["http2", "parallel", f"parallel-max = {len(targets)}", "silent", "show-error", "compressed"]
-    lines += [f'cacert = "{cache.certificate}"', "max-time = 20"]
-    says = '{"i": %d, "status": %%{http_code}, "version": "%%{http_version}", '
-    says += '"new": %%{num_connects}, "s": %%{time_total}}\\n'
-    groups = []
-    for i, target in enumerate(targets):
-        own = [f'url = "{cache.tls_base}{target}"', f'output = "{directory / str(i)}"']
-        own.append('write-out = "{}"'.format((says % i).replace('"', '\\"')))
-        groups.append("\n".join([*lines, *own]))
-    config = directory / "config"
-    config.write_text("\nnext\n".join(groups), encoding="utf-8")
-    result = subprocess.run(
-        [require_curl(), "-K", str(config)], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    answers = sorted((json.loads(line) for line in result.stdout.splitlines()), key=lambda answer: answer["i"])
-    assert len(answers) == len(targets)
-    return [{**answer, "body": (directory / str(answer["i"])).read_bytes()} for answer in answers]
-
-
-@pytest.mark.slow
-def test_http_2(behind):
-    """Sixty requests wait on one connection, and what is there comes past them."""
-    server, relay, cache = behind(Nginx, **LOW_LATENCY)
-    time.sleep(3)
-    tip = tip_of(server.base)
-    listed = segments_of(httpx.get(f"{server.base}{PATH}stream.m3u8").text)[-1]
-    waiting = [tip.next_part] * 20 + [f"{PATH}stream.m3u8?_HLS_msn={tip.msn + 1}"] * 40
-    ready = [PATH + listed.uri, PATH + listed.init, f"{PATH}index.m3u8", PATH] * 3
-    answers = curl(cache, [*waiting, *ready])
-    assert {(answer["status"], answer["version"]) for answer in answers} == {(200, "2")}
-    assert sum(answer["new"] for answer in answers) == 1, "more than one connection"
-    held, quick = answers[20:60], answers[60:]
-    assert min(answer["s"] for answer in held) > 0.5
-    assert max(answer["s"] for answer in quick) < min(answer["s"] for answer in held)
-    for i, target in enumerate([*waiting, *ready]):
-        assert answers[i]["body"] in {exchange_body(exchange) for exchange in relay.of(target)}, target
-    for target in (PATH + listed.uri, PATH + listed.init, f"{PATH}index.m3u8"):
-        assert relay.targets()[target] == 1
-
-
 def test_a_refusal_reaches_nobody_else(behind):
     """A request the gateway refuses for its headers comes first; who comes right after it is still one request."""
     server, relay, cache = behind(Varnish)
@@ -458,11 +232,6 @@ def test_a_refusal_reaches_nobody_else(behind):
 
 
 # -- nothing one viewer sends reaches another -----------------------------------------------------------
-
-
-def request(target, *lines, method="GET", version="1.1", host="cameras"):
-    head = [f"{method} {target} HTTP/{version}", *([f"Host: {host}"] if host else []), *lines, "Connection: close"]
-    return "\r\n".join([*head, "", ""]).encode("latin-1")
 
 
 EVIL = "evil.example"
@@ -540,20 +309,6 @@ CRAFTED = {
 #: Those that may cost a request upstream beside the plain one's: they are refused, most by the gateway, the range by
 #: nginx after the gateway has answered.
 OF_THEIR_OWN = {"far-msn", "no-msn", "two-msn", "no-number", "more-headers-than-it-takes", "range-behind-the-end"}
-
-
-def send(port, data):
-    """The reply to raw bytes, as long as it comes within five seconds; "" where there is none."""
-    reply = b""
-    with socket.create_connection(("127.0.0.1", port), 5) as sock:
-        sock.sendall(data)
-        while piece := sock.recv(1 << 16):
-            reply += piece
-            head, end, body = reply.partition(b"\r\n\r\n")
-            length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
-            if end and (data.startswith(b"HEAD") or (length and len(body) >= int(length[1]))):
-                break
-    return reply
 
 
 @pytest.mark.slow

@@ -148,3 +148,75 @@ def test_the_gateway_is_restarted(gst_camera, gateway, player):
     assert speed(player.series(since=player.now - 3)) == pytest.approx(1, abs=0.2), player.story()
     assert player.loads == 1
     assert not player.message
+
+
+#: Low-Latency HLS, as a configuration asks for it.
+LOW_LATENCY = {"hlsVariant": "lowLatency", "hlsSegmentDuration": "1s", "hlsPartDuration": "200ms"}
+#: Is it still the hls.js that played at first?
+UNTOUCHED = "rtspkitPlayer.hls === window.first"
+
+
+def plays_low_latency(player, server):
+    """Opens the page and waits until it plays; remembers the hls.js it plays with."""
+    player.open(server.page)
+    player.plays(timeout=20)
+    player.wait(4)
+    player.page.evaluate("window.first = rtspkitPlayer.hls; 0")
+
+
+@pytest.mark.slow
+def test_low_latency(gst_camera, gateway, player):
+    """A second or so behind, without a halt."""
+    camera = gst_camera("h264+aac16")
+    plays_low_latency(player, gateway(camera.url, **LOW_LATENCY))
+    started = player.now
+    player.wait(15)
+    series = player.series(since=started)
+    assert speed(series) == pytest.approx(1, abs=0.05), player.story()
+    assert not player.events("waiting", "error", since=started), player.story()
+    assert player.page.evaluate("rtspkitPlayer.hls.latency") < 2.5
+    assert player.page.evaluate(UNTOUCHED)
+    assert not player.message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("away", [1, 10])
+def test_low_latency_and_the_camera_is_away(gst_camera, gateway, player, away):
+    """The viewer is told, and hls.js goes on by itself over the gap."""
+    camera = gst_camera("h264+aac16")
+    plays_low_latency(player, gateway(camera.url, **LOW_LATENCY))
+    camera.stop()
+    player.wait(away)
+    if away > 5:
+        assert "No picture from the camera" in player.message
+    camera.start()
+    back = player.now
+    player.until(lambda: player.series()[-1].pictures > player.series(since=back)[0].pictures + 25, 20, "the picture")
+    player.wait(3)
+    series = player.series(since=player.now - 2)
+    assert speed(series) == pytest.approx(1, abs=0.15), player.story()
+    assert player.page.evaluate(UNTOUCHED)
+    assert player.loads == 1
+    assert not player.message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", [LOW_LATENCY, QUICK], ids=["low-latency", "plain"])
+def test_the_gateway_is_killed(gst_camera, gateway, player, variant):
+    """Back within two seconds, it serves the same hls.js as before."""
+    camera = gst_camera("h264+aac16")
+    server = gateway(camera.url, **variant)
+    plays_low_latency(player, server)
+    killed = player.now
+    server.kill()
+    player.wait(1)
+    server.start()
+    pictures = player.series()[-1].pictures
+    player.until(lambda: player.series()[-1].pictures > pictures + 50, 20, "the picture")
+    player.wait(3)
+    series = player.series(since=player.now - 2)
+    assert speed(series) == pytest.approx(1, abs=0.15), player.story()
+    assert longest_halt(player.series(since=killed)) < 10
+    assert player.page.evaluate(UNTOUCHED)
+    assert player.loads == 1
+    assert not player.message

@@ -7,6 +7,7 @@ Exit statuses: 0 stopped as asked, 1 cannot run (a port in use …), 2 the confi
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -110,8 +111,20 @@ async def _serve(config: Config, test: bool) -> None:
         gateway = await stack.enter_async_context(Gateway(config))
         if test and gateway.hls is not None:
             typer.echo(f"\n    Open http://localhost:{gateway.hls.port}/test/ in a browser. Ctrl-C stops.\n")
+        spare_collector()
         await stop.wait()
         log.logger().info("shutting down")
+
+
+def spare_collector() -> None:
+    """What is there now stays: the garbage collector need not look through it for every few hundred objects.
+
+    What cameras and viewers need is freed by reference counts; a collection found next to nothing, and took a sixth
+    of the time that the ingest takes.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 async def _with_test_camera(config: Config, stack: AsyncExitStack) -> Config:

@@ -22,8 +22,9 @@ ARGUMENTS = [
 #: Media events do not bubble: they are caught on their way down. Seconds count from the page's start.
 RECORDER = """
 (() => {
-  const record = (window.__record = { events: [], series: [], loads: (Number(sessionStorage.loads) || 0) + 1 });
-  sessionStorage.loads = record.loads;
+  const record = (window.__record = { events: [], series: [], faults: [], loads: 0 });
+  const key = "loads of " + location.href; // frames of one origin share the storage
+  record.loads = sessionStorage[key] = (Number(sessionStorage[key]) || 0) + 1;
   const now = () => performance.now() / 1000;
   for (const type of ["waiting", "error", "stalled", "playing", "pause", "ended", "emptied", "seeking",
       "loadedmetadata", "resize"])
@@ -67,10 +68,10 @@ class Refusal:
 
 @dataclass
 class Player:
-    """A page that is open.
+    """A page that is open, or a frame of one.
 
     Attributes:
-        page: Playwright's page.
+        page: Playwright's page or frame.
         refusals: answers of status 400 or more to anything the page asked for.
         errors: what the page wrote to the console as an error, and exceptions nobody caught.
     """
@@ -134,6 +135,10 @@ class Player:
         visible = self.page.locator("#message:visible")
         return str(visible.first.inner_text()) if visible.count() else ""
 
+    def faults(self, since: float = 0.0) -> list[dict[str, Any]]:
+        """What a bare page's player has reported, each with `at`, `fatal`, `what`, `text`."""
+        return [fault for fault in self.page.evaluate("window.__record.faults") if fault["at"] >= since]
+
     def supports(self, codec: str) -> bool:
         return bool(self.page.evaluate("type => MediaSource.isTypeSupported(type)", CODECS[codec]))
 
@@ -145,7 +150,7 @@ class Player:
         """For a failure's message: the last of everything."""
         return (
             f"message {self.message!r}, last readings {self.series()[-3:]}, events {self.events()[-8:]},"
-            f" refusals {self.refusals[-5:]}, errors {self.errors[-5:]}"
+            f" faults {self.faults()[-8:]}, refusals {self.refusals[-5:]}, errors {self.errors[-5:]}"
         )
 
     def _on_response(self, response: Any) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,3 +106,48 @@ def decode(url: str, seconds: float) -> Decoded:
         return decoder.result()
     finally:
         decoder.kill()
+
+
+class LiveDecoder:
+    """An ffmpeg that decodes a live address until it is stopped, whatever comes; it may be asked in between.
+
+    Attributes:
+        pictures: decoded so far.
+        lines: what it has said.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.pictures = 0
+        self.lines: list[str] = []
+        self._process = subprocess.Popen(
+            [
+                *("ffmpeg", "-hide_banner", "-nostdin", "-v", "warning", *input_options(url), "-i", url),
+                *("-map", "0:v", "-fps_mode", "passthrough", "-flush_packets", "1", "-f", "framecrc", "-"),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._count, self._listen)]
+        for thread in self._threads:
+            thread.start()
+
+    def _count(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.pictures += not line.startswith("#")
+
+    def _listen(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self.lines.append(line.strip())
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait(10)
+        for thread in self._threads:
+            thread.join(10)

@@ -156,6 +156,9 @@ class FaultCamera(FakeCamera):
             packets = [packet for packet in packets if not self._is_lost()]
         return packets
 
+    def deliver(self, client: Client, frames: list[bytes]) -> None:
+        client.writer.write(b"".join(frames))  # however much it is
+
     def _is_lost(self) -> bool:
         self._packet_count += 1
         return self._packet_count % self.lose == 0

@@ -47,8 +47,15 @@ class Gateway:
         config: its YAML file; `changes` have been made in it.
     """
 
-    def __init__(self, directory: Path, source: str, **changes: str) -> None:
-        """The two blocks with another camera; `changes` are keys of them with their new values."""
+    def __init__(self, directory: Path, source: str, neighbours: dict[str, str] | None = None, **changes: str) -> None:
+        """The two blocks with another camera, and more of them if wanted.
+
+        Args:
+            directory: for the YAML file.
+            source: of the camera.
+            neighbours: the names of further paths and their sources.
+            changes: keys of the two blocks with their new values, or others.
+        """
         self.hls_port, self.api_port = free_port(), free_port()
         text = HLS_BLOCK + PATHS_BLOCK
         for key, value in {"source": source, "hlsAddress": f"127.0.0.1:{self.hls_port}", **changes}.items():
@@ -57,6 +64,8 @@ class Gateway:
             )
             if not found:
                 text = f"{key}: {value}\n{text}"
+        for name, address in (neighbours or {}).items():
+            text += f"  {name}:\n    source: {address}\n    sourceOnDemand: yes\n"
         text = f"api: yes\napiAddress: 127.0.0.1:{self.api_port}\n{text}"
         self.config = directory / "gateway.yml"
         self.config.write_text(text, encoding="utf-8")
@@ -89,7 +98,7 @@ class Gateway:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=self.config.parent,
-            env={**environment, "PYTHONPATH": str(ROOT)},
+            env={**environment, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(self.config.parent / "state")},
         )
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
@@ -140,6 +149,13 @@ class Gateway:
         self._close()
         assert status == 0, f"exit status {status}:\n{self.log}"
         return took
+
+    def kill(self) -> None:
+        """SIGKILL; `start` brings it back on the same ports."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+        self._close()
 
     def _close(self) -> None:
         assert self._process is not None
