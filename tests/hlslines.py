@@ -214,6 +214,7 @@ class Playlist:
 ROUNDING = Decimal("0.00001")
 
 _PAIR = re.compile(r'([A-Z0-9-]+)=("[^"\r\n]*"|[^",\s]+)(,(?=.)|$)')
+_CONTROL = re.compile(r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _INTEGER = re.compile(r"[0-9]{1,20}")
 _FLOAT = re.compile(r"[0-9]+(\.[0-9]+)?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?")
@@ -343,13 +344,15 @@ def read(text: str) -> Playlist:
         playlist.report("line", "the last line has no end", len(lines))
     if lines[0] != "#EXTM3U":
         playlist.report("first-line", "a playlist starts with #EXTM3U", 1)
+    is_odd = not text.isascii() or _CONTROL.search(text)
     for number, line in enumerate(lines, 1):
-        if not line.isascii() and unicodedata.normalize("NFC", line) != line:
-            playlist.report("line", "not in normal form C", number)
-        if any(unicodedata.category(character) == "Cc" for character in line if not " " <= character <= "~"):
-            playlist.report("line", "a control character", number)
-        if line.startswith("\ufeff"):
-            playlist.report("line", "a byte order mark", number)
+        if is_odd:
+            if unicodedata.normalize("NFC", line) != line:
+                playlist.report("line", "not in normal form C", number)
+            if _CONTROL.search(line):
+                playlist.report("line", "a control character", number)
+            if line.startswith("\ufeff"):
+                playlist.report("line", "a byte order mark", number)
         reader.line(number, line.removeprefix("\ufeff"))
     reader.end()
     return playlist

@@ -142,13 +142,13 @@ class Scene:
                 if not unit.track and not unit.is_sync and spell.wild and chance.random() < 0.01:
                     pts += round(spell.wild * rate)
                 pts += round((jumped + (spell.jump if after >= 0 else 0.0)) * rate)
-                unit = replace(unit, pts=pts, data=label + unit.data)
+                unit = Unit(unit.at, unit.track, pts, unit.is_sync, label + unit.data)
                 if stalled[0] <= unit.at < stalled[1]:
                     if spell.forgets:
                         continue
                     unit = replace(unit, at=stalled[1])
                 arrived[unit.track] = max(arrived[unit.track], unit.at)
-                events.append(replace(unit, at=arrived[unit.track]))
+                events.append(Unit(arrived[unit.track], unit.track, unit.pts, unit.is_sync, unit.data))
             start, jumped = end, jumped + spell.jump
             if spell.lost:
                 jumped = 0.0

@@ -4,6 +4,7 @@ The camera is made up (`livecamera`), its time runs as fast as the machine can; 
 viewer gets who asks for delta updates, goes through the judge of `hlsrules` with all media.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 import pytest
@@ -190,11 +191,10 @@ class Run:
             last = event.at
 
     def rate(self, now: float) -> float:
-        return min(rate for start, rate in self.scene.rates if start <= now + 1.0 and not self.over(start, now))
-
-    def over(self, start: float, now: float) -> bool:
-        """Whether the rate that began at `start` was another one a second ago."""
-        return any(start < other <= now - 1.0 for other, _ in self.scene.rates)
+        """The lowest frame rate within a second."""
+        starts = [start for start, _ in self.scene.rates]
+        first, last = bisect_right(starts, now - 1.0) - 1, bisect_right(starts, now + 1.0)
+        return min(rate for _, rate in self.scene.rates[max(0, first) : last])
 
     def look(self, now: float, changed: list[bool]) -> None:
         if not changed:
