@@ -1,5 +1,5 @@
 # Varnish in front of rtspkit: however many viewers watch, the gateway is asked for each playlist, segment and part once.
-# For Varnish 6.1 and later; docs/howto/varnish.md says why each line is here. Change the backend, and nothing else.
+# Tested with Varnish 7.1 (Debian 12); docs/howto/varnish.md says why each line is here. Change the backend, and nothing else.
 vcl 4.1;
 
 import std;
