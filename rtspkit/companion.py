@@ -84,7 +84,9 @@ class Companion:
         self.time.unit = usual_unit(track)
         self._silent_unit = silence.silent_unit(track)
 
-    def row(self, run: Run | None, video: int, edge: int, *, has_video: bool, is_starting: bool) -> FragmentRun | None:
+    def row(
+        self, run: Run | None, video: int, edge: int, *, has_video: bool, is_starting: bool, is_timed: bool
+    ) -> FragmentRun | None:
         """What to write beside a fragment's video; None where there is nothing.
 
         Args:
@@ -93,11 +95,17 @@ class Companion:
             edge: where its video ends: so far may silence go where audio has been silent before.
             has_video: it has video.
             is_starting: time starts anew with this fragment.
+            is_timed: the camera's clock can be believed.
         """
         if self._held is not None:
             run, self._held = self._held if run is None else restamp.join(self._held, run), None
         if run is None:
             return None if is_starting else self._silent_row(edge if self._is_silent else video)
+        if not is_timed:
+            # units that come one after the other, from where audio stands; if it is late, from where the video is
+            late = video - self.time.end > AUDIO_GAP * self.time.rate
+            first = (video if late else self.time.end) - self.time.shift
+            run = restamp.contiguous(run, self.time.unit, first=first)
         row = self._audio_row(run, video, has_video=has_video, is_starting=is_starting)
         if row is not None:
             self._is_silent = False

@@ -44,6 +44,8 @@ _CACHE_BLOCKING = 6
 #: Segments beyond the last one listed that a request may wait for.
 _MSN_AHEAD = 2
 _MICROSECOND = 1_000_000
+#: What lies where media are absent: an empty box. An error might do, but players that know no EXT-X-GAP like it better.
+_GAP = b"\x00\x00\x00\x08free"
 #: Parts whose answer is kept as it was sent.
 _PARTS_READY = 8
 #: A list that may be longer than this many target durations has something to skip.
@@ -351,6 +353,8 @@ class Muxer:
         if name == "index.m3u8":
             return self._multivariant_playlist()
         epoch, _, file = name.rpartition("/")
+        if file == "gap.mp4" and epoch == self.epoch:
+            return media_response((_GAP,), f'"{epoch}/{file}"')
         match = _MEDIA.fullmatch(file)
         if match is None or not epoch:
             return error_response(404, "there is nothing of this name")

@@ -72,8 +72,13 @@ class Pacer:
             duration = max(1, unit * _MICROSECOND // self._rate)
             count = max(1, (self._setting + duration // 2) // duration)
             usual = -(-count * unit * _MICROSECOND // self._rate)
+            target = usual + usual // _ROOM
+            wanted = self._setting + self._setting // _ROOM
+            if usual * 100 >= wanted * _LEAST:
+                target = max(target, wanted)  # what was measured of a few units may be a little short
             # whole tenths of a millisecond read well, and are more than rounding can add up to
-            self._set(-(-(usual + usual // _ROOM) // 100) * 100)
+            self._set(-(-target // 100) * 100)
+            self._usual = count * unit
 
     def _set(self, target: int) -> None:
         self.target = target

@@ -114,15 +114,17 @@ def join(first: Run, second: Run) -> Run:
     return Run(first.track, b"".join((first.samples, second.samples)), b"".join((first.data, second.data)))
 
 
-def contiguous(run: Run, unit: int) -> Run:
-    """Give each sample of a run of audio the time behind the one before it.
+def contiguous(run: Run, unit: int, *, first: int | None = None) -> Run:
+    """Give each sample of a run the time behind the one before it.
 
     Args:
         run: at least one sample.
         unit: what one sample lasts, in ticks.
+        first: pts of the first; None: it keeps its own.
     """
     samples = bytearray(memoryview(run.samples).cast("B"))
-    first = SAMPLE.unpack_from(samples)[0]
+    if first is None:
+        first = SAMPLE.unpack_from(samples)[0]
     for index in range(len(samples) // SAMPLE_SIZE):
         struct.pack_into("=q", samples, index * SAMPLE_SIZE, first + index * unit)
     return Run(run.track, samples, run.data)

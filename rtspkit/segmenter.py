@@ -285,6 +285,9 @@ class Segmenter:
                 self._write_aside(fragment)
             return
         next_pts = fragment.next_pts
+        if self._arrivals.is_good_again and fragment.is_sync:
+            self._arrivals.forget()
+            self._start_anew()
         trusted, times = self._arrivals.take(leading, times, self._expected)
         if trusted is not leading:
             self.stats.restamped_units += times.units
@@ -423,6 +426,8 @@ class Segmenter:
             self._cutter.close()
         has_parts = not pacer.is_suspended if self._cutter.has_parts is None else self._cutter.has_parts
         self._cutter.cut_before(fragment.is_sync, begin, min(end, begin + pacer.longest) if has_parts else end, size)
+        if self._cutter.has_parts is None:  # a new segment begins
+            has_parts = not pacer.is_suspended
         count = times.units
         part_start = begin if self._starting else self._cutter.part_start
         if not has_parts:
@@ -515,7 +520,9 @@ class Segmenter:
             return None
         rate = self._other.time.rate
         video, edge = begin * rate // self.rate, edge * rate // self.rate
-        return self._other.row(run, video, edge, has_video=has_video, is_starting=self._starting)
+        return self._other.row(
+            run, video, edge, has_video=has_video, is_starting=self._starting, is_timed=not self._arrivals.is_used
+        )
 
     def _measure(self, run: Run, times: Survey, next_pts: int | None, *, is_reordered: bool) -> int:
         """What one unit of the leading track lasts, in ticks: the mean of this run, else as before.

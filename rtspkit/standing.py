@@ -1,8 +1,8 @@
 """A camera whose clock stands, or runs at a wrong rate: its units are timed by their arrival instead.
 
 Strategy: over half a second of arrivals, what the timestamps say has passed is compared with what has; where they
-differ by more than four times, twice in a row, the timestamps are not believed any
-more, and after four good spans they are again. The longest pause makes no clock slow, for the network may have
+differ by more than four times, twice in a row, the timestamps are not believed any more, and after four good spans
+they may be again, from the next sync sample on. The longest pause makes no clock slow, for the network may have
 stopped, and a run with a wild timestamp does not count; the second span makes it deaf to the burst of old pictures
 with which some cameras and recorders begin.
 
@@ -12,10 +12,8 @@ as 90 kHz.
 
 from __future__ import annotations
 
-import struct
-
-from rtspkit.media import SAMPLE_SIZE, Run
-from rtspkit.restamp import Survey, survey
+from rtspkit.media import Run
+from rtspkit.restamp import Survey, contiguous, survey
 
 __all__ = ["ArrivalClock"]
 
@@ -28,6 +26,8 @@ _FACTOR = 4
 _MOST = 1000
 #: A run that goes further than this (s), and than a second a unit, has a wild timestamp.
 _WILD = 5
+#: No more (s) is made up for of what a clock stood still before it was noticed.
+_MADE_UP = 2
 #: Spans in a row that convict a clock, and that acquit it.
 _BAD, _GOOD = 2, 4
 
@@ -37,13 +37,15 @@ class ArrivalClock:
 
     Attributes:
         is_used: units are timed by their arrival at present.
+        is_good_again: they need not be any more; whoever uses the clock forgets then where time can start anew.
         restamped: how many were so far.
     """
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
-        self.is_used = False
+        self.is_used = self.is_good_again = False
         self.restamped = 0
+        self._lost = 0  # ticks that the clock has not counted since it went wrong
         self._streak = 0
         self._last: tuple[int, int] | None = None  # pts and arrival of the last unit
         self._begin_span()
@@ -56,8 +58,8 @@ class ArrivalClock:
 
     def forget(self) -> None:
         """Another connection, another clock."""
-        self.is_used = False
-        self._streak = 0
+        self.is_used = self.is_good_again = False
+        self._streak = self._lost = 0
         self._last = None
         self._begin_span()
 
@@ -89,19 +91,23 @@ class ArrivalClock:
         return self._retime(run, times, expected, times.last_arrival - last_arrival)
 
     def _retime(self, run: Run, times: Survey, expected: int | None, waited: int) -> tuple[Run, Survey]:
-        first = times.first if expected is None else expected
+        first = times.first if expected is None else expected + self._lost
+        self._lost = 0
         unit = max(1, min(waited * self._rate // (_NANOSECONDS * times.units), self._rate))
-        samples = bytearray(memoryview(run.samples).cast("B"))
-        for number in range(times.units):
-            struct.pack_into("=q", samples, number * SAMPLE_SIZE, first + number * unit)
         self.restamped += times.units
-        run = Run(run.track, samples, run.data)
+        run = contiguous(run, unit, first=first)
         return run, survey(run)
 
     def _judge(self) -> None:
         time = self._ticks * _NANOSECONDS // self._rate
         is_bad = time > _FACTOR * self._waited or _FACTOR * time < self._waited - self._pause
         self._streak = self._streak + 1 if is_bad is not self.is_used else 0
-        if self._streak >= (_GOOD if self.is_used else _BAD):
-            self.is_used, self._streak = is_bad, 0
+        if not self.is_used:
+            # what it stood still for is made up for at once, what it ran ahead stays
+            missing = max(0, self._waited * self._rate // _NANOSECONDS - self._ticks) if is_bad else 0
+            self._lost = min(self._lost + missing, _MADE_UP * self._rate) if self._streak else 0
+            if self._streak >= _BAD:
+                self.is_used, self._streak = True, 0
+        elif self._streak >= _GOOD:
+            self.is_good_again = True
         self._begin_span()

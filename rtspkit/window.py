@@ -5,7 +5,8 @@ text of a segment is made for the first playlist after it has changed (it is clo
 list, its parts are not listed any more) and kept for the next ones: with parts there are several a second.
 
 The list is never shorter than three target durations once it has been that long. A segment stays available, from
-when it was first listed, for its own duration and that of the longest list it was in. Parts are listed within one
+when it was first listed, for its own duration and that of the longest list it was in, and for its own duration
+after it has left the list, whichever is longer. Parts are listed within one
 target duration of the list's end (the draft wants them gone after three) and stay available for three more.
 
 Spec: draft-pantos-hls-rfc8216bis 6.2.2 (what may leave a live playlist, and when its media may go), 6.2.5.1
@@ -120,16 +121,17 @@ class Window:
             self._with_parts.append(segment)
         shortest = _LIST * target_duration * _MICROSECOND
         while len(self.listed) > self._segment_count and self._duration - self.listed[0].duration >= shortest:
-            self._remove_first()
+            self._remove_first(now)
         for entry in self._entries.values():
             entry.longest = max(entry.longest, self._duration)
         self._strip_parts(target_duration, now)
 
-    def _remove_first(self) -> None:
+    def _remove_first(self, now: float) -> None:
         old = self.listed.popleft()
         self._duration -= old.duration
         entry = self._entries.pop(old.msn)
-        self._left.append((old, entry.at + (old.duration + entry.longest) / _MICROSECOND))
+        seconds = old.duration / _MICROSECOND
+        self._left.append((old, max(entry.at + seconds + entry.longest / _MICROSECOND, now + seconds)))
         first = self.listed[0]
         entry = self._entries[first.msn]
         entry.has_map, entry.text = True, None

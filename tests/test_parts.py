@@ -22,7 +22,7 @@ def pacer(*, setting: float = 0.2, unit: int = 3600) -> Pacer:
     [
         (0.2, 3600, 220_000),  # five units of 40 ms
         (0.2, 3000, 220_000),  # six of 33.3 ms
-        (0.2, 7200, 264_000),  # 2.5 units are rounded to 3: longer parts are nearer to what is asked for than none
+        (0.2, 7200, 264_000),  # 2.5 units are rounded to 3
         (1.0, 3600, 1_100_000),
         (0.2, 45_000, 550_000),  # two pictures a second: one is the least
         (0.05, 3600, 44_000),

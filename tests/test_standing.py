@@ -54,8 +54,19 @@ def test_it_is_believed_again() -> None:
     clock = ArrivalClock(RATE)
     take(clock, steady(4, step=0))
     assert clock.is_used
+    assert not clock.is_good_again
     take(clock, steady(6, start=4))
+    assert clock.is_used  # it cannot know where time may start anew
+    assert clock.is_good_again
+    clock.forget()
     assert not clock.is_used
+
+
+def test_what_a_clock_stood_still_is_made_up_for() -> None:
+    clock = ArrivalClock(RATE)
+    good = steady(2)
+    times = take(clock, [*good, *((good[-1][0], good[-1][1] + 0.04 * (i + 1)) for i in range(100))])
+    assert times[-1] == pytest.approx(good[-1][0] + 4 * RATE, abs=RATE / 2)
 
 
 @pytest.mark.parametrize("size", [1, 5, 25])
