@@ -681,6 +681,10 @@ def test_what_is_listed_and_what_has_left_can_be_had() -> None:
 def test_no_rule_is_left_out(request: pytest.FixtureRequest) -> None:
     """Runs last: what no test above has seen to fire may not fire at all."""
     config = request.config
-    if config.getoption("keyword") or config.getoption("lf", default=False) or any("::" in argument for argument in config.args):
+    if (
+        config.getoption("keyword")
+        or config.getoption("lf", default=False)
+        or any("::" in argument for argument in config.args)
+    ):
         pytest.skip("only with the whole file")
     assert set(RULES) - SEEN == set()
