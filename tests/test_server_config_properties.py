@@ -2,7 +2,7 @@
 
 from urllib.parse import unquote
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtspkit.server.config import Config, ConfigError, load_text_config, redact_url, url_secrets
@@ -11,7 +11,19 @@ from rtspkit.server.mtxkeys import INERT_GLOBAL, INERT_PATH
 from rtspkit.url import parse_url
 
 KEYS = ["paths", "pathDefaults", "hls", "hlsAddress", "hlsSegmentDuration", "source", "maxReaders", "logDestinations"]
-KEYS += [*list(INERT_GLOBAL)[:5], *list(INERT_PATH)[:5], "rtmp", "<<", "sourse", "protocols", "hlsDisable"]
+KEYS += [
+    "hlsVariant",
+    "hlsPartDuration",
+    "stateDirectory",
+    "keyframeTimeout",
+    *list(INERT_GLOBAL)[:5],
+    *list(INERT_PATH)[:5],
+    "rtmp",
+    "<<",
+    "sourse",
+    "protocols",
+    "hlsDisable",
+]
 SCALARS = st.sampled_from(
     [
         "yes",
@@ -67,7 +79,8 @@ def test_any_bytes(data: bytes) -> None:
 
 
 @given(documents())
-@settings(max_examples=300)
+# the first text that is ever drawn on a machine takes seconds
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 def test_nearly_configurations(text: str) -> None:
     check(text.encode("utf-8", "replace"))
 

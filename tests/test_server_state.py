@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtspkit.muxer import Continuation, first_numbers
@@ -294,7 +294,7 @@ async def test_a_broken_file_is_one_warning(tmp_path: Path, data: bytes, lines: 
 
 
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(str.encode and repr))
-@settings(max_examples=100)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 def test_any_bytes(data: bytes | str) -> None:
     try:
         _decode(data if isinstance(data, bytes) else data.encode(), WALL)
@@ -310,7 +310,7 @@ def test_any_bytes(data: bytes | str) -> None:
         min_size=1,
     )
 )
-@settings(max_examples=200)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 def test_any_values(changes: dict[str, Any]) -> None:
     try:
         entries = _decode(text(**changes), WALL)
