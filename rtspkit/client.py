@@ -39,6 +39,7 @@ from rtspkit.rtp import (
     TrackStats,
     access_units,
     parse_rtcp,
+    picture_loss_indication,
     receiver_report,
     track_stats,
 )
@@ -220,6 +221,16 @@ class Camera:
         Of use with `CameraOptions.low_latency` only, and for one fragment: `Muxer.next_cut` says the next.
         """
         self._receiver.cut_at(pts)
+
+    def request_sync(self) -> None:
+        """Asks the camera for a sync sample of its video (RTCP); it may not know how."""
+        for track, channels in zip(self.tracks, self._channels, strict=True):
+            source = track_stats(self._receiver, track.index).ssrc
+            if track.kind == "video" and source:
+                packet = picture_loss_indication(reporter=self._ssrc, source=source)
+                self._unsent += bytes((0x24, channels[1])) + len(packet).to_bytes(2, "big") + packet
+                self._send()
+                return
 
     # -- signalling -----------------------------------------------------------
 

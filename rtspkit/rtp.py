@@ -28,6 +28,7 @@ __all__ = [
     "ntp_to_unix",
     "parse_packet",
     "parse_rtcp",
+    "picture_loss_indication",
     "receiver_report",
     "track_stats",
 ]
@@ -35,7 +36,9 @@ __all__ = [
 #: Seconds from 1900, where NTP timestamps begin, to 1970.
 NTP_EPOCH = 2_208_988_800
 
-_SR, _RR, _SDES, _BYE = 200, 201, 202, 203
+_SR, _RR, _SDES, _BYE, _PSFB = 200, 201, 202, 203, 206
+#: Feedback message type of a picture loss indication (RFC 4585, 6.3.1).
+_PLI = 1
 
 
 class RTPPacket(NamedTuple):
@@ -251,3 +254,15 @@ def receiver_report(
     cname = b"\x01\x07rtspkit\x00\x00\x00"  # the item, and the zeros that end the list on a word boundary
     sdes = struct.pack("!BBHI", 0x81, _SDES, 1 + len(cname) // 4, reporter) + cname
     return report + sdes
+
+
+def picture_loss_indication(*, reporter: int, source: int) -> bytes:
+    """A compound packet that asks for a sync sample (RFC 4585, 6.3.1); cameras may ignore it.
+
+    Args:
+        reporter: our own SSRC.
+        source: the SSRC of the video.
+    """
+    # a compound packet begins with a report, of nobody here (RFC 3550, 6.1)
+    report = struct.pack("!BBHI", 0x80, _RR, 1, reporter)
+    return report + struct.pack("!BBHII", 0x80 | _PLI, _PSFB, 2, reporter, source)

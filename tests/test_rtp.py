@@ -36,6 +36,7 @@ from rtspkit.rtp import (
     ntp_to_unix,
     parse_packet,
     parse_rtcp,
+    picture_loss_indication,
     receiver_report,
 )
 
@@ -215,6 +216,13 @@ def test_statistics_and_receiver_report() -> None:
     assert (head, kind, words, reporter) == (0x81, 202, 4, 0xCAFEBABE)
     assert report[40:] == b"\x01\x07rtspkit\0\0\0"
     assert len(report) == 32 + 4 * (words + 1)
+
+
+def test_picture_loss_indication() -> None:
+    assert picture_loss_indication(reporter=0xCAFEBABE, source=0x11111111) == bytes.fromhex(
+        "80c90001cafebabe"  # a receiver report of nobody
+        "81ce0002cafebabe11111111"
+    )
 
 
 def test_receiver_report_before_anything() -> None:

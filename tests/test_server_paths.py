@@ -63,6 +63,7 @@ class FakeCamera:
         self.session_id = "12345678"
         self.is_closed = False
         self.lost = 0
+        self.asked_for_sync = 0
         self.close_takes = 0.0
         self.hands_over = False  # media when it ends, as a real one does
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -77,6 +78,9 @@ class FakeCamera:
 
     def lose(self) -> None:
         self._ended.set_exception(ConnectionLost("192.0.2.1:554 closed the connection"))
+
+    def request_sync(self) -> None:
+        self.asked_for_sync += 1
 
     def stats(self) -> CameraStats:
         fields = dict.fromkeys(TrackStats._fields, 0)
@@ -735,6 +739,7 @@ async def test_a_camera_without_sync_samples_is_not_live() -> None:
         assert path.state == "connecting"
         assert not path.readable
         assert "no sync sample yet" in path.reason
+        assert camera.asked_for_sync == 1
         assert manager.get("cam") is not None  # it answers the multivariant playlist
         assert manager.reason("cam") == path.reason
         camera.send()

@@ -445,6 +445,8 @@ class Path:
         """Media have come that nothing can be made of yet."""
         if self._media_since is None:
             self._media_since = now
+            if self._camera is not None:
+                self._camera.request_sync()
         if self._no_sync:
             return
         timeout = self.config.keyframe_timeout
