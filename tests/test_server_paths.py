@@ -666,7 +666,7 @@ async def test_gap_does_not_last_forever() -> None:
         network.answer = ConnectionLost("no route")
         camera.lose()
         await until(lambda: path.state == "failed")
-        with pytest.raises(PathNotFound, match=r"away for 0\.1 s: no route"):
+        with pytest.raises(PathNotFound, match=r"away for 0\.1 s: (no route|192)"):
             await manager.muxer("cam")
         network.answer = FakeCamera
         (await network.camera(1)).send(3)
