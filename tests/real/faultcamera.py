@@ -101,11 +101,14 @@ class FaultCamera(FakeCamera):
         ]
         self._origins = [secrets.randbits(32) for _ in self.clip.tracks]
 
-    async def vanish(self, seconds: float) -> None:
-        """Is gone for so long: connections break and new ones are refused; then it has been rebooted."""
+    async def vanish(self, seconds: float, **vices: object) -> None:
+        """Is gone for so long (connections are refused); then it has been rebooted, with these vices."""
         await self.close()
         await asyncio.sleep(seconds)
         self.reboot()
+        for name, value in vices.items():
+            assert hasattr(self, name), f"a camera has no {name}"
+            setattr(self, name, value)
         await self.start()
 
     # -- time

@@ -1,7 +1,7 @@
-"""`Stage`: one camera that goes wrong, two healthy ones beside it, the gateway, and players that are never reloaded.
+"""`Stage`: one camera that goes wrong, two healthy ones beside it, gateways, and players that are never reloaded.
 
-All players of one browser page watch the first camera at once: this project's page, hls.js as it comes, Shaka Player
-as it comes. `through` puts them through one fault and says what each of them lost by it.
+All players of one browser page watch the first camera at once, as plain HLS and as Low-Latency HLS: this project's
+page, hls.js as it comes, Shaka Player. `through` puts them through one fault and says what each of them lost by it.
 """
 
 import re
@@ -90,38 +90,124 @@ class Follower(threading.Thread):
 
 @dataclass
 class Passage:
-    """One fault as it went.
+    """One fault as it went; for the rest see `Stage.through`.
 
     Attributes:
-        outage: seconds in which there was nothing to show; more may become known while it goes on.
-        bound: seconds that a player may lose besides.
-        no_sync_for: seconds from one sync sample to the next, where segments begin without one.
         breaches: what was wrong, a line each.
         lost: by player, the seconds not played.
     """
 
-    outage: float = 0.0
-    bound: float = 2.0
-    no_sync_for: float = 0.0
+    outage: float
+    bound: float
+    pictures: float
+    all_are_out: bool
+    no_sync_for: float
+    allowed: dict[str, object]
     breaches: list[str] = field(default_factory=list)
     lost: dict[str, float] = field(default_factory=dict)
 
 
-class Stage:
-    """See the top. To be entered; `hls_variant` is what the gateway is set to.
+class Side:
+    """A gateway with all who read from it.
 
     Attributes:
-        camera: the one that goes wrong, 320x180 at 25 pictures a second with sound; `do` gives it commands.
-        players: by name.
         reader: follows the first camera's playlist.
         neighbours: follow the others'.
         decoder: an ffmpeg that reads the first camera's playlist all the time.
+        addresses: the players' pages, by the players' names.
     """
 
-    def __init__(self, directory: Path, hls_variant: str, names: tuple[str, ...]) -> None:
-        self.directory, self.hls_variant, self.names = directory, hls_variant, names
+    def __init__(self, variant: str, directory: Path, source: str, neighbours: dict[str, str], pages: str) -> None:
+        self.variant = variant
+        directory.mkdir()
+        self.gateway = Gateway(directory, source, neighbours, **{**SETTINGS, "hlsVariant": variant})
+        self._names = tuple(neighbours)
+        bare = urlencode({"source": self.gateway.playlist})
+        config = urlencode({"config": SHAKA_CONFIG.get(variant, "{}")})
+        self.addresses = {
+            f"{variant} page": self.gateway.page,
+            f"{variant} hls.js": f"{pages}/hlsjs.html?{bare}",
+            f"{variant} Shaka": f"{pages}/shaka.html?{bare}&{config}",
+        }
+
+    def enter(self, stack: ExitStack) -> None:
+        stack.enter_context(self.gateway)
+        self.reader = self._follow(stack, self.gateway.playlist)
+        self.neighbours = {name: self._follow(stack, f"{self.gateway.base}/{name}/index.m3u8") for name in self._names}
+        # Shaka Player cannot begin with a playlist that has parts but no whole segment yet
+        end = time.monotonic() + 20
+        while sum(not segment.is_gap for segment in list(self.reader.probe.segments.values())) < 2:
+            assert time.monotonic() < end, f"no two segments: {self.reader.probe.problems}, {self.gateway.log}"
+            time.sleep(0.2)
+        self.decoder = decoders.LiveDecoder(self.gateway.playlist)
+        stack.callback(lambda: self.decoder.stop())
+
+    def _follow(self, stack: ExitStack, url: str) -> Follower:
+        follower = Follower(url)
+        follower.probe.open()
+        follower.start()
+        stack.callback(follower.stop)
+        return follower
+
+    def restart(self) -> float:
+        """SIGKILL and a new start of the gateway; gives the seconds until it listens again."""
+        began = time.monotonic()
+        self.gateway.kill()
+        self.gateway.start()
+        return time.monotonic() - began
+
+    # -- what is noted before a fault, and judged after it
+
+    def begin(self, passage: "Passage") -> None:
+        for follower in (self.reader, *self.neighbours.values()):
+            follower.take_problems()
+            follower.probe.is_outage = passage.all_are_out or (follower is self.reader and passage.outage > 0)
+        self._usual = {name: getattr(self.reader.probe, name) for name in passage.allowed}
+        vars(self.reader.probe).update(passage.allowed)
+        self._first = {name: follower.newest for name, follower in self.neighbours.items()}
+        self._began, self._pictures, self._said = time.monotonic(), self.decoder.pictures, len(self.decoder.lines)
+
+    def judge(self, passage: "Passage") -> Iterator[str]:
+        """What was wrong, a line each."""
+        yield from self._judge_decoder(passage)
+        for name, follower in {"": self.reader, **self.neighbours}.items():
+            yield from (f"{name} {line}".strip() for line in shortened(follower.take_problems()))
+            follower.probe.is_outage = False
+        vars(self.reader.probe).update(self._usual)
+        if not passage.all_are_out:
+            for name, follower in self.neighbours.items():
+                yield from (f"{name}: {line}" for line in gaps(follower, self._first[name]))
+
+    def _judge_decoder(self, passage: "Passage") -> Iterator[str]:
+        if passage.all_are_out:  # it ends when it is refused a connection
+            self.decoder.stop()
+            self.decoder = decoders.LiveDecoder(self.gateway.playlist)
+            return
+        seconds, count = time.monotonic() - self._began, self.decoder.pictures - self._pictures
+        # it reads segment by segment
+        wanted = passage.pictures * max(0.0, seconds - 1.5 * passage.outage - passage.bound - 2)
+        if not self.decoder.is_running or count < wanted:
+            state = "is running" if self.decoder.is_running else "has ended"
+            lines = shortened(self.decoder.lines[self._said :])[-8:]
+            yield f"ffmpeg: {count} pictures in {seconds:.1f} s, {wanted:.0f} wanted; {state}: {lines}"
+
+
+class Stage:
+    """See the top. To be entered.
+
+    Attributes:
+        camera: the one that goes wrong, 320x180 at 25 pictures a second with sound; `do` gives it commands.
+        sides: a gateway for each HLS variant, all of the same cameras.
+        players: by name, that of the variant first.
+    """
+
+    def __init__(self, directory: Path, variants: tuple[str, ...] = ("fmp4", "lowLatency")) -> None:
+        self.directory, self.variants = directory, variants
         self.players: dict[str, Player] = {}
+        self.sides: list[Side] = []
+        self._addresses: dict[str, str] = {}
         self._loads: dict[str, int] = {}
+        self._has_failed = False
         self._stack = ExitStack()
 
     def __enter__(self) -> "Stage":
@@ -133,58 +219,33 @@ class Stage:
                 "cam_b": self.cameras.add(FakeCamera(media=clips.clip(with_sound=False))),
             }
             sources = {name: camera.url for name, camera in others.items()}
-            settings = {**SETTINGS, "hlsVariant": self.hls_variant}
-            self.gateway = stack.enter_context(Gateway(self.directory, self.camera.url, sources, **settings))
             pages = stack.enter_context(PageServer())
-            bare = urlencode({"source": self.gateway.playlist})
-            config = urlencode({"config": SHAKA_CONFIG.get(self.hls_variant, "{}")})
-            self._addresses = {
-                "page": self.gateway.page,
-                "hls.js": f"{pages.base}/hlsjs.html?{bare}",
-                "Shaka": f"{pages.base}/shaka.html?{bare}&{config}",
-            }
-            frames = urlencode({name: self._addresses[name] for name in self.names})
-            self._page = f"{pages.base}/side-by-side.html?{frames}"
-            self.reader = self._follow(stack, self.gateway.playlist)
-            self.neighbours = {name: self._follow(stack, f"{self.gateway.base}/{name}/index.m3u8") for name in others}
-            self._await_segments()
-            self.decoder = decoders.LiveDecoder(self.gateway.playlist)
-            stack.callback(lambda: self.decoder.stop())
+            for variant in self.variants:
+                side = Side(variant, self.directory / variant, self.camera.url, sources, pages.base)
+                side.enter(stack)
+                self.sides.append(side)
+                self._addresses.update(side.addresses)
             self.browser = stack.enter_context(chromium(self.directory / "profile"))
-            self._open()
+            self._open(f"{pages.base}/side-by-side.html?{urlencode(self._addresses)}")
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._stack.__exit__(*(None, None, None) if kind is None else (kind, None, None))  # type: ignore[arg-type]
 
-    def _follow(self, stack: ExitStack, url: str) -> Follower:
-        follower = Follower(url)
-        follower.probe.open()
-        follower.start()
-        stack.callback(follower.stop)
-        return follower
-
-    def _await_segments(self) -> None:
-        """Shaka Player cannot begin with a playlist that has parts but no whole segment yet."""
-        end = time.monotonic() + 20
-        while sum(not segment.is_gap for segment in list(self.reader.probe.segments.values())) < 2:
-            assert time.monotonic() < end, f"no two segments: {self.reader.probe.problems}, {self.gateway.log}"
-            time.sleep(0.2)
-
-    def _open(self) -> None:
-        self.browser.open(self._page)
+    def _open(self, address: str) -> None:
+        self.browser.open(address)
         page = self.browser.page
-        for name in self.names:
+        for name in self._addresses:
             self.browser.until(lambda name=name: page.frame(name=name) is not None, 10, f"the frame of {name}")
             player = self.players[name] = Player(page.frame(name=name))
             player.page.wait_for_load_state("domcontentloaded")
             # an answer belongs to the frame that asked
             page.on("response", lambda response, player=player: self._sort(response, player))
-        for player in self.players.values():
+        for name, player in self.players.items():
             player.plays(PATIENCE)
-        if "page" in self.players:
-            self.players["page"].page.evaluate(LISTEN)
+            if name.endswith("page"):
+                player.page.evaluate(LISTEN)
         self.wait(3)
 
     @staticmethod
@@ -201,19 +262,12 @@ class Stage:
         """A command for the camera."""
         self.cameras.do(command, *arguments)
 
-    def vanish(self, seconds: float) -> None:
-        """The camera is away for so long."""
-        work = self.cameras.begin(self.camera.vanish(seconds))
+    def vanish(self, seconds: float, **vices: object) -> None:
+        """The camera is away for so long, and comes back with these vices."""
+        work = self.cameras.begin(self.camera.vanish(seconds, **vices))
         while not work.done():
             self.wait(0.1)
         work.result()
-
-    def restart_gateway(self) -> float:
-        """SIGKILL and a new start; gives the seconds until it listens again."""
-        began = time.monotonic()
-        self.gateway.kill()
-        self.gateway.start()
-        return time.monotonic() - began
 
     def await_size(self, width: int, height: int) -> None:
         """Until all players show a picture of that size."""
@@ -252,53 +306,39 @@ class Stage:
         Raises:
             AssertionError: with all that anybody lost.
         """
-        passage = Passage(outage, bound, no_sync_for)
         if no_sync_for:
             allowed["wants_sync"] = False
+        passage = Passage(outage, bound, pictures, all_are_out, no_sync_for, allowed)
         self._settle()
         since = {name: player.now for name, player in self.players.items()}
-        for follower in (self.reader, *self.neighbours.values()):
-            follower.take_problems()
-            follower.probe.is_outage = all_are_out or (follower is self.reader and outage > 0)
-        usual = {name: getattr(self.reader.probe, name) for name in allowed}
-        vars(self.reader.probe).update(allowed)
-        decoded, said, began = self.decoder.pictures, len(self.decoder.lines), time.monotonic()
-        first = {name: follower.newest for name, follower in self.neighbours.items()}
-        yield passage
-        self.wait(after)
-        for name, player in self.players.items():
-            self._judge(name, player, since[name], passage, pictures)
-        seconds, decoded = time.monotonic() - began, self.decoder.pictures - decoded
-        wanted = pictures * max(0.0, seconds - 1.5 * passage.outage - passage.bound - 2)  # it reads segment by segment
-        if all_are_out:  # it ends when it is refused a connection
-            self.decoder.stop()
-            self.decoder = decoders.LiveDecoder(self.gateway.playlist)
-        elif not self.decoder.is_running or decoded < wanted:
-            passage.breaches.append(
-                f"ffmpeg: {decoded} pictures in {seconds:.1f} s, {wanted:.0f} wanted;"
-                f" {'running' if self.decoder.is_running else 'ended'}: {shortened(self.decoder.lines[said:])[-8:]}"
-            )
-        for name, follower in {"": self.reader, **self.neighbours}.items():
-            passage.breaches += [f"{name} {line}".strip() for line in shortened(follower.take_problems())]
-            follower.probe.is_outage = False
-        vars(self.reader.probe).update(usual)
-        if not all_are_out:
-            for name, follower in self.neighbours.items():
-                passage.breaches += [f"{name}: {line}" for line in gaps(follower, first[name])]
+        for side in self.sides:
+            side.begin(passage)
+        self._has_failed, had_failed = True, self._has_failed
+        try:
+            yield passage
+            self.wait(after)
+            for name, player in self.players.items():
+                self._judge(name, player, since[name], passage)
+        finally:
+            for side in self.sides:
+                passage.breaches += [f"{side.variant} {line}" for line in side.judge(passage)]
+        self._has_failed = had_failed or bool(passage.breaches)
         assert not passage.breaches, f"lost {passage.lost}\n" + "\n".join(passage.breaches)
 
     def _settle(self) -> None:
-        """Everybody plays. Who does not was broken by an earlier fault, which has told so, and is opened anew."""
+        """Everybody plays. Who does not, once a fault has been failed, is opened anew; else nobody ever is."""
         for name, player in self.players.items():
             try:
                 player.until(lambda player=player: is_steady(player.series()), PATIENCE, f"{name} does not run")
             except AssertionError:
+                if not self._has_failed:
+                    raise
                 player.page.goto(self._addresses[name])
                 player.plays(PATIENCE)
                 self.wait(3)
             self._loads[name] = player.loads
 
-    def _judge(self, name: str, player: Player, since: float, passage: Passage, pictures: float) -> None:
+    def _judge(self, name: str, player: Player, since: float, passage: Passage) -> None:
         try:
             player.plays(PATIENCE)
         except AssertionError as error:
@@ -307,7 +347,7 @@ class Stage:
         elapsed, shown = series[-1].at - series[0].at, played(series)
         passage.lost[name] = round(elapsed - shown, 2)
         allowed = passage.outage + passage.bound
-        if name == "Shaka":
+        if name.endswith("Shaka"):
             allowed += SHAKA_SLACK + SHAKA_SHARE * passage.outage + passage.no_sync_for
         if elapsed - shown > allowed:
             passage.breaches.append(
@@ -316,8 +356,10 @@ class Stage:
                 f" refusals {player.refusals[-6:]}"
             )
         count = series[-1].pictures - series[0].pictures
-        if count < pictures * shown and not (name == "Shaka" and passage.no_sync_for):
-            passage.breaches.append(f"{name}: {count} pictures in {shown:.1f} s played, {pictures} a second wanted")
+        if count < passage.pictures * shown and not (name.endswith("Shaka") and passage.no_sync_for):
+            passage.breaches.append(
+                f"{name}: {count} pictures in {shown:.1f} s played, {passage.pictures} a second wanted"
+            )
         passage.breaches += [f"{name}: {fault}" for fault in player.faults(since) if fault["fatal"]][:3]
         passage.breaches += [f"{name}: {event}" for event in player.events("error", "ended", since=since)]
         if player.loads != self._loads[name]:
