@@ -18,6 +18,7 @@ URLs, statuses and cache lifetimes::
     /{path}/{epoch}/init_{n}.mp4   init section                              public, max-age=3600, immutable
     /{path}/{epoch}/seg_{msn}.mp4  segment                                   public, max-age=3600, immutable
     /{path}/{epoch}/part_{n}.mp4   part                                      public, max-age=3600, immutable
+    /{path}/{epoch}/gap.mp4        nothing, where media are absent           public, max-age=3600, immutable
     errors                         one line of text                          max-age=1
 
 Spec: ASGI 3.0, HTTP 2.x spec version; RFC 9110 13.1.2 (If-None-Match), 14 (Range), 12.5.3 (Accept-Encoding);
@@ -219,8 +220,9 @@ class HLSApp:
             if len(bell.waiting) >= self._most_blocked:
                 raise NotReady("too many requests wait for this stream")
             future = bell.wait(deadline)
-            release = watch_client(scope, receive, future)
+            release: Callable[[], object] = _nothing
             try:
+                release = watch_client(scope, receive, future)
                 outcome = await future
             finally:
                 release()
@@ -334,11 +336,11 @@ class HLSApp:
     async def _send_whole(
         self, response: Response, body: tuple[bytes, ...], headers: Mapping[bytes, bytes], send: Send
     ) -> None:
-        """The usual case: a whole body, the same to everybody. The messages are made once."""
+        """The usual case: a whole body, the same to everybody. It is put together once."""
         gzipped = response.gzipped if response.is_text and _takes_gzip(headers.get(b"accept-encoding")) else None
         key = (id(self), gzipped is not None)
-        messages = response.sent.get(key) if "*" in self._origins else None
-        if messages is None:
+        ready = response.sent.get(key) if "*" in self._origins else None
+        if ready is None:
             lines = [*response.raw_headers, *self._cors(headers.get(b"origin"))]
             if response.etag is not None:
                 lines += [(b"etag", response.etag.encode("latin-1")), (b"accept-ranges", b"bytes")]
@@ -347,17 +349,14 @@ class HLSApp:
                 lines.append((b"content-encoding", b"gzip"))
             if response.status != 204:
                 lines.append((b"content-length", b"%d" % sum(map(len, body))))
-            start = {"type": "http.response.start", "status": response.status, "headers": lines}
-            pieces = [buffer for buffer in body if buffer] or [b""]
-            messages = (
-                start,
-                *({"type": "http.response.body", "body": piece, "more_body": True} for piece in pieces[:-1]),
-                {"type": "http.response.body", "body": pieces[-1], "more_body": False},
-            )
+            ready = lines, tuple(buffer for buffer in body if buffer) or (b"",)
             if "*" in self._origins:
-                response.sent[key] = messages
-        for message in messages:
-            await send(message)
+                response.sent[key] = ready
+        lines, pieces = ready
+        # the messages are each viewer's own: what stands between may write into them
+        await send({"type": "http.response.start", "status": response.status, "headers": list(lines)})
+        for number, piece in enumerate(pieces, 1):
+            await send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
 
     def _cors(self, origin: bytes | None) -> RawHeaders:
         if "*" in self._origins:
@@ -496,6 +495,10 @@ def _slices(buffers: Sequence[bytes], start: int, stop: int) -> Iterator[bytes]:
         if low < high:
             yield buffer if high - low == len(buffer) else buffer[low:high]
         offset += len(buffer)
+
+
+def _nothing() -> None:
+    pass
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

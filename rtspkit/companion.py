@@ -113,6 +113,8 @@ class Companion:
 
     def hold(self, run: Run) -> None:
         """Audio that came without video, where a part would have to begin with it: it goes with the next video."""
+        if self._held is not None and restamp.survey(self._held).units * self.time.unit > STEP * self.time.rate:
+            self.forget()
         self._held = run if self._held is None else restamp.join(self._held, run)
 
     def forget(self) -> None:

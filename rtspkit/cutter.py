@@ -58,6 +58,7 @@ class _Open:
     size: int = 0
     units: int = 0
     parts: list[Part] = field(default_factory=list)
+    parts_duration: int = 0  # of all of them, microseconds
     # the part that is open
     part_start: int = 0
     part_data: list[bytes] = field(default_factory=list)
@@ -168,7 +169,7 @@ class Cutter:
         segment = self._open
         if segment is None or not segment.parts or self.init is None:
             return None
-        return self._segment(segment, _duration(segment.parts))
+        return self._segment(segment, segment.parts_duration)
 
     # -- where to cut -------------------------------------------------------------------------------------
 
@@ -284,6 +285,7 @@ class Cutter:
         data, segment.part_data = tuple(segment.part_data), []
         self._part_number += 1
         segment.parts.append(part)
+        segment.parts_duration += duration
         self.outputs.append(PartData(part, data))
 
     def close(self, following: int = 0) -> None:
@@ -350,7 +352,7 @@ class Cutter:
         end = self._ended_at + target
         if self._pacer is None or self._pacer.target is None:
             return end
-        return min(end, self._ended_at + (_duration(segment.parts) + self._pacer.target) / MICROSECOND)
+        return min(end, self._ended_at + (segment.parts_duration + self._pacer.target) / MICROSECOND)
 
     @property
     def _absent(self) -> float:
@@ -401,6 +403,7 @@ class Cutter:
         duration = self._pacer.target if longest is None else min(longest, self._pacer.target)
         part = Part(self._part_number, duration, is_independent=False, is_gap=True)
         segment.parts.append(part)
+        segment.parts_duration += duration
         self.outputs.append(PartData(part, ()))
 
     def end_gap(self, until: float) -> None:
@@ -415,17 +418,18 @@ class Cutter:
         assert self._ended_at is not None
         assert self.target_duration is not None
         seconds = max(0.0, min(until - self._ended_at, float(self.target_duration)))
-        duration = max(round(seconds * MICROSECOND), _duration(segment.parts))
+        duration = max(round(seconds * MICROSECOND), segment.parts_duration)
         if duration < _LEAST_GAP * MICROSECOND and not segment.parts:
             self._open = None
             self._msn -= 1
             self._stats.gaps -= 1
             return
         start = self.microseconds(segment.start)
-        self._lead.end = max(segment.start + 1, (start + duration) * self._lead.rate // MICROSECOND)
+        # rounded up, so that no part that is listed already lasts longer than its segment
+        self._lead.end = max(segment.start + 1, -(-(start + duration) * self._lead.rate // MICROSECOND))
         if segment.has_parts:
             end = self.microseconds(self._lead.end)
-            while (rest := end - start - _duration(segment.parts)) > 0:
+            while (rest := end - start - segment.parts_duration) > 0:
                 self._add_gap_part(segment, rest)
         self._ended_at += duration / MICROSECOND
         self.close()
@@ -455,7 +459,3 @@ class Cutter:
         if self._pacer is None or self.target_duration is None:
             return 0
         return _FIRST_GAPS * self.target_duration * self._lead.rate
-
-
-def _duration(parts: list[Part]) -> int:
-    return sum(part.duration for part in parts)

@@ -141,7 +141,7 @@ class Muxer:
         """
         if segment_count < 1 or segment_max_size < 1 or not 0 < segment_duration < 3600:
             raise LocalProtocolError("segments need a duration, a count and a size above 0 (and less than an hour)")
-        if part_duration is not None and not 0.01 <= part_duration <= segment_duration:
+        if part_duration is not None and not 0.01 <= part_duration <= max(1.0, segment_duration):
             raise LocalProtocolError("a part lasts 10 ms at least, and no longer than a segment")
         self.epoch = secrets.token_hex(16) if epoch is None else epoch
         if not _EPOCH.fullmatch(self.epoch):
@@ -353,13 +353,13 @@ class Muxer:
         if name == "index.m3u8":
             return self._multivariant_playlist()
         epoch, _, file = name.rpartition("/")
-        if file == "gap.mp4" and epoch == self.epoch:
-            return media_response((_GAP,), f'"{epoch}/{file}"')
         match = _MEDIA.fullmatch(file)
-        if match is None or not epoch:
+        if (match is None and file != "gap.mp4") or not epoch:
             return error_response(404, "there is nothing of this name")
         if epoch != self.epoch:
             return error_response(503, "these media belong to an earlier run of the stream", ("retry-after", "1"))
+        if match is None:
+            return media_response((_GAP,), f'"{epoch}/{file}"')
         body = self._store.get(file)
         if body is None:
             if match[1] == "part" and self._has_parts and int(match[2]) == self._segmenter.next_part:

@@ -69,8 +69,8 @@ class Pacer:
     def fix(self, unit: int) -> None:
         """Fix the target for units of so many ticks, if it is not fixed yet."""
         if self.target is None:
-            duration = max(1, unit * _MICROSECOND // self._rate)
-            count = max(1, (self._setting + duration // 2) // duration)
+            setting = self._setting * self._rate // _MICROSECOND
+            count = max(1, (setting + unit // 2) // unit)
             usual = -(-count * unit * _MICROSECOND // self._rate)
             target = usual + usual // _ROOM
             wanted = self._setting + self._setting // _ROOM

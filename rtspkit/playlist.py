@@ -215,7 +215,7 @@ def _sps(tracks: Sequence[Track]) -> h264.SPS | None:
 
 def _date(microseconds: int) -> str:
     """A Unix time as ISO 8601 in UTC, with milliseconds."""
-    seconds, milliseconds = divmod((microseconds + 500) // 1000, 1000)
+    seconds, milliseconds = divmod(max(0, microseconds + 500) // 1000, 1000)  # a clock that was never set
     days, seconds = divmod(seconds, 86_400)
     year, month = 1970, 1
     while days >= (length := 366 if isleap(year) else 365):

@@ -57,8 +57,6 @@ class Rates:
             duration += segment.duration
             if duration >= target_duration * 500_000 or (self._measure_anew and segment is segments[-1]):
                 break
-        else:
-            segment = segments[0]
         # what was cut short (a discontinuity, the size limit) says little of the rate
         if not duration or (duration < target_duration * 500_000 and not self._measure_anew):
             return False

@@ -57,8 +57,8 @@ class Response:
         return (*named, (b"x-content-type-options", b"nosniff"))
 
     @cached_property
-    def sent(self) -> dict[object, tuple[dict[str, object], ...]]:
-        """What has been sent of it, to be sent again as it is: kept here by whoever sends it."""
+    def sent(self) -> dict[object, tuple[list[tuple[bytes, bytes]], tuple[bytes, ...]]]:
+        """Headers and buffers as they were sent, to be sent again: kept here by whoever sends it."""
         return {}
 
 

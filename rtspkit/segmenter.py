@@ -50,6 +50,8 @@ MICROSECOND = 1_000_000
 _STEP_SMALL = 1.0
 #: With parts a hole longer than this (s) is no lost unit: it cannot be made up for while it is played.
 _STEP_PARTS = 1.0
+#: How often time, or the parameters, may start anew within a second; a camera that comes back may do it several times.
+_BEGINNINGS = 8
 #: With fewer pictures of a run out of order, how long one lasts cannot be told from it.
 _REORDERED = 8
 #: How far back video may step (s): the error of a predicted duration, the reordering of B-pictures.
@@ -139,6 +141,9 @@ class Segmenter:
         self._starting = True  # time, or the parameters, start anew with the next fragment
         self._far_units = 0
         self._arrivals = ArrivalClock(self.rate)
+        self._beginnings = float(_BEGINNINGS)  # how often time may start anew ...
+        self._counted_at = 0.0  # ... at this time (monotonic s)
+        self._last = self._due = 0  # pts of the leading track's last unit, and of the one that is to be expected
 
     @property
     def target_duration(self) -> int | None:
@@ -242,6 +247,16 @@ class Segmenter:
         self._forget()
         self._cutter.start_anew(following)
 
+    def _may_begin(self) -> bool:
+        """Whether time may start anew: a few times at once, once a second for ever. Each costs an init section."""
+        now = self._cutter.now
+        self._beginnings = min(_BEGINNINGS, self._beginnings + max(0.0, now - self._counted_at))
+        self._counted_at = now
+        if self._beginnings < 1:
+            return False
+        self._beginnings -= 1
+        return True
+
     def _forget(self) -> None:
         """Time starts anew with the next fragment."""
         self._starting = True
@@ -257,6 +272,9 @@ class Segmenter:
                 return
             tracks = playable(fragment.tracks)
             if tracks != self.tracks:
+                if not self._may_begin():
+                    self._drop("parameter sets change too often")
+                    return
                 self._start_anew()
                 self.tracks = tracks
                 if self._leader_is_audio:
@@ -264,6 +282,9 @@ class Segmenter:
                 elif self._other is not None:
                     self._other.set_track(next(track for track in tracks if track.index == self._other.index))
             self._given = fragment.tracks
+        if fragment.discontinuity and not self._may_begin():
+            self._drop("time starts anew too often")
+            return
         if fragment.discontinuity:
             self._arrivals.forget()
             self._start_anew()
@@ -302,7 +323,7 @@ class Segmenter:
     @property
     def _expected(self) -> int | None:
         """The pts that would follow; None where time starts anew."""
-        return None if self._starting else self._lead.end - self._lead.shift
+        return None if self._starting else self._due
 
     def _take_apart(self, fragment: Fragment, leading: Run, next_pts: int | None) -> None:
         """Take a fragment whose leading run has outliers or is too long: in pieces that are in order."""
@@ -352,7 +373,7 @@ class Segmenter:
         if times.high - times.low > step + 2 * times.units * lead.unit or not self._fits(times):
             return False
         # one or two units that step far away are not believed yet
-        return times.units > 2 or self._starting or abs(times.low + lead.shift - lead.end) <= step
+        return times.units > 2 or self._starting or abs(times.low - self._due) <= step
 
     # -- one fragment -------------------------------------------------------------------------------------
 
@@ -360,19 +381,22 @@ class Segmenter:
         """Write a fragment whose leading run is in order, and put it into the segment it belongs to."""
         lead = self._lead
         self._cutter.end_gap(self._cutter.now)
+        if self._pacer is not None and self._pacer.target is not None:
+            self._note_pace(self._pacer, leading, times)
         first, last = times.low, times.high
         is_reordered = not times.is_ordered or (next_pts is not None and next_pts <= last)
         unit = self._measure(leading, times, next_pts, is_reordered=is_reordered)
         span = last - first + unit
         room = max(0, self._cutter.limit * self.rate // MICROSECOND - 1 - span)
         if not self._starting:
-            jump = first + lead.shift - lead.end
-            if jump > min(self._step_forward(), room) or -jump > max(round(_STEP_BACK * self.rate), 2 * unit):
+            jump = first - self._due
+            lag = first + lead.shift - lead.end  # decode time may be behind already, with parts
+            if max(jump, lag) > min(self._step_forward(), room) or -jump > max(round(_STEP_BACK * self.rate), 2 * unit):
                 self.stats.time_jumps += 1
-                if fragment.is_sync:
+                if fragment.is_sync and self._may_begin():
                     self._start_anew(span)
                 else:
-                    self._shift_all(-jump)
+                    self._shift_all(-lag)
                     self._cutter.forget_date()
         if self._starting:
             self._begin(first)
@@ -396,6 +420,7 @@ class Segmenter:
             if self._pacer is None and start - lead.end > AUDIO_GAP * self.rate:
                 begin = start
         lead.unit = unit
+        self._last, self._due = last, end - lead.shift
         size = times.size  # the sound beside it hardly counts
         if fragment.is_sync:
             self._cutter.note_sync(boundary)
@@ -419,18 +444,20 @@ class Segmenter:
         """Write a fragment into the open part, and into as many as it is long enough for."""
         lead, pacer = self._lead, self._pacer
         assert pacer is not None
-        pacer.fix(lead.unit)
-        if is_reordered or not pacer.note_near(times.first, times.last, times.step):
-            pacer.note(sorted(restamp.times_of(leading)))
+        if pacer.target is None and (times.units > 1 or not self._starting):  # one unit alone does not tell how long
+            pacer.fix(lead.unit)
+            self._note_pace(pacer, leading, times)
         if self._cutter.has_parts is pacer.is_suspended and (pacer.is_suspended or fragment.is_sync):
             self._cutter.close()
         has_parts = not pacer.is_suspended if self._cutter.has_parts is None else self._cutter.has_parts
-        self._cutter.cut_before(fragment.is_sync, begin, min(end, begin + pacer.longest) if has_parts else end, size)
+        self._cutter.cut_before(
+            fragment.is_sync, begin, min(end, begin + pacer.longest) if has_parts and pacer.target else end, size
+        )
         if self._cutter.has_parts is None:  # a new segment begins
             has_parts = not pacer.is_suspended
         count = times.units
         part_start = begin if self._starting else self._cutter.part_start
-        if not has_parts:
+        if not has_parts or pacer.target is None:
             cuts = [Cut(count, end, False)]
         elif is_reordered:
             successors = [begin + (end - begin) * (number + 1) // count for number in range(count)]
@@ -456,6 +483,12 @@ class Segmenter:
                 self._cutter.cut_before(False, begin, cut.end, memoryview(piece.data).nbytes)
             self._put(part, piece, cut.units, begin=begin, end=cut.end, boundary=begin, ends_part=cut.is_end)
             begin = lead.end
+
+    @staticmethod
+    def _note_pace(pacer: Pacer, run: Run, times: Survey) -> None:
+        """Tell the pacer of the distances of these units."""
+        if not times.is_ordered or not pacer.note_near(times.first, times.last, times.step):
+            pacer.note(sorted(restamp.times_of(run)))
 
     def _write_aside(self, fragment: Fragment) -> None:
         """Write a fragment without leading media: its audio goes into the segment that is open, if one is."""
@@ -541,6 +574,8 @@ class Segmenter:
                 unit = min(unit, lead.unit)
         if not count and next_pts is not None and 0 < next_pts - times.first <= STEP * self.rate:
             unit = next_pts - times.first
+        elif not count and not self._starting and 0 < times.first - self._last <= STEP * self.rate:
+            unit = times.first - self._last
         if self._pacer is not None and self._pacer.target is not None and unit <= 2 * lead.unit <= 4 * unit:
             unit = (3 * lead.unit + unit) // 4  # of a few units the mean is not exact
         # half a target at most, so that a single unit always fits a segment

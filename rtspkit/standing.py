@@ -38,13 +38,11 @@ class ArrivalClock:
     Attributes:
         is_used: units are timed by their arrival at present.
         is_good_again: they need not be any more; whoever uses the clock forgets then where time can start anew.
-        restamped: how many were so far.
     """
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self.is_used = self.is_good_again = False
-        self.restamped = 0
         self._lost = 0  # ticks that the clock has not counted since it went wrong
         self._streak = 0
         self._last: tuple[int, int] | None = None  # pts and arrival of the last unit
@@ -94,7 +92,6 @@ class ArrivalClock:
         first = times.first if expected is None else expected + self._lost
         self._lost = 0
         unit = max(1, min(waited * self._rate // (_NANOSECONDS * times.units), self._rate))
-        self.restamped += times.units
         run = contiguous(run, unit, first=first)
         return run, survey(run)
 

@@ -97,7 +97,7 @@ def resolve(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
 
 def watch_client(scope: Scope, receive: Receive, future: asyncio.Future[Outcome]) -> Callable[[], object]:
     """Resolve the future when the client leaves; what is returned ends that."""
-    leaving = scope.get("extensions", {}).get(LEAVING)
+    leaving = (scope.get("extensions") or {}).get(LEAVING)
     if leaving is not None:
         leaving(future)
         return lambda: leaving(None)

@@ -74,7 +74,7 @@ class Window:
         self._with_parts: deque[Segment] = deque()  # those whose parts are listed
         self._left: deque[tuple[Segment, float]] = deque()  # with the time (monotonic s) to forget it at
         self._left_parts: deque[tuple[Part, float]] = deque()
-        self._inits: set[int] = set()
+        self._inits: deque[int] = deque()
 
     @property
     def has_init(self) -> bool:
@@ -100,10 +100,10 @@ class Window:
                     self._store.put(f"part_{output.part.number}.mp4", output.data)
                 return True
             case InitSection():
-                if output.number not in self._inits:
+                if not self._inits or output.number > self._inits[-1]:
                     self._store.append(f"init_{output.number}.mp4", output.data)
                     self._store.commit(f"init_{output.number}.mp4")
-                    self._inits.add(output.number)
+                    self._inits.append(output.number)
             case Segment():
                 self._add(output, target_duration, now)
                 return True
@@ -159,9 +159,8 @@ class Window:
         while self._left and self._left[0][1] <= now:
             self._store.remove(f"seg_{self._left.popleft()[0].msn}.mp4")
             oldest = self._left[0][0] if self._left else self.listed[0]
-            for number in [number for number in self._inits if number < oldest.init]:
-                self._inits.discard(number)
-                self._store.remove(f"init_{number}.mp4")
+            while self._inits and self._inits[0] < oldest.init:
+                self._store.remove(f"init_{self._inits.popleft()}.mp4")
 
     def clear(self) -> None:
         """Forget everything but the bytes: the store is closed by its owner."""

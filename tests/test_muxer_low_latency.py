@@ -399,3 +399,36 @@ def test_a_successor_keeps_the_targets_and_goes_on_with_the_numbers() -> None:
 def test_a_target_that_was_told_is_kept_without_parts_too() -> None:
     feed = Feed({"part_duration": None, "continues": Continuation(7, 8, 5)}).run(20)
     assert "#EXT-X-TARGETDURATION:5" in feed.lines()
+
+
+# -- slow cameras, and those that never rest ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tracks", [(VIDEO,), (VIDEO, AUDIO)])
+def test_a_camera_of_one_picture_a_second_is_watched_from_the_start(tracks: tuple[Track, ...]) -> None:
+    feed = Feed(tracks=tracks, gop=2).run(20, unit=90_000)
+    playlist = read_media("\n".join(feed.lines()))
+    media = [segment for segment in playlist.segments if not segment.is_gap]
+    assert feed.muxer.part_target == 1_100_000
+    assert sum(segment.duration for segment in media) > 10
+    assert feed.muxer.media_stats.discontinuities == 0
+    assert feed.muxer.media_stats.restamped_units == 0
+
+
+def test_a_lasting_change_to_one_picture_a_second_loses_no_time() -> None:
+    feed = Feed().run(5.0)
+    before = feed.muxer.continuation.msn
+    feed.gop = 2
+    feed.run(12, unit=90_000)
+    media = [segment for segment in read_media("\n".join(feed.lines())).segments if segment.msn >= before - 1]
+    assert sum(segment.duration for segment in media) == pytest.approx(12, abs=2.5)
+    assert feed.muxer.media_stats.time_jumps == 0
+
+
+def test_parameter_sets_that_change_all_the_time_are_no_flood() -> None:
+    feed = Feed(gop=1)
+    for number in range(250):  # ten seconds
+        feed.tracks = (VIDEO_SMALL,) if number % 2 else (VIDEO,)
+        feed.run(0.04)
+    assert feed.muxer.media_stats.discontinuities <= 20
+    assert feed.muxer.media_stats.last_error == "parameter sets change too often"

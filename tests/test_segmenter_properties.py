@@ -29,24 +29,25 @@ def check_outputs(outputs: list[Output], *, leader: int, rates: dict[int, int], 
     by_msn = {segment.msn: segment for segment in segments}
 
     ends: dict[int, int] = {}
-    anew = True
+    anew: set[int] = set(rates)  # tracks of which nothing has come since time started anew
     sequence_number = 0
     of_segment: dict[int, list[boxes.Sample]] = {}
     for output in outputs:
         if isinstance(output, InitSection):
-            anew = True
+            anew = set(rates)
             continue
         if isinstance(output, Segment):
             continue
         (fragment,) = boxes.fragments(output.data)
         assert fragment.sequence_number == sequence_number + 1
         sequence_number += 1
-        fresh, anew = anew, anew and all(run.track_id != leader for run in fragment.runs)
         for run in fragment.runs:
             for one, next_one in pairwise(run.samples):
                 assert next_one.dts > one.dts
             assert all(sample.duration > 0 for sample in run.samples)
             end = ends.get(run.track_id, 0)
+            fresh = run.track_id in anew
+            anew.discard(run.track_id)
             if fresh:
                 assert run.dts >= end
             elif run.track_id == leader and rates[leader] == 90_000:

@@ -267,7 +267,7 @@ class HLSOptions(_Model):
     hls_variant: Annotated[Literal["lowLatency", "fmp4", "mpegts"], _one_of("fmp4", "lowLatency", "mpegts")] = "fmp4"
     hls_segment_count: Annotated[int, _count(3)] = 7
     hls_segment_duration: Annotated[float, _duration(0.1, 60.0)] = 1.0
-    hls_part_duration: Annotated[float, _duration(0.05, 10.0)] = 0.2
+    hls_part_duration: Annotated[float, _duration(0.05, 5.0)] = 0.2
     hls_segment_max_size: Annotated[int, BeforeValidator(_size)] = 50 << 20
     hls_directory: Text = ""
     hls_muxer_close_after: Annotated[float, _duration(0.0)] = 60.0

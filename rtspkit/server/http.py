@@ -184,7 +184,7 @@ class _Deadlines:
     """
 
     # with these four and five more in its __dict__ each connection would cost a kilobyte more
-    __slots__ = ("_head_begun", "_head_size", "_head_timer", "_leaving", "_stall_timer")
+    __slots__ = ("_early", "_head_begun", "_head_size", "_head_timer", "_leaving", "_stall_timer")
 
     if TYPE_CHECKING:
         cycle: Any
@@ -196,6 +196,7 @@ class _Deadlines:
         super().connection_made(transport)  # type: ignore[misc]
         self.flow._is_writable_event = _Signal(is_set=True)
         self._leaving: asyncio.Future[Outcome] | None = None
+        self._early = b""
         self._head_size = 0
         self._head_begun = False
         self._stall_timer: asyncio.TimerHandle | None = None
@@ -215,11 +216,17 @@ class _Deadlines:
         return self.cycle is None or bool(self.cycle.response_complete)
 
     def data_received(self, data: bytes) -> None:
+        if self._early or not (self._awaits_request() or self.cycle.more_body):
+            # the next request comes before this one is answered: it waits, and nothing more is read meanwhile
+            self._early += data
+            self.transport.pause_reading()
+            return
         if self._awaits_request():
             self._head_size += len(data)
             if self._head_size > HEADER_SIZE:
                 self.transport.write(
-                    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncache-control: max-age=1\r\n"
+                    b"content-length: 0\r\nconnection: close\r\n\r\n"
                 )
                 self._close()
                 return
@@ -231,6 +238,19 @@ class _Deadlines:
             self._stop_head_timer()
             self._head_begun = True
             self._head_timer = self.loop.call_later(HEADER_TIME, self._close)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()  # type: ignore[misc]
+        if self._early:
+            self.loop.call_soon(self._take_early)
+
+    def _take_early(self) -> None:
+        if self.transport.is_closing() or not self._awaits_request():
+            return
+        data, self._early = self._early, b""
+        self.data_received(data)
+        if not self._early and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:

@@ -26,6 +26,8 @@ __all__ = ["Output"]
 #: The muxer's clock is not looked at more often (s).
 _LEAST_WAIT = 0.005
 
+_NOTHING = (0, 0, 0, None)
+
 
 class Output:
     """The muxers of one path, one after the other.
@@ -46,7 +48,7 @@ class Output:
         self._settings = Settings(config.hls_variant, config.hls_segment_duration, config.part_duration)
         self._log = logger("HLS", f"muxer {name}")
         self._is_announced = False
-        self._noted: tuple[int, int | None] = (0, None)  # discontinuities, target duration
+        self._noted: tuple[int, int, int, int | None] = _NOTHING  # discontinuities, segments, gaps, target duration
         self._timer: asyncio.TimerHandle | None = None
         self._store: DirectoryStore | None = None
         self._store_errors = 0
@@ -81,7 +83,7 @@ class Output:
             now=time.monotonic(),
             wall=wall,
         )
-        self._noted = (0, None)
+        self._noted = _NOTHING
         return self.muxer
 
     def announce(self, requester: str, skipped: Sequence[str]) -> None:
@@ -146,7 +148,7 @@ class Output:
     def _note_news(self) -> None:
         muxer = self.muxer
         assert muxer is not None
-        news = (muxer.media_stats.discontinuities, muxer.target_duration)
+        news = (muxer.media_stats.discontinuities, muxer.stats.segments, muxer.media_stats.gaps, muxer.target_duration)
         if news != self._noted and muxer.has_media:
             self._noted = news
             self.note()

@@ -4,9 +4,10 @@ Strategy: one small JSON file for each configuration, replaced as a whole, so th
 one or the new one. It is read once at the start; it is written, by a thread of its own, when a muxer starts, when a
 target duration becomes known, every five minutes and at the end. A discontinuity number is stored ahead of the one
 in use, and again when it has been reached: a camera that comes and goes does not write each time, and the file is
-never behind. Media sequence numbers start at the Unix seconds, and grow by one a second at most, but for those of
-the gaps a Low-Latency playlist begins with: the file has one and its time, and is written anew where that is too
-little to tell the least number of the next muxer.
+never behind. Media sequence numbers start at the Unix seconds and mostly grow by less than one a second, but not
+those of the gaps a Low-Latency playlist begins with, of segments that are cut short, of a camera whose clock is fast:
+the file has one that is ahead and its time, and is written anew where that is too little to tell the least number of
+the next muxer.
 
 Nothing here is worth a failure: a file that cannot be read or written is one warning, and numbers then begin as if
 there had never been one.
@@ -48,6 +49,8 @@ _LONGEST = 2 * INTERVAL
 KEEP_TARGETS = 600.0
 #: How far ahead of the discontinuity number in use the stored one is.
 RESERVE = 16
+#: The same of media sequence numbers, beyond one a second.
+RESERVE_MSN = 64
 #: First discontinuity numbers are less than this where a file is kept.
 FIRST_DISCONTINUITIES = 1000
 #: Bytes of a file that is read, paths in it, characters of a path's name, its highest numbers. A path takes some
@@ -59,6 +62,9 @@ MAX_MSN = 1 << 52
 MAX_DISCONTINUITY = 1 << 24
 #: Seconds that changes are collected before they are written; less than it takes until the first part is listed.
 _DELAY = 0.05
+#: Seconds between two writes at least, and until one that has failed is tried again.
+_PAUSE = 1.0
+_RETRY = 2.0
 #: Seconds the end may wait for a slow disk.
 _PATIENCE = 0.5
 _FORMAT = 1
@@ -107,6 +113,8 @@ class StateFile:
         self._again = False
         self._closed = False
         self._warned = False
+        self._is_ours = False  # something was noted: what is in the file may be replaced
+        self._write_after = 0.0  # time of the loop
 
     # -- numbers ----------------------------------------------------------
 
@@ -136,7 +144,7 @@ class StateFile:
         wall = time.time() if wall is None else wall
         old = self._entries.pop(name, None)  # the newest are last
         needed = continuation.discontinuity + 1  # the number in use may have been its first
-        entry = _Entry(wall, settings, continuation, needed + RESERVE, continuation.msn, wall)
+        entry = _Entry(wall, settings, continuation, needed + RESERVE, continuation.msn + RESERVE_MSN, wall)
         self._entries[name] = entry
         if (
             old is None
@@ -172,9 +180,11 @@ class StateFile:
 
     def save(self) -> None:
         """Writes soon; returns at once."""
+        self._is_ours = True
         if self.file is None or self._closed or self._timer is not None:
             return
-        self._timer = asyncio.get_running_loop().call_later(_DELAY, self._start_writing)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(max(loop.time() + _DELAY, self._write_after), self._start_writing)
 
     def _start_writing(self) -> None:
         self._timer = None
@@ -187,6 +197,7 @@ class StateFile:
         assert self.file is not None
         loop = asyncio.get_running_loop()
         done = self._writing = loop.create_future()
+        self._write_after = loop.time() + _PAUSE
         data = self._encode(is_end=is_end)
         # no executor: its threads are waited for at exit, and a disk may never answer
         thread = threading.Thread(target=_write_and_tell, args=(self.file, data, loop, done), daemon=True)
@@ -200,7 +211,10 @@ class StateFile:
         error = done.exception()
         if error is None:
             self._warned = False
-        elif not self._warned:
+        else:
+            self._again = True
+            self._write_after = asyncio.get_running_loop().time() + _RETRY
+        if error is not None and not self._warned:
             self._warned = True
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self._log.warning(
@@ -225,7 +239,7 @@ class StateFile:
             async with asyncio.timeout_at(deadline):
                 if self._writing is not None:
                     await asyncio.wait([self._writing])
-                if self._entries:
+                if self._entries and self._is_ours:
                     self._write(is_end=True)
                     assert self._writing is not None
                     await asyncio.wait([self._writing])
@@ -237,11 +251,10 @@ class StateFile:
                 continue
             entry = self._entries[name]
             last, settings = entry.continuation, entry.settings
-            entry.filed_msn, entry.filed_at = last.msn, entry.at
             paths[name] = {
-                "at": round(entry.at, 3),
-                "msn": last.msn,
-                "discontinuity": last.discontinuity if is_end else entry.filed_discontinuity,
+                "at": round(entry.at if is_end else entry.filed_at, 3),
+                "msn": min(MAX_MSN, last.msn if is_end else entry.filed_msn),
+                "discontinuity": min(MAX_DISCONTINUITY, last.discontinuity if is_end else entry.filed_discontinuity),
                 "variant": settings.variant,
                 "segmentDuration": settings.segment_duration,
                 "partDuration": settings.part_duration,
@@ -308,7 +321,15 @@ def _decode(data: bytes, wall: float) -> dict[str, _Entry]:
         raise _BrokenFile("it is no state of this version's")
     if len(tree["paths"]) > MAX_PATHS:
         raise _BrokenFile(f"it has more than {MAX_PATHS} paths")
-    return {name: _entry(item, wall, is_end=tree.get("isEnd") is True) for name, item in tree["paths"].items()}
+    entries = {}
+    for name, item in tree["paths"].items():
+        try:
+            entries[name] = _entry(item, wall, is_end=tree.get("isEnd") is True)
+        except _BrokenFile as error:
+            logger("state").warning(
+                "path %r in the state file is ignored, its numbers begin anew: %s", name[:80], error
+            )
+    return entries
 
 
 def _entry(item: Any, wall: float, *, is_end: bool) -> _Entry:
