@@ -225,8 +225,8 @@ class _Deadlines:
             self._head_size += len(data)
             if self._head_size > HEADER_SIZE:
                 self.transport.write(
-                    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncache-control: max-age=1\r\n"
-                    b"content-length: 0\r\nconnection: close\r\n\r\n"
+                    # without cache-control: it is about this request alone, and a cache must not give it to others
+                    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
                 )
                 self._close()
                 return
