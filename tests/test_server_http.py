@@ -159,6 +159,52 @@ async def test_endless_headers_are_refused(parser: str, part: bytes) -> None:
         writer.close()
 
 
+async def test_requests_ahead_of_time_wait_for_their_turn(parser: str) -> None:
+    """Three, one behind the other, while the first is held; then all are answered, in order."""
+    held = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/0":
+            await held.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+    async with serving(app) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for number in range(3):
+            writer.write(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number)
+            await asyncio.sleep(0.05)
+        held.set()
+        bodies = []
+        async with asyncio.timeout(5):
+            for _ in range(3):
+                await reader.readuntil(b"\r\n\r\n")
+                bodies.append(await reader.readexactly(2))
+        assert bodies == [b"/0", b"/1", b"/2"]
+        writer.close()
+
+
+async def test_a_flood_of_requests_behind_one_that_is_held_is_not_read(parser: str) -> None:
+    held = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await held.wait()
+        await hello(scope, receive, send)
+
+    async with serving(app) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.sleep(0.1)
+            sock.setblocking(False)
+            sent = 0
+            for _ in range(200):
+                with suppress(BlockingIOError):
+                    sent += sock.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 4000)
+                await asyncio.sleep(0.005)
+            assert sent < 12 << 20  # what fits the kernel's buffers: 20 MB and more were taken
+            held.set()
+
+
 async def test_reader_who_does_not_read_is_cut_off(parser: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "STALL_TIME", 0.2)
     ended = asyncio.Event()
