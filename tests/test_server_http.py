@@ -198,7 +198,7 @@ async def test_a_flood_of_requests_behind_one_that_is_held_is_not_read(parser: s
             sock.setblocking(False)
             sent = 0
             for _ in range(200):
-                with suppress(BlockingIOError):
+                with contextlib.suppress(BlockingIOError):
                     sent += sock.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 4000)
                 await asyncio.sleep(0.005)
             assert sent < 12 << 20  # what fits the kernel's buffers: 20 MB and more were taken
