@@ -210,6 +210,10 @@ class Rtspkit(HTTPSubject):
 
     name = "rtspkit"
 
+    def options(self) -> list[str]:
+        """What it keeps goes when the bench does."""
+        return [f"stateDirectory: {self.folder / 'state'}"]
+
     def run(self, file: Path) -> None:
         """Starts it with the interpreter that runs the bench."""
         self.spawn([sys.executable, "-m", "rtspkit.server", str(file)], cwd=Path(__file__).resolve().parents[1])
@@ -222,7 +226,7 @@ class RtspkitDirectory(Rtspkit):
 
     def options(self) -> list[str]:
         """Where they go."""
-        return [f"hlsDirectory: {self.folder / 'hls'}"]
+        return [*super().options(), f"hlsDirectory: {self.folder / 'hls'}"]
 
 
 class MediaMTX(HTTPSubject):
