@@ -14,6 +14,18 @@ from real.relay import Relay
 from real.watched import PLAIN
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Soak tests run where they are asked for: `./check -m soak`, or by name."""
+    if "soak" in config.getoption("-m") or any(
+        "::" in argument or argument.endswith(".py") for argument in config.args
+    ):
+        return
+    left_out = [item for item in items if item.get_closest_marker("soak")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
+
+
 @pytest.fixture
 def gst_camera() -> Iterator[Callable[..., GstCamera]]:
     """`gst_camera(variant, auth=…)` gives a running `GstCamera`."""
