@@ -8,7 +8,7 @@ from real import clips
 from real.parts import require_chromium, require_ffmpeg, require_shaka
 from real.stage import Stage
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.soak]
 
 HOUR = 3600.0
 #: hlsSegmentMaxSize is a megabyte, and a second of this clip more.
