@@ -666,7 +666,7 @@ async def test_gap_does_not_last_forever() -> None:
         network.answer = ConnectionLost("no route")
         camera.lose()
         await until(lambda: path.state == "failed")
-        with pytest.raises(PathNotFound, match=r"away for 0\.1 s: (no route|192)"):
+        with pytest.raises(PathNotFound, match=r"no route|away for 0\.1 s: 192"):
             await manager.muxer("cam")
         network.answer = FakeCamera
         (await network.camera(1)).send(3)
@@ -983,10 +983,11 @@ async def test_numbers_are_kept_now_and_then_and_at_the_end(
     def stored() -> dict[str, int]:
         return dict(json.loads(file.read_bytes())["paths"]["cam"])
 
-    await until(lambda: file.exists() and stored()["msn"] == path.muxer.continuation.msn)  # type: ignore[union-attr]
+    # a number ahead of the one in use
+    await until(lambda: file.exists() and stored()["msn"] >= path.muxer.continuation.msn)  # type: ignore[union-attr]
     camera.send(7)  # none of them news
     muxer = path.muxer
-    await until(lambda: stored()["msn"] == muxer.continuation.msn)
+    await until(lambda: muxer.continuation.msn <= stored()["msn"] <= muxer.continuation.msn + 80)
     camera.send(2)
     last = muxer.continuation
     await manager.close()
