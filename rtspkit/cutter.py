@@ -234,15 +234,27 @@ class Cutter:
                 self._stats.discontinuities += 1
             elif self._pacer is not None:
                 self._write_first_gaps(measured)
-        self._open = _Open(
-            msn=self._msn,
+        self._open = self._next(
             start=start,
             date=self._dates.at(start, measured, is_camera=is_camera),
             discontinuity=is_discontinuity,
             is_independent=is_sync,
             has_parts=self._pacer is not None and not self._pacer.is_suspended,
         )
+
+    def _next(
+        self,
+        *,
+        start: int,
+        date: int,
+        has_parts: bool,
+        discontinuity: bool = False,
+        is_independent: bool = False,
+        is_gap: bool = False,
+    ) -> _Open:
+        """A segment with the next number."""
         self._msn += 1
+        return _Open(self._msn - 1, start, date, discontinuity, is_independent, has_parts, is_gap)
 
     def forget_date(self) -> None:
         """Time has jumped: the next date is taken from the clock."""
@@ -385,16 +397,12 @@ class Cutter:
         assert self._ended_at is not None
         start = self._lead.end
         measured = round((self.wall - (self.now - self._ended_at)) * MICROSECOND)
-        self._open = _Open(
-            msn=self._msn,
+        self._open = self._next(
             start=start,
             date=self._dates.at(start, measured, is_camera=False),
-            discontinuity=False,
-            is_independent=False,
             has_parts=self._pacer is not None and self._pacer.target is not None,
             is_gap=True,
         )
-        self._msn += 1
         self._stats.gaps += 1
 
     def _add_gap_part(self, segment: _Open, longest: int | None = None) -> None:
@@ -440,17 +448,8 @@ class Cutter:
         assert self.target_duration is not None
         duration = self.target_duration * MICROSECOND
         for number in range(_FIRST_GAPS):
-            gap = _Open(
-                msn=self._msn,
-                start=0,
-                date=date - (_FIRST_GAPS - number) * duration,
-                discontinuity=False,
-                is_independent=False,
-                has_parts=False,
-                is_gap=True,
-            )
+            gap = self._next(start=0, date=date - (_FIRST_GAPS - number) * duration, has_parts=False, is_gap=True)
             self.outputs.append(self._segment(gap, duration))
-            self._msn += 1
         self._grown_at = self.now
 
     @property

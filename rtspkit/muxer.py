@@ -168,8 +168,7 @@ class Muxer:
         self._list_length = segment_count * max(1.0, segment_duration)  # seconds
         self._store: Store = MemoryStore() if store is None else store
         self._window = Window(self._store, epoch=self.epoch, segment_count=segment_count)
-        leader = next((t for t in self._segmenter.tracks if t.kind == "video"), self._segmenter.tracks[0])
-        self._units = Collector(tracks, leader, part_duration=part_duration, now=now, wall=wall)
+        self._units = Collector(tracks, self._segmenter.leader, part_duration=part_duration, now=now, wall=wall)
         self._init_tracks = self._segmenter.tracks
         self._cache: dict[object, Response] = {}
         self._parts: dict[str, Response] = {}  # asked for last; all of them are in the store
@@ -386,10 +385,11 @@ class Muxer:
             return None
         waited = self._has_parts and msn is not None
         if msn is not None:
-            refusal = self._refusal(msn, part)
+            edge = self._edge
+            refusal = self._refusal(msn, part, edge)
             if refusal is not None:
                 return refusal
-            if self._has_parts and not self._window.lists(msn, part, self._edge):
+            if self._has_parts and not self._window.lists(msn, part, edge):
                 return None
         key = (waited, skip and self._has_parts)
         response = self._cache.get(key)
@@ -397,9 +397,9 @@ class Muxer:
             response = self._cache[key] = self._make_media_playlist(waited=waited, skip=key[1])
         return response
 
-    def _refusal(self, msn: int, part: int | None) -> Response | None:
+    def _refusal(self, msn: int, part: int | None, edge: Segment | None) -> Response | None:
         """What to answer to a request that waits for what will not come soon."""
-        listed, edge = self._window.listed, self._edge
+        listed = self._window.listed
         last = listed[-1].msn if listed else edge.msn - 1 if edge is not None else 0
         if not 0 <= msn <= last + _MSN_AHEAD:
             return error_response(400, "_HLS_msn is more than two segments ahead")
@@ -417,12 +417,10 @@ class Muxer:
         if self._has_parts and self.part_target is not None:
             can_skip = _SKIP * target if self._list_length > (_SKIP + 1) * target else None
             control = playlist.ServerControl(self.part_target, can_skip)
-        edge, hint = self._edge, self._segmenter.next_part
-        text = None
+        skipped = 0
         if skip and control is not None and control.can_skip_until is not None:
-            text = self._window.delta(target, control, edge, hint)
-        if text is None:
-            text = self._window.text(target, control, edge, hint)
+            skipped = self._window.skippable(control.can_skip_until)
+        text = self._window.text(target, control, self._edge, self._segmenter.next_part, skipped=skipped)
         if waited:
             return playlist_response(text, f"public, max-age={_CACHE_BLOCKING * target}")
         fresh = 1 if self._has_parts else max(1, target // 2)

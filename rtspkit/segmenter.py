@@ -116,7 +116,7 @@ class Segmenter:
         self.tracks = playable(tracks)
         self._use_absolute_timestamp = use_absolute_timestamp
         self._given: tuple[Track, ...] | None = None  # the last fragment's tracks, for a comparison by identity
-        leader = next((track for track in self.tracks if track.kind == "video"), self.tracks[0])
+        self.leader = leader = next((track for track in self.tracks if track.kind == "video"), self.tracks[0])
         self._leader = leader.index
         self._lead = TrackTime(leader)
         self.rate = self._lead.rate  # ticks a second of the leading track
@@ -338,14 +338,8 @@ class Segmenter:
             seen=self._far_units,
         )
         self.stats.restamped_units += restamped
-        others = tuple(run for run in fragment.runs if run.track != self._leader)
         for number, piece in enumerate(pieces):
-            part = replace(
-                fragment,
-                runs=(piece.run, *(() if number else others)),
-                is_sync=piece.is_sync if number else fragment.is_sync,
-                wall_clock=None if number else fragment.wall_clock,
-            )
+            part = self._piece_of(fragment, number, piece.run, is_sync=piece.is_sync)
             times = restamp.survey(piece.run)
             if self._starting and not part.is_sync:
                 self.stats.awaiting_sync += 1
@@ -354,6 +348,19 @@ class Segmenter:
                 self._take_apart(part, piece.run, piece.next_pts)
             else:
                 self._write(part, piece.run, times, piece.next_pts)
+
+    def _piece_of(self, fragment: Fragment, number: int, run: Run, *, is_sync: bool) -> Fragment:
+        """A fragment of one piece of the leading run; the first has all else that the whole had.
+
+        Args:
+            fragment: the whole.
+            number: of the piece, from 0.
+            run: the piece.
+            is_sync: a later piece begins with a sync sample.
+        """
+        if number:
+            return replace(fragment, runs=(run,), is_sync=is_sync, wall_clock=None)
+        return replace(fragment, runs=(run, *(other for other in fragment.runs if other.track != self._leader)))
 
     def _fits(self, times: Survey) -> bool:
         """Whether a leading run of these times, and of usual units between them, is short enough for a segment."""
@@ -470,15 +477,9 @@ class Segmenter:
         if len(cuts) == 1:
             self._put(fragment, leading, count, begin=begin, end=cuts[0].end, boundary=begin, ends_part=cuts[0].is_end)
             return
-        others = tuple(run for run in fragment.runs if run.track != self._leader)
         pieces = restamp.pieces(leading, [cut.units for cut in cuts])
         for number, (cut, piece) in enumerate(zip(cuts, pieces, strict=True)):
-            part = replace(
-                fragment,
-                runs=(piece, *(() if number else others)),
-                is_sync=fragment.is_sync and not number,
-                wall_clock=None if number else fragment.wall_clock,
-            )
+            part = self._piece_of(fragment, number, piece, is_sync=False)
             if number:
                 self._cutter.cut_before(False, begin, cut.end, memoryview(piece.data).nbytes)
             self._put(part, piece, cut.units, begin=begin, end=cut.end, boundary=begin, ends_part=cut.is_end)

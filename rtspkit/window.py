@@ -27,9 +27,8 @@ from rtspkit.store import Store
 __all__ = ["Window"]
 
 _MICROSECOND = 1_000_000
-#: Target durations: the least length of the list, how long parts are to be had after they have left it, and how
-#: far from the list's end a delta update begins to skip.
-_LIST, _PARTS_KEPT, _SKIP = 3, 3, 6
+#: Target durations: the least length of the list, and how long parts are to be had after they have left it.
+_LIST, _PARTS_KEPT = 3, 3
 
 
 @dataclass(slots=True)
@@ -189,31 +188,15 @@ class Window:
             msn, part = msn + 1, 0
         return edge is not None and msn == edge.msn and part is not None and part < len(edge.parts)
 
-    def text(
-        self, target_duration: int, control: playlist.ServerControl | None, edge: Segment | None, hint: int | None
-    ) -> str:
-        """The media playlist.
-
-        Args:
-            target_duration: seconds.
-            control: what is offered besides; None for plain HLS.
-            edge: the open segment, where its parts are listed.
-            hint: number of the part to announce; None for none.
-        """
-        return self._text(target_duration, control, edge, hint, skipped=0)
-
-    def delta(
-        self, target_duration: int, control: playlist.ServerControl, edge: Segment | None, hint: int | None
-    ) -> str | None:
-        """The playlist without its older segments; None where there is nothing to skip."""
-        boundary = _SKIP * target_duration * _MICROSECOND
+    def skippable(self, until: int) -> int:
+        """How many of the oldest segments are further from the list's end than so many seconds."""
         skipped, left = 0, self._duration
         for segment in self.listed:
             left -= segment.duration
-            if left <= boundary:
+            if left <= until * _MICROSECOND:
                 break
             skipped += 1
-        return self._text(target_duration, control, edge, hint, skipped=skipped) if skipped else None
+        return skipped
 
     def _lines(self, entry: _Listed) -> str:
         if entry.text is None:
@@ -222,15 +205,24 @@ class Window:
             )
         return entry.text
 
-    def _text(
+    def text(
         self,
         target_duration: int,
         control: playlist.ServerControl | None,
         edge: Segment | None,
         hint: int | None,
         *,
-        skipped: int,
+        skipped: int = 0,
     ) -> str:
+        """The media playlist.
+
+        Args:
+            target_duration: seconds.
+            control: what is offered besides; None for plain HLS.
+            edge: the open segment, where its parts are listed.
+            hint: number of the part to announce; None for none.
+            skipped: how many of the oldest segments are left out, which makes it a delta update.
+        """
         first = self.listed[0] if self.listed else edge
         assert first is not None
         texts = [self._lines(entry) for entry in islice(self._entries.values(), skipped, None)]
