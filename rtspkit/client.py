@@ -55,6 +55,7 @@ from rtspkit.rtsp import (
     ServerRequest,
     SetUp,
     TornDown,
+    Transport,
     parse_url,
 )
 from rtspkit.ticker import Ticker
@@ -235,8 +236,8 @@ class Camera:
     # -- signalling -----------------------------------------------------------
 
     async def _start(self) -> None:
-        if self.url.scheme == "rtsps":  # never in the clear, by redirect or not
-            raise UnsupportedError(f"{self.url.address} wants RTSP over TLS (rtsps://), which cannot be spoken yet")
+        if self.url.scheme != "rtsp":  # never in the clear, by redirect or not
+            raise UnsupportedError(f"{self.url.address} wants RTSP over TLS or HTTP, which cannot be spoken yet")
         self._sock = await dial(self.url, self._limits.connect_timeout)
         self.local_address = address_text(self._sock.getsockname())
         self.remote_address = address_text(self._sock.getpeername())
@@ -248,7 +249,8 @@ class Camera:
         self.skipped = described.skipped
         set_up: list[SetUp] = []
         for media in described.tracks:
-            connection.setup(media, (2 * media.track.index, 2 * media.track.index + 1), time.monotonic())
+            channels = (2 * media.track.index, 2 * media.track.index + 1)
+            connection.setup(media, Transport(protocol="tcp", interleaved=channels), time.monotonic())
             try:
                 set_up.append(await self._wait_for(SetUp))
             except AuthenticationError:
@@ -267,13 +269,13 @@ class Camera:
         if None in times:
             times = [None] * len(times)  # one alone would set the tracks apart
         self.tracks = tuple(replace(answer.track.track, index=index) for index, answer in enumerate(set_up))
-        self._channels = tuple(answer.channels for answer in set_up)
-        for track, answer, origin in zip(self.tracks, set_up, times, strict=True):
+        self._channels = tuple(answer.transport.interleaved for answer in set_up if answer.transport.interleaved)
+        for track, answer, channels, origin in zip(self.tracks, set_up, self._channels, times, strict=True):
             media = answer.track
             self._receiver.add_track(
                 track,
                 payload_type=media.payload_type,
-                channels=answer.channels,
+                channels=channels,
                 origin=origin,
                 size_length=media.size_length,
                 index_length=media.index_length,

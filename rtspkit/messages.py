@@ -316,7 +316,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """One transport of a Transport header; what is absent or cannot be read is None.
+    """One transport of a Transport header: asked for, answered, or what holds. What is absent is None.
 
     Attributes:
         protocol: the lower transport.
@@ -345,6 +345,14 @@ class Transport:
     ttl: int | None = None
     ssrc: int | None = None
     mode: str | None = None
+
+    def to_header(self) -> str:
+        """The value of a Transport header that asks for this: protocol, delivery, channels or ports."""
+        parts = ["RTP/AVP/TCP" if self.protocol == "tcp" else "RTP/AVP", self.delivery or "unicast"]
+        for name, pair in (("interleaved", self.interleaved), ("client_port", self.client_port)):
+            if pair is not None:
+                parts.append(f"{name}={pair[0]}-{pair[1]}")
+        return ";".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ session, timeout, methods, credentials, base URL, channels. ::
         while (event := connection.next_event()) is not None:  # raises what went wrong
             match event:
                 case Described(tracks=tracks):
-                    connection.setup(tracks[0], (0, 1), now)
+                    connection.setup(tracks[0], Transport(protocol="tcp", interleaved=(0, 1)), now)
                 case SetUp():
                     connection.play(now)
                 case Playing():
@@ -35,10 +35,10 @@ from __future__ import annotations
 import enum
 import re
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rtspkit._version import __version__
+from rtspkit.answers import TransportRefused, granted_transport, match_rtp_info
 from rtspkit.auth import Authenticator
 from rtspkit.errors import (
     AuthenticationError,
@@ -50,6 +50,7 @@ from rtspkit.errors import (
     UnsupportedError,
 )
 from rtspkit.limits import DEFAULT_LIMITS, Limits
+from rtspkit.memory import CameraMemory
 from rtspkit.messages import (
     InterleavedData,
     Parser,
@@ -79,6 +80,7 @@ __all__ = [
     "SetUp",
     "State",
     "TornDown",
+    "Transport",
     "parse_url",
 ]
 
@@ -113,12 +115,14 @@ class SetUp:
 
     Attributes:
         track: which one.
-        channels: its RTP and RTCP channel: the ones asked for, or what the camera made of them.
+        transport: what holds now. TCP: `interleaved`, the channels asked for or what the camera made of them. UDP:
+            `client_port`, `server_port` and `source`, the last two None where the camera does not say. Multicast:
+            `destination`, `port`, `ttl`, `source`. A camera may answer a request for UDP with TCP.
         ssrc: as announced; None where it was not, or was 0. A hint only.
     """
 
     track: MediaTrack
-    channels: tuple[int, int]
+    transport: Transport
     ssrc: int | None
 
 
@@ -222,7 +226,7 @@ class _Pending:
     keepalive: bool = False
     challenges: int = 0
     track: MediaTrack | None = None
-    channels: tuple[int, int] = (0, 1)
+    transport: Transport | None = None
 
 
 class Connection:
@@ -232,6 +236,7 @@ class Connection:
         url: the camera's; taken apart already, or as text.
         user_agent: what to send as User-Agent; some cameras refuse to talk without one.
         limits: bounds on what the camera may send.
+        memory: of this camera; without one nothing is known, and what is learned goes with the connection.
 
     Attributes:
         url: where it goes; printing it shows no password.
@@ -251,6 +256,7 @@ class Connection:
         *,
         user_agent: str = f"rtspkit/{__version__}",
         limits: Limits = DEFAULT_LIMITS,
+        memory: CameraMemory | None = None,
     ) -> None:
         self.url = parse_url(url) if isinstance(url, str) else url
         if re.search(r"[\x00-\x1f\x7f]", user_agent):
@@ -263,6 +269,7 @@ class Connection:
         self._aggregate_url = self.url.request_url
         self._user_agent = user_agent
         self._limits = limits
+        self._memory = CameraMemory() if memory is None else memory
         self._authenticator: Authenticator | None = None
         if self.url.username is not None:
             self._authenticator = Authenticator(self.url.username, self.url.password or "")
@@ -273,7 +280,8 @@ class Connection:
         self._cseq = 0
         self._pending: dict[int, _Pending] = {}
         self._abandoned: deque[int] = deque(maxlen=16)  # their answers may still come
-        self._tracks: list[tuple[MediaTrack, tuple[int, int]]] = []
+        self._tracks: list[MediaTrack] = []
+        self._channels: frozenset[int] = frozenset()  # of the tracks that come interleaved
         self._unknown_bytes = 0
         self._next_keepalive: float | None = None
         self._keepalive_method: str | None = None
@@ -291,13 +299,29 @@ class Connection:
         """Asks what the camera offers; leads to `Described` or `Redirected`."""
         self._request("DESCRIBE", self.url.request_url, now, (("Accept", "application/sdp"),))
 
-    def setup(self, track: MediaTrack, channels: tuple[int, int], now: float) -> None:
-        """Asks for one track on two interleaved channels (RTP, RTCP); leads to `SetUp`."""
-        if any(channel in self._channels() or not 0 <= channel <= 255 for channel in channels):
-            raise LocalProtocolError(f"channels {channels[0]}-{channels[1]} are in use or out of range")
-        transport = f"RTP/AVP/TCP;unicast;interleaved={channels[0]}-{channels[1]}"
-        pending = self._request("SETUP", track.url, now, (("Transport", transport),))
-        pending.track, pending.channels = track, channels
+    def setup(self, track: MediaTrack, transport: Transport, now: float) -> None:
+        """Asks for one track; leads to `SetUp`, or to a `ResponseError` with status 461.
+
+        After a first one that is refused, DESCRIBE is allowed again: some cameras (Hikvision) want it before
+        they are asked for another transport.
+
+        Args:
+            track: of `Described`.
+            transport: how it is to come: `Transport(protocol="tcp", interleaved=(0, 1))`,
+                `Transport(protocol="udp", delivery="unicast", client_port=(5000, 5001))` or
+                `Transport(protocol="udp", delivery="multicast")`. The first number is RTP's, the second RTCP's.
+            now: monotonic seconds.
+        """
+        channels = transport.interleaved
+        if transport.protocol == "tcp":
+            if channels is None or not all(0 <= channel <= 255 for channel in channels):
+                raise LocalProtocolError("RTP over TCP needs two channels between 0 and 255")
+            if self._channels & set(channels) or channels[0] == channels[1]:
+                raise LocalProtocolError(f"channels {channels[0]}-{channels[1]} are in use")
+        elif transport.delivery != "multicast" and transport.client_port is None:
+            raise LocalProtocolError("RTP over UDP needs two ports to send to")
+        pending = self._request("SETUP", track.url, now, (("Transport", transport.to_header()),))
+        pending.track, pending.transport = track, transport
 
     def play(self, now: float) -> None:
         """Asks for the media of all tracks set up; leads to `Playing`."""
@@ -440,11 +464,8 @@ class Connection:
 
     # -- receiving
 
-    def _channels(self) -> frozenset[int]:
-        return frozenset(channel for _, channels in self._tracks for channel in channels)
-
     def _on_data(self, frame: InterleavedData) -> None:
-        if any(frame.channel in channels for _, channels in self._tracks):
+        if frame.channel in self._channels:
             if self.state in (State.READY, State.PLAYING):  # some cameras begin before they answer PLAY
                 self._events.append(frame)
             return
@@ -511,7 +532,8 @@ class Connection:
         else:
             self._read_session(response)
             self._next_keepalive = self._now + self._keepalive_interval()
-            self._events.append(Playing(self._match_rtp_info(parse_rtp_info(response.headers.get("RTP-Info") or ""))))
+            entries = parse_rtp_info(response.headers.get("RTP-Info") or "")
+            self._events.append(Playing(match_rtp_info(self._tracks, entries)))
         self.state = _NEXT[pending.method]
 
     def _on_description(self, response: Response) -> None:
@@ -526,23 +548,23 @@ class Connection:
         self._events.append(Described(description, tracks, skipped))
 
     def _on_setup(self, pending: _Pending, response: Response) -> None:
+        wanted = pending.transport
         assert pending.track is not None
-        offers = parse_transport(response.headers.get_all("Transport"))
-        transport = offers[0] if offers else Transport()
-        # Escam leaves "/TCP" out: the channels tell
-        if transport.interleaved is None and (transport.server_port or transport.client_port or transport.port):
-            raise UnsupportedError(f"{self.url.address} insists on RTP over UDP; only TCP can be used")
-        if transport.secure:
-            raise UnsupportedError(f"{self.url.address} insists on encrypted RTP")
-        taken = self._channels()
-        channels = transport.interleaved or pending.channels
-        if taken & set(channels) or channels[0] == channels[1]:
-            channels = pending.channels
+        assert wanted is not None
         self._read_session(response)
+        offers = parse_transport(response.headers.get_all("Transport"))
+        try:
+            transport = granted_transport(pending.track, wanted, offers, self._channels)
+        except TransportRefused as refused:
+            text = f"{self.url.address} insists on {refused}"
+            if wanted.protocol == "tcp":
+                raise UnsupportedError(f"{text}; only plain RTP over TCP can be used here") from None
+            raise ResponseError(text, status=461, reason=self._printable(response.reason), method="SETUP") from None
         self._next_keepalive = self._now + self._keepalive_interval()
-        self._tracks.append((pending.track, channels))
-        self._parser.channels = self._channels()
-        self._events.append(SetUp(pending.track, channels, transport.ssrc or None))
+        self._tracks.append(pending.track)
+        self._channels |= set(transport.interleaved or ())
+        self._parser.channels = self._channels
+        self._events.append(SetUp(pending.track, transport, transport.ssrc))
 
     def _read_session(self, response: Response) -> None:
         """Takes over the session's timeout, and its identifier where there is none yet.
@@ -561,23 +583,6 @@ class Connection:
         """Half the timeout: one lost answer does no harm. More than 30 s would save nothing."""
         return min(_KEEPALIVE_INTERVAL, (self.session_timeout or 60) / 2)
 
-    def _match_rtp_info(self, entries: tuple[RTPInfo, ...]) -> tuple[RTPInfo | None, ...]:
-        tracks = [track for track, _ in self._tracks]
-        if len(tracks) == 1 and len(entries) == 1:
-            return entries  # GW cameras name an URL they never announced
-        return tuple(self._find_rtp_info(track, entries) for track in tracks)
-
-    @staticmethod
-    def _find_rtp_info(track: MediaTrack, entries: Iterable[RTPInfo]) -> RTPInfo | None:
-        wanted = _path(track.url)
-        for entry in entries:
-            path = _path(entry.url)
-            if path == wanted or entry.url == track.media.control:
-                return entry
-            if "://" not in entry.url and wanted.endswith("/" + path.lstrip("/")):
-                return entry
-        return None
-
     # -- refusals
 
     def _authenticate(self, pending: _Pending, response: Response) -> bool:
@@ -595,10 +600,8 @@ class Connection:
         location = (response.headers.get("Location") or "").strip()
         try:
             target = redirect_url(self.url, location)
-        except LocalProtocolError:
-            raise self._refusal(pending, response) from None
-        if self.url.scheme == "rtsps" and target.scheme != "rtsps":
-            raise self._refusal(pending, response, "; a redirect from rtsps to rtsp is not followed")
+        except LocalProtocolError as error:
+            raise self._refusal(pending, response, f", and where to go is of no use: {error}") from None
         self._events.append(Redirected(target))
 
     def _refusal(self, pending: _Pending, response: Response, advice: str = "") -> ResponseError:
@@ -612,9 +615,13 @@ class Connection:
             else:
                 text = f"{address} refuses the user name or the password"
             return AuthenticationError(text, status=status, reason=reason, method=method)
-        if status == 461:
-            advice = advice or "; it does not offer RTP over TCP"
-        text = f"{address} refuses {method}: {status} {reason}".rstrip() + advice
+        if pending.transport is not None:
+            # not only 461: the word tells
+            if re.search(r"(?i)transport|\budp\b|multicast", reason):
+                status = 461
+            if status == 461:
+                advice = f"; it does not offer {_transport_name(pending.transport)}"
+        text = f"{address} refuses {method}: {response.status} {reason}".rstrip() + advice
         return ResponseError(text, status=status, reason=reason, method=method)
 
     def _printable(self, text: str) -> str:
@@ -624,7 +631,7 @@ class Connection:
         return re.sub(r"[^\x20-\x7e]", "?", text)[:100]
 
 
-def _path(url: str) -> str:
-    """Path and query of an URL that may be relative."""
-    match = re.match(r"[A-Za-z]+://[^/?]*", url)
-    return url[match.end() :] if match else url
+def _transport_name(transport: Transport) -> str:
+    if transport.delivery == "multicast":
+        return "multicast"
+    return f"RTP over {transport.protocol.upper()}"

@@ -4,6 +4,9 @@ Strategy: people paste passwords with ``@ / # : ?`` as they are, so the place wh
 looked for, not computed: an authority that ends in a good host (an address, a dotted name) is believed;
 else the last ``@`` with a possible host behind it wins. Percent-encoding settles every doubt.
 
+``rtsp+http`` and ``rtsps+http`` are MediaMTX's names for RTSP in an HTTP tunnel: what travels in the tunnel
+is plain RTSP and names ``rtsp://`` or ``rtsps://``.
+
 Specs: RFC 3986 section 3.2, RFC 2326 section 3.2 (rtsp, port 554), RFC 7826 section 4.2 (rtsps, port 322).
 """
 
@@ -11,14 +14,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from rtspkit.errors import LocalProtocolError
 
 __all__ = ["CameraURL", "parse_url", "redirect_url", "split"]
 
-_DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
+_DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "rtsp+http": 80, "rtsps+http": 443}
+_TUNNEL = "+http"
 #: As long as a request line may be.
 _MAX_SIZE = 4000
 _HOST_PORT = re.compile(
@@ -35,12 +39,12 @@ class CameraURL:
     """A camera's address. Printed, it shows no password.
 
     Attributes:
-        scheme: "rtsp" or "rtsps".
+        scheme: "rtsp", "rtsps", or for a tunnel "rtsp+http" or "rtsps+http".
         host: a name in lower case, or an address (IPv6 without brackets).
         port: 1 to 65535.
         username: None where the URL has no credentials.
         password: likewise; "" where there is only a user name.
-        request_url: what request lines name: without credentials.
+        request_url: what request lines name: without credentials, and without "+http".
     """
 
     scheme: str
@@ -56,14 +60,24 @@ class CameraURL:
         return self.scheme, self.host, self.port
 
     @property
+    def is_secure(self) -> bool:
+        """TLS protects the connection."""
+        return self.scheme.startswith("rtsps")
+
+    @property
+    def is_tunnel(self) -> bool:
+        """RTSP goes through HTTP requests."""
+        return self.scheme.endswith(_TUNNEL)
+
+    @property
     def address(self) -> str:
         """Host and port, for messages."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
-        scheme, _, rest = self.request_url.partition("://")
+        rest = self.request_url.partition("://")[2]
         user = "" if self.username is None else f"{self.username}:***@"
-        return f"{scheme}://{user}" + _SECRET.sub(r"\g<1>***", rest)
+        return f"{self.scheme}://{user}" + _SECRET.sub(r"\g<1>***", rest)
 
     def __repr__(self) -> str:
         return f"CameraURL({str(self)!r})"
@@ -83,7 +97,7 @@ def parse_url(url: str) -> CameraURL:
     scheme, colon, rest = text.partition("://")
     scheme = scheme.lower()
     if not colon or scheme not in _DEFAULT_PORTS:
-        raise LocalProtocolError("a camera URL begins with rtsp:// or rtsps://")
+        raise LocalProtocolError("a camera URL begins with rtsp://, rtsps://, rtsp+http:// or rtsps+http://")
     if len(text) > _MAX_SIZE:
         raise LocalProtocolError(f"the camera URL is longer than {_MAX_SIZE} characters")
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
@@ -99,9 +113,8 @@ def parse_url(url: str) -> CameraURL:
     if tail.startswith("?"):
         tail = "/" + tail
     tail = _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace")), tail)
-    return CameraURL(
-        scheme, host, port or _DEFAULT_PORTS[scheme], username, password, f"{scheme}://{bracketed}{given}{tail}"
-    )
+    request_url = f"{scheme.removesuffix(_TUNNEL)}://{bracketed}{given}{tail}"
+    return CameraURL(scheme, host, port or _DEFAULT_PORTS[scheme], username, password, request_url)
 
 
 def split(rest: str) -> tuple[str | None, str, str]:
@@ -170,25 +183,26 @@ def _host_port(authority: str, scheme: str) -> tuple[str, int | None]:
 def redirect_url(url: CameraURL, location: str) -> CameraURL:
     """Where a redirect leads. Credentials come along only to the same scheme, host and port.
 
+    A tunnel stays one, whatever port the Location names: that is RTSP's, which need not be reachable.
+
     Args:
         url: of the request that was redirected.
         location: the Location header; a path stands for the same server.
 
     Raises:
-        LocalProtocolError: it is no camera URL.
+        LocalProtocolError: it is no camera URL, or it leads from TLS to none.
     """
     if location.startswith("/") and not location.startswith("//"):
-        location = url.request_url[: url.request_url.index("://") + 3] + _authority(url) + location
+        location = f"{url.scheme}://{_authority(url)}{location}"
     target = parse_url(location)
-    same = target.origin == url.origin
-    return CameraURL(
-        target.scheme,
-        target.host,
-        target.port,
-        url.username if same else None,
-        url.password if same else None,
-        target.request_url,
-    )
+    if url.is_secure and not target.is_secure:
+        raise LocalProtocolError("a redirect from rtsps to rtsp is not followed")
+    if url.is_tunnel and not target.is_tunnel:
+        scheme = target.scheme + _TUNNEL
+        same = (scheme, target.host) == (url.scheme, url.host)
+        target = replace(target, scheme=scheme, port=url.port if same else _DEFAULT_PORTS[scheme])
+    known = target.origin == url.origin
+    return replace(target, username=url.username if known else None, password=url.password if known else None)
 
 
 def _authority(url: CameraURL) -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rtspkit.errors import LocalProtocolError, RemoteProtocolError, RtspkitError
 from rtspkit.limits import Limits
-from rtspkit.rtsp import Connection, Described, Event, State
+from rtspkit.rtsp import Connection, Described, Event, State, Transport
 from rtspkit.sdp import MediaTrack
 
 URL = "rtsp://admin:hunter2@cam:8554/live?channel=1"
@@ -40,6 +40,8 @@ headers = st.sampled_from(
         "Transport: RTP/AVP/TCP;interleaved=0-1",
         "Transport: RTP/AVP/TCP;interleaved=2-3",
         "Transport: RTP/AVP;client_port=1",
+        "Transport: RTP/AVP;unicast;client_port=5000-5001;server_port=6000-6001;source=10.0.0.5",
+        "Transport: RTP/AVP;multicast;destination=239.1.2.3;port=6000-6001;ttl=9",
         "Transport: ;",
         "RTP-Info: url=trackID=0;seq=1",
         "RTP-Info: ,",
@@ -81,7 +83,7 @@ def playing() -> Connection:
     described = answer(connection, SDP)
     assert isinstance(described, Described)
     for index, track in enumerate(described.tracks):
-        connection.setup(track, (2 * index, 2 * index + 1), 0.0)
+        connection.setup(track, Transport(protocol="tcp", interleaved=(2 * index, 2 * index + 1)), 0.0)
         answer(connection)
     connection.play(0.0)
     answer(connection)
@@ -130,6 +132,11 @@ def scrub(found: tuple[list[Event], str | None, bytes, State]) -> tuple[list[Eve
     return found[0], found[1], re.sub(rb'(response|cnonce)="\w+"', b"", found[2]), found[3]
 
 
+transports = st.one_of(
+    st.integers(0, 3).map(lambda channel: Transport(protocol="tcp", interleaved=(channel, channel + 1))),
+    st.just(Transport(protocol="udp", delivery="unicast", client_port=(5000, 5001))),
+    st.just(Transport(protocol="udp", delivery="multicast")),
+)
 ACTIONS = ("options", "describe", "setup", "play", "keepalive", "teardown", "time")
 LINE = re.compile(r"[\x20-\x7e\x80-\U0010ffff]*")
 
@@ -150,8 +157,7 @@ def test_any_course_of_things(data: st.DataObject) -> None:
                 connection.handle_timeout(now)
             elif action == "setup":
                 if tracks:
-                    channel = data.draw(st.integers(0, 3))
-                    connection.setup(data.draw(st.sampled_from(tracks)), (channel, channel + 1), now)
+                    connection.setup(data.draw(st.sampled_from(tracks)), data.draw(transports), now)
             else:
                 getattr(connection, action)(now)
         except RtspkitError as error:

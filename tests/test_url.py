@@ -10,6 +10,9 @@ from rtspkit.url import parse_url, redirect_url
         ("rtsp://192.168.1.100:554/stream1", ("192.168.1.100", 554, None, None, "rtsp://192.168.1.100:554/stream1")),
         ("rtsp://Camera", ("camera", 554, None, None, "rtsp://camera")),
         ("RTSPS://camera/", ("camera", 322, None, None, "rtsps://camera/")),
+        ("rtsp+http://u:p@camera/a", ("camera", 80, "u", "p", "rtsp://camera/a")),
+        ("rtsps+http://camera/a", ("camera", 443, None, None, "rtsps://camera/a")),
+        ("RTSP+HTTP://camera:8080/a", ("camera", 8080, None, None, "rtsp://camera:8080/a")),
         ("  rtsp://camera/a \n", ("camera", 554, None, None, "rtsp://camera/a")),
         ("rtsp://camera?x=1", ("camera", 554, None, None, "rtsp://camera/?x=1")),
         ("rtsp://admin:p%40ss%2Fw@cam/", ("cam", 554, "admin", "p@ss/w", "rtsp://cam/")),
@@ -90,3 +93,42 @@ def test_redirect_keeps_the_credentials_at_their_origin() -> None:
     assert redirect_url(url, "rtsp://you:got@evil/").username is None
     with pytest.raises(LocalProtocolError):
         redirect_url(url, "http://10.0.0.5/")
+
+
+@pytest.mark.parametrize(
+    ("url", "is_secure", "is_tunnel"),
+    [
+        ("rtsp://cam/", False, False), ("rtsps://cam/", True, False),
+        ("rtsp+http://cam/", False, True), ("rtsps+http://cam/", True, True),
+    ],
+)  # fmt: skip
+def test_schemes(url: str, is_secure: bool, is_tunnel: bool) -> None:
+    found = parse_url(url)
+    assert (found.is_secure, found.is_tunnel) == (is_secure, is_tunnel)
+    assert str(found) == url
+
+
+@pytest.mark.parametrize(
+    ("location", "origin", "request_url", "is_known"),
+    [
+        ("/b", ("rtsp+http", "cam", 8080), "rtsp://cam:8080/b", True),
+        ("rtsp://cam/b", ("rtsp+http", "cam", 8080), "rtsp://cam/b", True),
+        ("rtsp://cam:554/b", ("rtsp+http", "cam", 8080), "rtsp://cam:554/b", True),
+        ("rtsp://other:554/b", ("rtsp+http", "other", 80), "rtsp://other:554/b", False),
+        ("rtsps://cam/b", ("rtsps+http", "cam", 443), "rtsps://cam/b", False),
+        ("rtsp+http://cam:81/b", ("rtsp+http", "cam", 81), "rtsp://cam:81/b", False),
+    ],
+)
+def test_a_redirected_tunnel_stays_one(
+    location: str, origin: tuple[str, str, int], request_url: str, is_known: bool
+) -> None:
+    target = redirect_url(parse_url("rtsp+http://admin:hunter2@cam:8080/a"), location)
+    assert (target.origin, target.request_url) == (origin, request_url)
+    assert (target.password == "hunter2") is is_known
+
+
+@pytest.mark.parametrize("url", ["rtsps://cam/", "rtsps+http://cam/"])
+@pytest.mark.parametrize("location", ["rtsp://cam/", "rtsp+http://cam/", "RTSP://other/"])
+def test_no_redirect_from_tls_to_none(url: str, location: str) -> None:
+    with pytest.raises(LocalProtocolError, match="rtsps to rtsp is not followed"):
+        redirect_url(parse_url(url), location)
