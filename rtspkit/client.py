@@ -1,26 +1,23 @@
-"""The asyncio shell of the camera side: one socket, one `rtsp.Connection`, one `rtp.Receiver`.
+"""The asyncio shell of the camera side: a `Link`, an `rtsp.Connection` over it, and an `rtp.Receiver`.
 
-Signalling is a conversation: send, wait, take the event. After PLAY the socket never becomes an asyncio
-transport: either the shared `Ticker` drains it (the gateway: `Camera.stream`), or the loop tells when it
-is readable (the library: `async for unit in camera`). Both put the same bytes through the same receiver,
-which hands RTSP messages back up. One timer a camera looks after keep-alives, receiver reports and
-silence.
+Signalling is a conversation: send, wait, take the event. After PLAY the link belongs to whoever reads the
+media: the shared `Ticker` (the gateway: `Camera.stream`), or the loop, when there is something to read (the
+library: ``async for unit in camera``). Both put the same bytes through the same receiver, which hands RTSP
+messages back up. One timer a camera looks after keep-alives, receiver reports and silence.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
-import socket
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from rtspkit import aac
-from rtspkit.dial import address_text, dial, reason_text
+from rtspkit.conversation import Conversation, Redirect
+from rtspkit.dial import dial
 from rtspkit.errors import (
     AuthenticationError,
     ConnectionLost,
@@ -29,15 +26,14 @@ from rtspkit.errors import (
     ResponseError,
     RtspkitError,
     TimeoutExceeded,
-    UnsupportedError,
 )
-from rtspkit.limits import DEFAULT_LIMITS, Limits
+from rtspkit.links import Link, Tap, reason_text
 from rtspkit.media import AACParameters, AccessUnit, Fragment, Track
+from rtspkit.memory import CameraMemory
+from rtspkit.options import CameraOptions
 from rtspkit.rtp import (
-    Drain,
     Receiver,
     TrackStats,
-    access_units,
     parse_rtcp,
     picture_loss_indication,
     receiver_report,
@@ -47,8 +43,6 @@ from rtspkit.rtsp import (
     CameraURL,
     Connection,
     Described,
-    Event,
-    InterleavedData,
     OptionsReceived,
     Playing,
     Redirected,
@@ -59,6 +53,7 @@ from rtspkit.rtsp import (
     parse_url,
 )
 from rtspkit.ticker import Ticker
+from rtspkit.units import Units
 
 __all__ = ["Camera", "CameraOptions", "CameraStats", "connect"]
 
@@ -68,30 +63,8 @@ _REPORT_INTERVAL = 10.0
 _TEARDOWN_TIMEOUT = 0.5
 #: Seconds after a BYE within which media must go on (some cameras say it when they change their SSRC).
 _BYE_GRACE = 2.0
-#: Units a reader may be behind before the camera is no longer read (TCP then slows it down).
-_QUEUE_UNITS = 512
-#: Bytes of media kept that come before the answer to PLAY.
-_EARLY_SIZE = 4 * 1024 * 1024
 #: Seconds by which a camera's clock may be wrong and still be used (faults: bogus sender reports).
 _CLOCK_SLACK = 24 * 3600.0
-
-_E = TypeVar("_E", bound=Event)
-
-
-@dataclass(frozen=True, slots=True)
-class CameraOptions:
-    """How to talk to a camera.
-
-    Attributes:
-        limits: bounds on what it may send, and the timeouts.
-        fragment_duration: seconds of media in a `Fragment` that no sync sample ends.
-        low_latency: a fragment ends as soon as the access unit is whole that fills it (or that `Camera.cut_at`
-            asks for), not when the one behind it begins.
-    """
-
-    limits: Limits = DEFAULT_LIMITS
-    fragment_duration: float = 1.0
-    low_latency: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +94,13 @@ class CameraStats:
         return sum(track.broken + track.damaged_units for track in self.tracks)
 
 
-class _Redirect(Exception):
-    """Not an error: where to go on."""
-
-    def __init__(self, url: CameraURL) -> None:
-        self.url = url
-
-
 async def connect(
-    url: str | CameraURL, *, options: CameraOptions | None = None, ticker: Ticker | None = None
+    url: str | CameraURL,
+    *,
+    options: CameraOptions | None = None,
+    ticker: Ticker | None = None,
+    memory: CameraMemory | None = None,
+    tap: Tap | None = None,
 ) -> Camera:
     """Connects to a camera and starts its media: OPTIONS, DESCRIBE, SETUP for each track, PLAY.
 
@@ -137,6 +108,8 @@ async def connect(
         url: ``rtsp://user:password@host:port/path``; the credentials go to that host and port only.
         options: bounds and timeouts.
         ticker: drains the camera together with others in `Camera.stream`; None: one of its own.
+        memory: what is known of this camera from earlier connections, to be kept for the next; None: nothing.
+        tap: hears all bytes of the connection.
 
     Returns:
         The camera; its media wait to be read by `Camera.stream` or ``async for``. Close it.
@@ -147,15 +120,16 @@ async def connect(
         AuthenticationError: it refuses the credentials.
         ResponseError: it refuses a request.
         RemoteProtocolError: what it answers is not RTSP.
-        UnsupportedError: it offers nothing this package can use, or the URL wants TLS.
+        UnsupportedError: it offers nothing this package can use.
     """
     options = options or CameraOptions()
+    memory = memory or CameraMemory()
     target = parse_url(url) if isinstance(url, str) else url
     for _ in range(options.limits.redirects + 1):
-        camera = Camera(target, options, ticker)
+        camera = Camera(target, options, ticker, memory)
         try:
-            await camera._start()
-        except _Redirect as redirect:
+            await camera._start(tap)
+        except Redirect as redirect:
             await camera.close()
             target = redirect.url
         except BaseException:
@@ -176,24 +150,22 @@ class Camera:
         local_address, remote_address: "host:port" of the two ends.
     """
 
-    def __init__(self, url: CameraURL, options: CameraOptions, ticker: Ticker | None) -> None:
+    def __init__(self, url: CameraURL, options: CameraOptions, ticker: Ticker | None, memory: CameraMemory) -> None:
         self.url = url
         self.tracks: tuple[Track, ...] = ()
         self.skipped: tuple[str, ...] = ()
         self.local_address = self.remote_address = ""
+        self._options = options
         self._limits = options.limits
-        self._connection = Connection(url, limits=options.limits)
+        self._memory = memory
+        self._connection = Connection(url, limits=options.limits, memory=memory)
         self._receiver = Receiver(
             fragment_duration=options.fragment_duration, low_latency=options.low_latency, limits=options.limits
         )
         self._ticker = ticker
-        self._sock: socket.socket | None = None
-        self._unsent = b""
-        self._early: list[bytes] = []
-        self._early_size = 0
+        self._link: Link | None = None
         self._units: deque[AccessUnit] = deque()  # have come and were not asked for yet
         self._on_fragment: Callable[[Fragment], None] | None = None
-        self._give_back: Callable[[], None] | None = None  # takes the socket off whoever reads it
         self._paused = False  # the reader is behind, so nothing is read
         self._ended: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -228,31 +200,27 @@ class Camera:
         for track, channels in zip(self.tracks, self._channels, strict=True):
             source = track_stats(self._receiver, track.index).ssrc
             if track.kind == "video" and source:
-                packet = picture_loss_indication(reporter=self._ssrc, source=source)
-                self._unsent += bytes((0x24, channels[1])) + len(packet).to_bytes(2, "big") + packet
-                self._send()
+                self._send_rtcp(channels[1], picture_loss_indication(reporter=self._ssrc, source=source))
                 return
 
     # -- signalling -----------------------------------------------------------
 
-    async def _start(self) -> None:
-        if self.url.scheme != "rtsp":  # never in the clear, by redirect or not
-            raise UnsupportedError(f"{self.url.address} wants RTSP over TLS or HTTP, which cannot be spoken yet")
-        self._sock = await dial(self.url, self._limits.connect_timeout)
-        self.local_address = address_text(self._sock.getsockname())
-        self.remote_address = address_text(self._sock.getpeername())
+    async def _start(self, tap: Tap | None) -> None:
+        self._link = link = await dial(self.url, self._options, tap)
+        self.local_address, self.remote_address = link.local_address, link.remote_address
         connection = self._connection
+        conversation = Conversation(connection, link)
         connection.options(time.monotonic())
-        await self._wait_for(OptionsReceived)
+        await conversation.wait_for(OptionsReceived)
         connection.describe(time.monotonic())
-        described = await self._wait_for(Described)
+        described = await conversation.wait_for(Described)
         self.skipped = described.skipped
         set_up: list[SetUp] = []
         for media in described.tracks:
             channels = (2 * media.track.index, 2 * media.track.index + 1)
             connection.setup(media, Transport(protocol="tcp", interleaved=channels), time.monotonic())
             try:
-                set_up.append(await self._wait_for(SetUp))
+                set_up.append(await conversation.wait_for(SetUp))
             except AuthenticationError:
                 raise
             except ResponseError:
@@ -260,10 +228,10 @@ class Camera:
                     raise
                 self.skipped += (f"track {media.media.index + 1} ({media.track.codec}, refused by the camera)",)
         connection.play(time.monotonic())
-        playing = await self._wait_for(Playing)
-        self._begin(set_up, playing)
+        playing = await conversation.wait_for(Playing)
+        self._begin(set_up, playing, conversation.early)
 
-    def _begin(self, set_up: list[SetUp], playing: Playing) -> None:
+    def _begin(self, set_up: list[SetUp], playing: Playing, early: list[bytes]) -> None:
         """Hands the stream over to the receiver, from the byte on where the answer to PLAY ended."""
         times = [info.rtptime if info is not None else None for info in playing.rtp_info]
         if None in times:
@@ -285,49 +253,11 @@ class Camera:
         self._reports = [(None, 0, 0.0)] * len(set_up)
         self._last_wall = [0.0] * len(set_up)
         now = time.monotonic_ns()
-        for frame in self._early:
+        for frame in early:
             self._receiver.feed(frame, now)
-        self._early.clear()
         self._receiver.feed(self._connection.take_trailing_data(), now)
         self._report_due = time.monotonic() + _REPORT_INTERVAL
         self._silent_after = time.monotonic() + self._limits.media_timeout
-
-    async def _wait_for(self, wanted: type[_E]) -> _E:
-        """Sends what is due and reads until the event comes."""
-        loop = asyncio.get_running_loop()
-        connection, sock = self._connection, self._sock
-        assert sock is not None
-        while True:
-            try:
-                while (event := connection.next_event()) is not None:
-                    if isinstance(event, wanted):
-                        return event
-                    self._on_signalling_event(event)
-                due = connection.next_timeout()
-                async with asyncio.timeout(None if due is None else max(0.0, due - time.monotonic())):
-                    await loop.sock_sendall(sock, connection.data_to_send())
-                    data = await loop.sock_recv(sock, 65536)
-            except TimeoutError:
-                connection.handle_timeout(time.monotonic())
-                continue
-            except OSError as error:
-                if isinstance(error, RtspkitError):
-                    raise
-                raise ConnectionLost(f"{self.url.address} dropped the connection: {reason_text(error)}") from None
-            if not data:
-                raise ConnectionLost(f"{self.url.address} closed the connection before its media began")
-            connection.receive_data(data, time.monotonic())
-
-    def _on_signalling_event(self, event: Event) -> None:
-        if isinstance(event, Redirected):
-            raise _Redirect(event.url)
-        if isinstance(event, InterleavedData):
-            self._early_size += len(event.payload)
-            if self._early_size <= _EARLY_SIZE:
-                header = bytes((0x24, event.channel)) + len(event.payload).to_bytes(2, "big")
-                self._early.append(header + event.payload)
-        elif isinstance(event, ServerRequest) and event.method in {"TEARDOWN", "REDIRECT"}:
-            raise ConnectionLost(f"{self.url.address} ended the session ({event.method})")
 
     # -- media ----------------------------------------------------------------
 
@@ -343,11 +273,8 @@ class Camera:
             RemoteProtocolError: what it sends cannot be followed any more.
             ResponseError: it has refused what keeps the session going.
         """
-        ticker = Ticker() if self._ticker is None else self._ticker  # an empty one is false
-        receiver = self._receiver
-        sock, ended = self._claim(on_fragment)
-        ticker.add(receiver, sock, self._on_ready)
-        self._give_back = lambda: ticker.remove(receiver)
+        ended = self._claim(on_fragment)
+        self._read(self._on_ready, Ticker() if self._ticker is None else self._ticker)  # an empty one is false
         try:
             await ended
         finally:
@@ -365,26 +292,35 @@ class Camera:
         Raises:
             LocalProtocolError: with the first unit: somebody reads this camera already.
         """
-        return _Units(self)
+        return Units(self)
 
-    def _claim(self, on_fragment: Callable[[Fragment], None]) -> tuple[socket.socket, asyncio.Future[None]]:
-        """The socket to read, and what tells when to stop."""
-        if self._sock is None:
+    def _claim(self, on_fragment: Callable[[Fragment], None]) -> asyncio.Future[None]:
+        """Makes the caller the one who reads this camera; what tells it when to stop."""
+        if self._link is None:
             raise ConnectionLost(f"the session with {self.url.address} is closed")
         if self._on_fragment is not None:
             raise LocalProtocolError("this camera is being read already")
         self._on_fragment = on_fragment
-        self._ended = ended = asyncio.get_running_loop().create_future()
+        self._ended = asyncio.get_running_loop().create_future()
         self._silent_after = time.monotonic() + self._limits.media_timeout  # nobody has listened until now
         self._on_ready()
         self._attend()
-        return self._sock, ended
+        return self._ended
+
+    def _read(self, on_bytes: Callable[[], None], ticker: Ticker | None) -> None:
+        """Everything that comes goes to the receiver, until `_stop_reading`."""
+        self._paused = False
+        if self._link is not None:
+            self._link.start(self._receiver, on_bytes, ticker)
+
+    def _pause(self) -> None:
+        """Nobody takes what comes: the camera is not read until `_read`."""
+        self._paused = True
+        self._stop_reading()
 
     def _stop_reading(self) -> None:
-        """Takes the socket back: it has one reader at a time, and none when it is closed."""
-        give_back, self._give_back = self._give_back, None
-        if give_back is not None:
-            give_back()
+        if self._link is not None:
+            self._link.stop()
 
     def _release(self) -> None:
         self._on_fragment = None
@@ -418,10 +354,8 @@ class Camera:
         self._send()
         if receiver.error is not None:
             self._end(receiver.error)
-        elif receiver.os_error:
-            self._end(ConnectionLost(f"{self.url.address} dropped the connection: {os.strerror(receiver.os_error)}"))
-        elif receiver.eof:
-            self._end(ConnectionLost(f"{self.url.address} closed the connection"))
+        elif self._link is not None and self._link.lost is not None:
+            self._end(ConnectionLost(f"{self.url.address} {self._link.lost}"))
 
     def _hand_over(self) -> None:
         while fragments := self._receiver.take_fragments():  # one may be cut while another is taken: `cut_at`
@@ -512,23 +446,19 @@ class Camera:
                 delay=now - arrival,
             )
             self._reports[index] = (counters, last_sr, arrival)
-            self._unsent += bytes((0x24, channels[1])) + len(packet).to_bytes(2, "big") + packet
+            self._send_rtcp(channels[1], packet)
 
-    def _send(self) -> None:
-        """Sends without waiting; what does not fit goes with the next."""
-        self._unsent += self._connection.data_to_send()
-        if not self._unsent or self._sock is None:
+    def _send_rtcp(self, channel: int, packet: bytes) -> None:
+        self._send(bytes((0x24, channel)) + len(packet).to_bytes(2, "big") + packet)
+
+    def _send(self, data: bytes = b"") -> None:
+        """Sends without waiting what the connection has to say, and `data`."""
+        if self._link is None:
             return
         try:
-            sent = self._sock.send(self._unsent)
-        except BlockingIOError:
-            sent = 0
+            self._link.send(self._connection.data_to_send() + data)
         except OSError as error:
             self._end(ConnectionLost(f"{self.url.address} dropped the connection: {reason_text(error)}"))
-            return
-        self._unsent = self._unsent[sent:]
-        if len(self._unsent) > 65536:
-            self._end(ConnectionLost(f"{self.url.address} takes nothing any more"))
 
     # -- the end --------------------------------------------------------------
 
@@ -542,30 +472,29 @@ class Camera:
         self._end(None)
         self._stop_reading()
         await asyncio.sleep(0)  # lets `stream` hand over what has arrived
-        sock = self._sock
-        if sock is None:
+        link = self._link
+        if link is None:
             return
         try:
-            if not self._receiver.eof and not self._receiver.os_error:
+            if link.lost is None:
                 async with asyncio.timeout(_TEARDOWN_TIMEOUT):
-                    await self._teardown(sock)
+                    await self._teardown(link)
         except (OSError, RtspkitError):
             pass  # TimeoutError among them: it was told, and is not waited for
         finally:
-            self._sock = None
-            sock.close()
+            self._link = None
+            link.close()
 
-    async def _teardown(self, sock: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+    async def _teardown(self, link: Link) -> None:
         connection, receiver = self._connection, self._receiver
         connection.teardown(time.monotonic())
-        await loop.sock_sendall(sock, self._unsent + connection.data_to_send())
+        link.send(connection.data_to_send())
         started = bool(self.tracks)
         while True:
             while (event := connection.next_event()) is not None:
                 if isinstance(event, TornDown):
                     return
-            data = await loop.sock_recv(sock, 65536)
+            data = await link.receive()
             if not data:
                 return
             if started:  # the answer comes behind media that are still on their way
@@ -574,100 +503,6 @@ class Camera:
                 receiver.take_rtcp()
                 data = b"".join(receiver.take_messages())
             connection.receive_data(data, time.monotonic())
-
-
-class _Reading:
-    """Reads a camera whenever it can be read, as long as the one it reads for keeps up."""
-
-    def __init__(self, camera: Camera) -> None:
-        self._camera = camera
-        self._loop = asyncio.get_running_loop()
-        self._drain = Drain(64 * 1024)
-        self._wake = asyncio.Event()
-        self._sock, self.ended = camera._claim(lambda fragment: camera._units.extend(access_units(fragment)))
-        self.ended.add_done_callback(lambda _: self._wake.set())
-        self._watch()
-
-    def _watch(self) -> None:
-        camera = self._camera
-        camera._paused = False
-        camera._receiver.fd = self._sock.fileno()
-        self._loop.add_reader(self._sock, self._read)
-        camera._give_back = self._unwatch
-
-    def _unwatch(self) -> None:
-        self._camera._receiver.fd = -1
-        if not self._loop.is_closed():
-            self._loop.remove_reader(self._sock)
-
-    def _read(self) -> None:
-        camera = self._camera
-        self._drain.drain((camera._receiver,), time.monotonic_ns())
-        camera._receiver.flush()
-        camera._on_ready()
-        if camera._units:
-            self._wake.set()
-        if self.ended.done():
-            camera._stop_reading()
-        elif len(camera._units) >= _QUEUE_UNITS:
-            camera._paused = True
-            camera._stop_reading()
-
-    async def wait(self) -> None:
-        """Until something has changed."""
-        if self._camera._paused:
-            self._watch()
-        self._wake.clear()
-        await self._wake.wait()
-
-    def stop(self) -> None:
-        """Another one may read the camera."""
-        self._camera._stop_reading()
-        self._camera._release()
-
-
-class _Units:
-    """The iterator of a `Camera`.
-
-    No generator: one that was left ends some time later, and the camera is to be had again at once. The loop
-    refers to the `_Reading` only, so this object goes when the one who iterates lets go of it.
-    """
-
-    def __init__(self, camera: Camera) -> None:
-        self._camera = camera
-        self._reading: _Reading | None = None
-        self._is_over = False
-
-    def __aiter__(self) -> _Units:
-        return self
-
-    async def __anext__(self) -> AccessUnit:
-        camera = self._camera
-        while not self._is_over:
-            if self._reading is None:
-                self._reading = _Reading(camera)
-            if not camera._units and self._reading.ended.done():
-                camera._finish()
-            if camera._units:
-                return camera._units.popleft()
-            if self._reading.ended.done():
-                ended = self._reading.ended
-                await self.aclose()
-                ended.result()
-            else:
-                await self._reading.wait()
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        """Ends the iteration; so does letting go of it."""
-        self._is_over = True
-        reading, self._reading = self._reading, None
-        if reading is not None:
-            reading.stop()
-
-    def __del__(self) -> None:
-        if self._reading is not None:
-            self._reading.stop()
 
 
 def _unit_ticks(track: Track) -> int:

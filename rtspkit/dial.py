@@ -7,31 +7,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 from typing import Any
 
-from rtspkit.errors import ConnectionLost, TimeoutExceeded
+from rtspkit.errors import ConnectionLost, TimeoutExceeded, UnsupportedError
+from rtspkit.links import Link, Tap, reason_text
+from rtspkit.options import CameraOptions
 from rtspkit.resolver import resolve
 from rtspkit.url import CameraURL
 
-__all__ = ["address_text", "dial", "reason_text"]
+__all__ = ["dial"]
 
 
-async def dial(url: CameraURL, timeout: float) -> socket.socket:  # noqa: ASYNC109 - it is one for the camera, and is worded
-    """Connects to the camera's host and port.
+async def dial(url: CameraURL, options: CameraOptions, tap: Tap | None = None) -> Link:
+    """Connects to the camera.
 
     Args:
-        url: where to.
-        timeout: seconds for everything.
-
-    Returns:
-        A connected, non-blocking socket.
+        url: where to; its scheme says what the link is made of.
+        options: how; its `Limits.connect_timeout` is for everything.
+        tap: hears all bytes of the link.
 
     Raises:
         ConnectionLost: its name is not known, or every address refuses.
         TimeoutExceeded: nobody answers in time.
+        UnsupportedError: the URL wants TLS or HTTP.
     """
+    if url.scheme != "rtsp":  # never in the clear, by redirect or not
+        raise UnsupportedError(f"{url.address} wants RTSP over TLS or HTTP, which cannot be spoken yet")
+    return Link(await _dial_tcp(url, options.limits.connect_timeout), tap=tap)
+
+
+async def _dial_tcp(url: CameraURL, timeout: float) -> socket.socket:  # noqa: ASYNC109 - one for all addresses, and worded
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
     failure: OSError | None = None
@@ -74,19 +80,3 @@ def _tune(sock: socket.socket) -> None:
         if hasattr(socket, name):
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def address_text(name: tuple[object, ...]) -> str:
-    """A socket's name as "host:port", with brackets around an IPv6 address."""
-    host, port = str(name[0]), name[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def reason_text(error: OSError | None) -> str:
-    """Why a connection failed, in the system's words; None: the name has no address at all."""
-    if error is None:
-        return "its name has no address"
-    if isinstance(error, socket.gaierror):
-        return "its name is not known (DNS)"
-    # asyncio words its own strerror ("Connect call failed (…)")
-    return (os.strerror(error.errno) if error.errno else str(error)).lower()

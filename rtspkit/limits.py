@@ -44,6 +44,8 @@ class Limits:
     reply_timeout: float = 10.0
     #: No RTP for this long and the connection counts as lost.
     media_timeout: float = 10.0
+    #: No RTP for this long after PLAY over UDP, and TCP is tried (a firewall drops it silently).
+    udp_timeout: float = 3.0
 
     # -- RTP and codecs -------------------------------------------------------
     #: One access unit: a 4K intra picture at the highest quality has about 4 MB.

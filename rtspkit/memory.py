@@ -1,8 +1,9 @@
-"""What is worth knowing about a camera from one connection to the next.
+"""What is known of a camera from one connection to the next.
 
-Strategy: one plain mutable object a camera, made by whoever connects again and again, filled in by the
-connections. It does no input or output, holds no secret, and nothing in it has to be right: a camera that
-has changed its mind is found out anew.
+A connection ends and forgets; some things are not to be learnt twice, or must not be unlearnt: which
+transport brought media, that a camera has offered Digest (so that nobody in between can ask for the password
+in the clear later), which request it answers to as a keep-alive. Whoever keeps a camera connected has one
+`CameraMemory` for it and gives it to every `rtspkit.connect`.
 """
 
 from __future__ import annotations
@@ -10,23 +11,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["CameraMemory"]
+__all__ = ["CameraMemory", "LowerTransport"]
+
+#: What carries RTP: the RTSP connection itself, UDP to one receiver, UDP to a group.
+LowerTransport = Literal["tcp", "udp", "multicast"]
 
 
 @dataclass(slots=True)
 class CameraMemory:
-    """What earlier connections to one camera have found out.
+    """What outlives a connection to a camera. Give the same one to each connection.
 
     Attributes:
-        transport: what media came by last where the transport was chosen automatically; None: not known.
-        digest_origins: scheme, host and port of servers that have offered Digest authentication; none of them
-            is ever sent a password in the clear again.
-        keepalive_method: the keep-alive it answered last; None: not known.
-        reconnects: how often it had to be connected to again.
-        last_error: why it was lost last, in one line; empty where it never was.
+        transport: what media have come over last where "automatic" chose it; None before the first.
+        digest_origins: the (scheme, host, port) that have offered Digest: a password never goes there in the
+            clear any more.
+        keepalive_method: the request it answered last to keep its session; None before the first.
+        reconnects: connections that have been lost so far.
+        last_error: why the last one was; one line, "" before the first.
     """
 
-    transport: Literal["udp", "tcp", "multicast"] | None = None
+    transport: LowerTransport | None = None
     digest_origins: set[tuple[str, str, int]] = field(default_factory=set)
     keepalive_method: str | None = None
     reconnects: int = 0

@@ -38,10 +38,11 @@ class Ticker:
         self._sockets: dict[Receiver, socket.socket] = {}
         self._crowded: dict[Receiver, int] = {}  # bytes found at once that are half a receive buffer
         self._least_crowded = 1 << 30
+        self._polls: dict[Callable[[], None], None] = {}  # of links that compiled code cannot read
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._receivers)
+        return len(self._receivers) + len(self._polls)
 
     def add(self, receiver: Receiver, sock: socket.socket, on_ready: Callable[[], None]) -> None:
         """Takes over reading `sock` until `remove`; it must be non-blocking and nobody else may read it.
@@ -57,9 +58,33 @@ class Ticker:
         self._measure(receiver)
         self._callbacks[receiver] = on_ready
         self._receivers = list(self._callbacks)
+        self._arm()
+
+    def watch(self, poll: Callable[[], None]) -> Callable[[], None]:
+        """Calls `poll` at each tick, for a link that has to be read in Python.
+
+        Returns:
+            What ends it; to be called before the link is closed.
+        """
+        self._polls[poll] = None
+        self._arm()
+
+        def unwatch() -> None:
+            self._polls.pop(poll, None)
+            self._disarm()
+
+        return unwatch
+
+    def _arm(self) -> None:
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_at(loop.time() + self.period, self._tick, loop, loop.time() + self.period)
+
+    def _disarm(self) -> None:
+        """Nobody is left: no timer is needed."""
+        if not self and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def remove(self, receiver: Receiver) -> None:
         """Stops reading; to be called before the socket is closed, for its number is used again."""
@@ -67,9 +92,7 @@ class Ticker:
         if self._callbacks.pop(receiver, None) is not None:
             self._receivers = list(self._callbacks)
             del self._sockets[receiver], self._crowded[receiver]
-        if not self._receivers and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._disarm()
 
     def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         self._timer = None
@@ -77,7 +100,7 @@ class Ticker:
         try:
             hurry = self._read(loop)
         finally:  # where memory is short the others are read on all the same
-            if self._receivers and self._timer is None:
+            if self and self._timer is None:
                 now = loop.time()
                 due = max(due + self.period, now + self.period / 4)  # a late tick does not make the next ones crowd
                 if hurry:
@@ -92,13 +115,19 @@ class Ticker:
         hurry = self._drain.fullest >= self._least_crowded and self._is_crowded(receivers, before)
         for receiver in ready:
             on_ready = self._callbacks.get(receiver)
-            if on_ready is None:  # an earlier one has removed it
-                continue
-            try:
-                on_ready()
-            except Exception as error:  # a fault in one camera's handling must not stop the others'
-                loop.call_exception_handler({"message": "a camera's media could not be handled", "exception": error})
+            if on_ready is not None:  # an earlier one has not removed it
+                self._call(loop, on_ready)
+        for poll in list(self._polls):
+            if poll in self._polls:
+                self._call(loop, poll)
         return hurry
+
+    def _call(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+        """A fault in one camera's handling must not stop the others'."""
+        try:
+            callback()
+        except Exception as error:
+            loop.call_exception_handler({"message": "a camera's media could not be handled", "exception": error})
 
     def _measure(self, receiver: Receiver) -> int:
         """Half the socket's receive buffer as it is now, in bytes."""

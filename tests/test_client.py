@@ -364,7 +364,7 @@ async def test_a_slow_reader_holds_the_camera_back_and_loses_nothing(
     camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The queue is bounded; what does not fit stays in TCP, and a camera that nobody listens to is not silent."""
-    monkeypatch.setattr("rtspkit.client._QUEUE_UNITS", 10)
+    monkeypatch.setattr("rtspkit.units._QUEUE_UNITS", 10)
     limits = replace(DEFAULT_LIMITS, media_timeout=1.5)
     count, last = 0, None
     async with asyncio.timeout(30), rtspkit.open(camera.url, limits=limits) as reader:

@@ -1,0 +1,248 @@
+"""The byte stream to a camera: what RTSP goes over, and over TCP the media too.
+
+Strategy: a `Link` is one non-blocking socket that never becomes an asyncio transport, so that it can change
+hands: first the conversation reads it (`receive`), then, from `start` on, a `Receiver` gets all its bytes:
+drained by the shared `Ticker` together with other cameras' (the gateway), or whenever there is something to
+read (the library). It has one reader at a time, and none when it is closed. Writing never waits: what the
+socket does not take at once goes when it can, and a camera that takes nothing is given up.
+
+`Link` is plain TCP, whose sockets compiled code reads. What needs more than a socket (TLS, the HTTP tunnel)
+overrides the three methods that touch it, and is read in Python; so is any link with a tap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from rtspkit.rtp import Drain, Receiver
+from rtspkit.ticker import Ticker
+
+__all__ = ["Link", "Tap", "address_text", "reason_text"]
+
+#: What hears everything that goes over a link: the direction ("in", "out") and the bytes.
+Tap = Callable[[Literal["in", "out"], bytes], None]
+
+#: Bytes that may wait to be sent before the camera counts as lost.
+_UNSENT_SIZE = 64 * 1024
+_READ_SIZE = 64 * 1024
+#: Reads in a row before others have their turn.
+_ROUNDS = 8
+
+
+class Link:
+    """A connection to a camera.
+
+    Args:
+        sock: connected and non-blocking; it belongs to the link from now on.
+        tap: hears all bytes; None for nobody.
+
+    Attributes:
+        local_address, remote_address: "host:port" of the two ends.
+    """
+
+    def __init__(self, sock: socket.socket, *, tap: Tap | None = None) -> None:
+        self.local_address = address_text(sock.getsockname())
+        self.remote_address = address_text(sock.getpeername())
+        self._sock = sock
+        self._tap = tap
+        self._loop = asyncio.get_running_loop()
+        self._unsent = b""
+        self._receiver: Receiver | None = None
+        self._give_back: Callable[[], None] | None = None  # takes the socket off whoever reads it
+        self._lost: str | None = None
+
+    @property
+    def remote_host(self) -> str:
+        """The camera's address, without the port."""
+        return str(self._sock.getpeername()[0])
+
+    @property
+    def local_host(self) -> str:
+        """This end's address, without the port."""
+        return str(self._sock.getsockname()[0])
+
+    # -- what touches the socket; a link over something else overrides these
+
+    def _read(self) -> bytes:
+        """What has arrived, b"" at the end; BlockingIOError where nothing has."""
+        return self._sock.recv(_READ_SIZE)
+
+    def _write(self, data: bytes) -> int:
+        """How much of it was taken; BlockingIOError where nothing was."""
+        return self._sock.send(data)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the socket's bytes are the stream's, so that compiled code may read them."""
+        return self._tap is None
+
+    # -- the conversation
+
+    async def receive(self) -> bytes:
+        """The next bytes; b"" where the camera has closed the connection.
+
+        Raises:
+            OSError: the connection is lost.
+        """
+        while True:
+            try:
+                data = self._read()
+            except BlockingIOError:
+                await self._readable()
+                continue
+            if self._tap is not None:
+                self._tap("in", data)
+            return data
+
+    async def _readable(self) -> None:
+        readable = self._loop.create_future()
+        self._loop.add_reader(self._sock, _resolve, readable)
+        try:
+            await readable
+        finally:
+            self._loop.remove_reader(self._sock)
+
+    def send(self, data: bytes) -> None:
+        """Sends as far as possible now, and the rest as soon as possible.
+
+        Raises:
+            OSError: the connection is lost, or the camera has long taken nothing.
+        """
+        if not data:
+            return
+        if self._tap is not None:
+            self._tap("out", data)
+        if self._unsent:
+            self._unsent += data
+            if len(self._unsent) > _UNSENT_SIZE:
+                raise OSError("it takes nothing any more")
+            return
+        self._unsent = data
+        self._flush()
+        if self._unsent:
+            self._loop.add_writer(self._sock, self._on_writable)
+
+    def _flush(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._unsent = self._unsent[self._write(self._unsent) :]
+
+    def _on_writable(self) -> None:
+        try:
+            self._flush()
+        except OSError as error:
+            self._unsent = b""
+            self._lost = f"dropped the connection: {reason_text(error)}"
+        if not self._unsent:
+            self._loop.remove_writer(self._sock)
+
+    # -- media
+
+    def start(self, receiver: Receiver, on_bytes: Callable[[], None], ticker: Ticker | None = None) -> None:
+        """Gives all bytes to `receiver` from now on, until `stop`.
+
+        Args:
+            receiver: where they go.
+            on_bytes: called after a read that leaves something to take (with a ticker), or after any read.
+            ticker: reads together with others; None: as soon as there is something.
+        """
+        sock, loop = self._sock, self._loop
+        self._receiver = receiver
+        if ticker is not None and self._is_plain:
+            ticker.add(receiver, sock, on_bytes)
+            self._give_back = lambda: ticker.remove(receiver)
+            return
+        if self._is_plain:
+            drain = Drain(_READ_SIZE)
+
+            def read() -> None:
+                drain.drain((receiver,), time.monotonic_ns())
+                on_bytes()
+
+            receiver.fd = sock.fileno()
+        else:
+
+            def read() -> None:
+                if self._feed(receiver):
+                    on_bytes()
+
+        if ticker is not None:
+            self._give_back = ticker.watch(read)
+            return
+        loop.add_reader(sock, read)
+
+        def give_back() -> None:
+            receiver.fd = -1
+            if not loop.is_closed():
+                loop.remove_reader(sock)
+
+        self._give_back = give_back
+
+    def _feed(self, receiver: Receiver) -> bool:
+        """Reads in Python; whether anything has come, the end included."""
+        before = receiver.bytes_received
+        try:
+            for _ in range(_ROUNDS):
+                data = self._read()
+                if self._tap is not None:
+                    self._tap("in", data)
+                if not data:
+                    self._lost = "closed the connection"
+                    break
+                receiver.feed(data, time.monotonic_ns())
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._lost = f"dropped the connection: {reason_text(error)}"
+        return self._lost is not None or receiver.bytes_received != before
+
+    @property
+    def lost(self) -> str | None:
+        """How the connection ended while `start` was in force, such as "closed the connection"; None: it has not."""
+        receiver = self._receiver
+        if self._lost is None and receiver is not None:
+            if receiver.os_error:
+                self._lost = f"dropped the connection: {os.strerror(receiver.os_error).lower()}"
+            elif receiver.eof:
+                self._lost = "closed the connection"
+        return self._lost
+
+    def stop(self) -> None:
+        """Ends what `start` has begun; the socket stays open."""
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
+            give_back()
+
+    def close(self) -> None:
+        """Closes the connection at once."""
+        self.stop()
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._sock)
+            self._loop.remove_writer(self._sock)
+        self._sock.close()
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def address_text(name: tuple[object, ...]) -> str:
+    """A socket's name as "host:port", with brackets around an IPv6 address."""
+    host, port = str(name[0]), name[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def reason_text(error: OSError | None) -> str:
+    """Why a connection failed, in the system's words; None: the name has no address at all."""
+    if error is None:
+        return "its name has no address"
+    if isinstance(error, socket.gaierror):
+        return "its name is not known (DNS)"
+    # asyncio words its own strerror ("Connect call failed (…)")
+    return (os.strerror(error.errno) if error.errno else str(error)).lower()
