@@ -1,4 +1,4 @@
-"""Interleaved RTP in, fragments of AVCC access units out: the hot half of the camera side.
+"""RTP in, interleaved or in datagrams, fragments of AVCC access units out: the hot half of the camera side.
 
 Strategy. A `Receiver` owns what one RTSP connection carries after PLAY. It takes the connection's bytes
 however they were cut, splits them into interleaved frames (RFC 2326, 10.12) and RTSP messages, and puts
@@ -18,8 +18,9 @@ dropped and counted, never raised; only what makes the connection unusable ends 
 Nothing is allocated from a length that has not arrived, and every buffer has a bound from `Limits`.
 
 This file is the receiver: splitting the stream, telling time, cutting fragments. The files it includes are
-its memory (`_rtp_media`), the RTP header (`_rtp_packet`), what is kept for a track (`_rtp_track`), a
-depacketizer for each codec (`_rtp_h264`, `_rtp_aac`) and the reading of sockets (`_rtp_drain`).
+its memory (`_rtp_media`), the RTP header (`_rtp_packet`), what is kept for a track (`_rtp_track`), the order of
+packets that come over UDP (`_rtp_reorder`), a depacketizer for each codec (`_rtp_h264`, `_rtp_aac`) and the
+reading of sockets (`_rtp_drain`).
 """
 
 cimport cython
@@ -27,7 +28,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, P
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy
 
 from rtspkit._wire cimport SAMPLE_DAMAGED, SAMPLE_SYNC, Sample, get_u16, get_u32, put_u32
@@ -71,6 +72,8 @@ cdef enum:
     NAL_STAP_A = 24
     NAL_FU_A = 28
 
+    WINDOW = 64                 # sequence numbers within which packets over UDP are put in order; a power of 2
+
     DRAIN_ROUNDS = 8            # reads of one socket in one drain: a flood does not starve the others
 
 cdef int64_t SECOND = 1000000000
@@ -90,15 +93,16 @@ cdef int check_time(int64_t now) except -1:
 
 include "_rtp_media.pxi"
 include "_rtp_packet.pxi"
+include "_rtp_reorder.pxi"
 include "_rtp_track.pxi"
 
 
 @cython.final
 cdef class Receiver:
-    """What one RTSP connection carries over TCP after PLAY, taken apart.
+    """What a camera sends after PLAY, over its RTSP connection and in datagrams beside it, taken apart.
 
-    Feed it with `feed` (bytes) or through `Drain` (sockets); then take what has become ready:
-    `take_fragments`, `take_messages`, `take_rtcp`. Belongs to one thread at a time.
+    Feed it with `feed` and `feed_datagram` (bytes) or through `Drain` (sockets); then take what has become
+    ready: `take_fragments`, `take_messages`, `take_rtcp`. Belongs to one thread at a time.
 
     Args:
         fragment_duration: seconds of media after which a fragment is closed where no sync sample does it.
@@ -110,7 +114,7 @@ cdef class Receiver:
         error: why nothing more can be read (`RtspkitError`), or None.
         eof: the peer has closed the connection.
         os_error: the error number of the socket's last read; 0 for none.
-        bytes_received: all bytes of the connection since the receiver was made.
+        bytes_received: all bytes of the connection, and of datagrams, since the receiver was made.
         media_arrival: monotonic ns of the last RTP packet of a known track; 0 before the first.
         unknown_bytes: bytes on channels nobody set up.
         resyncs: how often garbage was skipped between messages.
@@ -149,8 +153,9 @@ cdef class Receiver:
     cdef size_t header_scan         # header bytes already searched for the empty line
 
     cdef size_t limit_unit, limit_parameter_set, limit_fragment, limit_line, limit_headers, limit_body
-    cdef size_t limit_garbage, limit_unknown
+    cdef size_t limit_garbage, limit_unknown, limit_held
     cdef int limit_nals
+    cdef int64_t reorder_time       # ns
 
     def __init__(self, *, fragment_duration=1.0, low_latency=False, limits=DEFAULT_LIMITS):
         cdef int channel
@@ -179,12 +184,14 @@ cdef class Receiver:
         self.limit_body = limits.body_size
         self.limit_garbage = limits.resync_size
         self.limit_unknown = limits.unknown_channel_size
+        self.limit_held = limits.reorder_size
+        self.reorder_time = <int64_t>(limits.reorder_time * 1e9)
 
     def __dealloc__(self):
         free(self.partial.data)
 
     def add_track(
-        self, track, *, payload_type, channels, origin=None, size_length=13, index_length=3, index_delta_length=3,
+        self, track, *, payload_type, channels=None, origin=None, size_length=13, index_length=3, index_delta_length=3,
         unit_ticks=1024,
     ):
         """Adds the next track; its `index` must be the number of tracks added before.
@@ -192,14 +199,14 @@ cdef class Receiver:
         Args:
             track: `rtspkit.media.Track`.
             payload_type: the RTP payload type; packets of another are discarded.
-            channels: the interleaved channels of its RTP and RTCP.
+            channels: the interleaved channels of its RTP and RTCP; None: it comes over UDP.
             origin: RTP timestamp of pts 0 where the camera has told it (RTP-Info); None: by arrival.
             size_length: AAC-hbr's sizeLength, index_length, index_delta_length: bits in an AU header.
             unit_ticks: duration of one AAC access unit in ticks.
         """
         cdef TrackState state = TrackState.__new__(TrackState)
         cdef int index = len(self.states)
-        rtp_channel, rtcp_channel = channels
+        rtp_channel, rtcp_channel = channels or (0, 0)
         if track.index != index:
             raise LocalProtocolError(f"track {track.index} was added as number {index}")
         if not (0 <= rtp_channel <= 255 and 0 <= rtcp_channel <= 255):
@@ -232,6 +239,8 @@ cdef class Receiver:
         state.unit_ticks = unit_ticks
         state.sps = None
         state.pps = {}
+        if channels is None:
+            state.window = new_window()
         if isinstance(track.parameters, H264Parameters):
             # Some SDPs have other things in their place; those in band replace them.
             if track.parameters.sps and track.parameters.sps[0] & 0x1F == NAL_SPS:
@@ -242,9 +251,10 @@ cdef class Receiver:
                     state.pps[identifier] = pps
         self.states.append(state)
         self.tracks += (track,)
-        self.channels[<int>rtp_channel] = 2 * index
-        if self.channels[<int>rtcp_channel] < 0:
-            self.channels[<int>rtcp_channel] = 2 * index + 1
+        if channels is not None:
+            self.channels[<int>rtp_channel] = 2 * index
+            if self.channels[<int>rtcp_channel] < 0:
+                self.channels[<int>rtcp_channel] = 2 * index + 1
         if self.leading is None or (self.leading.codec == CODEC_AAC and state.codec == CODEC_H264):
             self.leading = state
 
@@ -281,6 +291,7 @@ cdef class Receiver:
         return (
             t.received, t.lost, t.late, t.broken, t.discarded, t.restarts, t.units, t.damaged_units,
             t.ssrc, t.first_sequence, t.next_sequence - 1 if t.have_sequence else 0, t.jitter >> 4,
+            t.duplicates, t.reordered,
         )
 
     def set_wall_clock(self, int index, uint32_t timestamp, double wall_clock):
@@ -319,6 +330,7 @@ cdef class Receiver:
         """The stream has ended: what is arriving counts as whole, and the open fragment is closed."""
         cdef TrackState t
         for t in self.states:
+            release_all(self, t, self.media_arrival)
             if t.codec == CODEC_H264:
                 end_unit(self, t)
             else:
@@ -341,6 +353,46 @@ cdef class Receiver:
             self.consume(<const uint8_t*>view.buf, <size_t>view.len, now)
         finally:
             PyBuffer_Release(&view)
+
+    def feed_datagram(self, int index, bint is_rtcp, data, int64_t now):
+        """Takes a datagram of a track that comes over UDP; it is believed to be the camera's.
+
+        Args:
+            index: of the track.
+            is_rtcp: whether it came to the RTCP port.
+            data: any buffer of bytes.
+            now: monotonic time in ns.
+        """
+        cdef TrackState t = self.track_state(index)
+        cdef Py_buffer view
+        check_time(now)
+        if t.window == NULL:
+            raise LocalProtocolError(f"track {index} was added with channels: it comes over the RTSP connection")
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            self.datagram(t, is_rtcp, <const uint8_t*>view.buf, <size_t>view.len, now)
+        finally:
+            PyBuffer_Release(&view)
+
+    def next_release(self):
+        """The monotonic ns at which `release` has something to do; None while no packet waits for one before it."""
+        cdef TrackState t
+        due = None
+        for t in self.states:
+            if t.held and (due is None or t.held_since + self.reorder_time < due):
+                due = t.held_since + self.reorder_time
+        return due
+
+    def release(self, int64_t now):
+        """Gives up the packets that others have waited for too long (`Limits.reorder_time`).
+
+        Args:
+            now: monotonic time in ns.
+        """
+        cdef TrackState t
+        check_time(now)
+        for t in self.states:
+            release_due(self, t, now)
 
     cdef int consume(self, const uint8_t* p, size_t size, int64_t now) except -1:
         self.position = self.bytes_received
@@ -545,32 +597,55 @@ cdef class Receiver:
         cdef int channel = self.channels[p[1]]
         cdef TrackState t = <TrackState>self.states[channel >> 1]
         cdef Packet packet
-        # A camera that multiplexes RTCP into the RTP channel is told by its packet types (RFC 5761, 4).
-        if channel & 1 or (size >= FRAME_HEADER + 8 and 200 <= p[FRAME_HEADER + 1] <= 207):
+        p += FRAME_HEADER
+        size -= FRAME_HEADER
+        if channel & 1 or is_report(p, size):
             self.garbage = 0
-            if len(self.rtcp) < 64:
-                report = PyBytes_FromStringAndSize(<char*>p + FRAME_HEADER, size - FRAME_HEADER)
-                self.rtcp.append((channel >> 1, report))
-            return 0
-        if not parse_packet_header(&packet, p + FRAME_HEADER, size - FRAME_HEADER):
+            return self.report(t, p, size)
+        if not parse_packet_header(&packet, p, size):
             t.broken += 1
             return 0
         self.garbage = 0
         if packet.payload_type != t.payload_type:
             t.discarded += 1
             return 0
+        packet.arrival = now
         if not t.accept(&packet):
             return 0
         self.media_arrival = now
+        return self.deliver(t, &packet, now)
+
+    cdef int datagram(self, TrackState t, bint is_rtcp, const uint8_t* p, size_t size, int64_t now) except -1:
+        cdef Packet packet
+        self.bytes_received += size
+        if is_rtcp or is_report(p, size):
+            return self.report(t, p, size)
+        if not parse_packet_header(&packet, p, size):
+            t.broken += 1
+            return 0
+        if packet.payload_type != t.payload_type:
+            t.discarded += 1
+            return 0
+        packet.arrival = self.media_arrival = now
+        if t.held or not t.is_next(&packet):
+            return reorder(self, t, &packet, p, size, now)
+        t.accept(&packet)
+        return self.deliver(t, &packet, now)
+
+    cdef int report(self, TrackState t, const uint8_t* p, size_t size) except -1:
+        if len(self.rtcp) < 64:
+            self.rtcp.append((t.track.index, PyBytes_FromStringAndSize(<char*>p, <Py_ssize_t>size)))
+        return 0
+
+    cdef int deliver(self, TrackState t, Packet* packet, int64_t now) except -1:
+        """The packet whose turn it is."""
         if not self.started:
             self.started = True
             self.start_arrival = now
-            self.start_time = scale(self.first_ticks(t, &packet, now), SECOND, t.clock_rate)
+            self.start_time = scale(self.first_ticks(t, packet, now), SECOND, t.clock_rate)
         if t.codec == CODEC_H264:
-            h264(self, t, &packet, now)
-        else:
-            aac(self, t, &packet, now)
-        return 0
+            return h264(self, t, packet, now)
+        return aac(self, t, packet, now)
 
     # time ---------------------------------------------------------------------------
 
@@ -608,7 +683,7 @@ cdef class Receiver:
             t.have_time = t.had_time = True
         t.timestamp = packet.timestamp
         t.arrival = now
-        transit = scale(now, t.clock_rate, SECOND) - t.ticks
+        transit = scale(packet.arrival, t.clock_rate, SECOND) - t.ticks
         if t.transit:
             change = transit - t.transit
             t.jitter += (change if change >= 0 else -change) - ((t.jitter + 8) >> 4)

@@ -11,6 +11,7 @@ cdef struct Packet:
     const uint8_t* extension    # profile, length, data; NULL without one
     const uint8_t* payload
     size_t payload_size
+    int64_t arrival             # monotonic ns
 
 
 cdef bint parse_packet_header(Packet* packet, const uint8_t* p, size_t size) noexcept nogil:
@@ -46,6 +47,11 @@ cdef bint parse_packet_header(Packet* packet, const uint8_t* p, size_t size) noe
     packet.payload = p + header
     packet.payload_size = size - header - packet.padding
     return True
+
+
+cdef inline bint is_report(const uint8_t* p, size_t size) noexcept nogil:
+    """Whether it is RTCP that a camera multiplexes into the RTP channel: told by its packet types (RFC 5761, 4)."""
+    return size >= 8 and 200 <= p[1] <= 207
 
 
 def parse_packet(data):

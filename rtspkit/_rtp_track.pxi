@@ -16,9 +16,19 @@ cdef class TrackState:
     cdef uint64_t next_sequence     # extended: the low 16 bits are the wire's
     cdef int32_t suspect            # the number that would prove a restart; -1: none is suspected
     cdef uint32_t ssrc
-    cdef uint64_t received, lost, late, broken, discarded, restarts, units, damaged_units
+    cdef uint64_t seen              # which of the last 64 sequence numbers came; bit 0 is the highest
+    cdef uint32_t former_ssrc       # before the last change of it ...
+    cdef int64_t ssrc_arrival       # ... which came then
+    cdef uint64_t received, lost, late, broken, discarded, restarts, units, damaged_units, duplicates, reordered
     cdef int64_t jitter             # RFC 3550, A.8, in sixteenths of a tick
     cdef int64_t transit
+
+    # over UDP: what came before its turn (_rtp_reorder.pxi)
+    cdef Held* window               # by sequence number; NULL over TCP
+    cdef int held                   # packets in it ...
+    cdef size_t held_size           # ... and their bytes
+    cdef int64_t held_since         # when the one came that has waited longest
+    cdef uint64_t held_last         # the highest extended sequence number in it
 
     # clock
     cdef bint have_time             # False at first, and when the camera's clock may have begun anew
@@ -66,6 +76,7 @@ cdef class TrackState:
     def __dealloc__(self):
         free(self.media.data)
         free(self.table.data)
+        free_window(self.window)
 
     cdef inline Sample* samples(self) noexcept nogil:
         return <Sample*>self.table.data
@@ -81,6 +92,9 @@ cdef class TrackState:
         self.has_last = True
         self.last_pts = pts
 
+    cdef inline bint is_next(self, Packet* packet) noexcept nogil:
+        return self.have_sequence and packet.ssrc == self.ssrc and packet.sequence == <uint16_t>self.next_sequence
+
     cdef bint accept(self, Packet* packet) noexcept nogil:
         """Follows SSRC and sequence number; False for a packet that is late, doubled or not yet trusted."""
         cdef uint16_t gap
@@ -92,17 +106,26 @@ cdef class TrackState:
             if packet.sequence != <uint16_t>self.next_sequence:
                 self.lose()
             self.have_time = False
+            self.former_ssrc = self.ssrc
+            self.ssrc_arrival = packet.arrival
             self.start_sequence(packet)
         else:
             gap = <uint16_t>(packet.sequence - <uint16_t>self.next_sequence)
             if gap < MAX_DROPOUT:
+                self.seen <<= 1
                 if gap:
+                    self.seen = self.seen << gap if gap < 64 else 0
                     self.lost += gap
                     self.lose()
+                self.seen |= 1
                 self.next_sequence += <uint64_t>gap + 1
                 self.suspect = -1
             elif gap >= 65536 - MAX_MISORDER:
-                self.late += 1
+                gap = 65535 - gap
+                if gap < 64 and self.seen >> gap & 1:
+                    self.duplicates += 1
+                else:
+                    self.late += 1
                 return False
             elif packet.sequence != self.suspect:
                 self.suspect = <uint16_t>(packet.sequence + 1)
@@ -121,6 +144,7 @@ cdef class TrackState:
         self.ssrc = packet.ssrc
         self.first_sequence = packet.sequence
         self.next_sequence = <uint64_t>packet.sequence + 1
+        self.seen = 1
         self.suspect = -1
 
     cdef void lose(self) noexcept nogil:

@@ -57,6 +57,12 @@ class Limits:
     #: Media that waits in one fragment of a camera before it is closed early.
     fragment_size: int = 16 * 1024 * 1024
 
+    # -- UDP ------------------------------------------------------------------
+    #: How long a packet waits for one before it: what paths of unequal length in a site's network make.
+    reorder_time: float = 0.05
+    #: Packets of one track that wait: 64 of the usual 1500 bytes are 96 kB, of the largest Ethernet has 576 kB.
+    reorder_size: int = 1024 * 1024
+
     # -- HLS ------------------------------------------------------------------
     #: One segment; what a `Muxer` cuts at where it is not told otherwise (MediaMTX: hlsSegmentMaxSize).
     segment_size: int = 50 * 1024 * 1024

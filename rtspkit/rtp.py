@@ -66,7 +66,7 @@ class TrackStats(NamedTuple):
     Attributes:
         received: packets that were accepted.
         lost: packets missing in the sequence.
-        late: packets that were late, doubled, or of a sequence that nothing confirmed.
+        late: packets whose place was given up before they came, or of a sequence that nothing confirmed.
         broken: packets or units that contradict themselves.
         discarded: packets of another payload type or of a packetization nobody asked for.
         restarts: changes of SSRC, and sequence numbers that began anew.
@@ -76,6 +76,8 @@ class TrackStats(NamedTuple):
         first_sequence: sequence number of the first packet of this SSRC.
         extended_sequence: highest sequence number, extended by its wraps (RFC 3550, A.1).
         jitter: interarrival jitter in ticks (RFC 3550, A.8); over TCP the arrivals are the reads'.
+        duplicates: packets that came again.
+        reordered: packets over UDP that came after a later one, and were put in their place.
     """
 
     received: int
@@ -90,6 +92,8 @@ class TrackStats(NamedTuple):
     first_sequence: int
     extended_sequence: int
     jitter: int
+    duplicates: int = 0
+    reordered: int = 0
 
 
 def parse_packet(data: bytes) -> RTPPacket:

@@ -1,9 +1,10 @@
 """What `rtspkit._rtp.Receiver` does, in plain Python: the oracle its property tests compare it with.
 
-Written to be read, not to be fast. It keeps all unread bytes in one buffer and looks at it from the start
-again whenever more arrive; an access unit is a list of NAL units until it is whole. RFC 2326, 10.12
-(interleaved frames), RFC 3550, 5.1 and appendix A (header, sequence, jitter), RFC 6184 (H.264), RFC 3640
-(AAC-hbr). Only what a caller can see has to agree; how it is stored does not.
+Written to be read, not to be fast. It keeps all unread bytes in one buffer and looks at it from the start again
+whenever more arrive; an access unit is a list of NAL units until it is whole. RFC 2326, 10.12 (interleaved
+frames), RFC 3550, 5.1 and appendix A (header, sequence, jitter), RFC 6184 (H.264), RFC 3640 (AAC-hbr). Packets
+over UDP that come before their turn wait in a dictionary. Only what a caller can see has to agree; how it is
+stored does not.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ SECOND = 10**9
 SYNC, DAMAGED = 1, 2
 SLICE, IDR, SPS, PPS, AUD, FILLER, STAP_A, FU_A = 1, 5, 7, 8, 9, 12, 24, 28
 MAX_DROPOUT, MAX_MISORDER = 3000, 100
+WINDOW = 64
 
 
 def scale(value: int, multiplier: int, divisor: int) -> int:
@@ -45,6 +47,8 @@ class Packet:
     timestamp: int
     ssrc: int
     payload: bytes
+    size: int
+    arrival: int = 0
 
 
 def parse_packet(data: bytes) -> Packet | None:
@@ -63,7 +67,7 @@ def parse_packet(data: bytes) -> Packet | None:
         if start == end or not 1 <= data[-1] <= end - start:
             return None
         end -= data[-1]
-    return Packet(second >= 0x80, second & 0x7F, sequence, timestamp, ssrc, data[start:end])
+    return Packet(second >= 0x80, second & 0x7F, sequence, timestamp, ssrc, data[start:end], len(data))
 
 
 def parameter_set_id(nal: bytes) -> int:
@@ -119,9 +123,13 @@ class TrackState:
         self.next: int | None = None  # extended sequence number
         self.first = self.ssrc = 0
         self.suspect: int | None = None
+        self.accepted: set[int] = set()  # extended sequence numbers of this SSRC
+        self.former: tuple[int, int] | None = None  # the SSRC before it, and when it changed
+        self.waiting: dict[int, Packet] | None = None  # over UDP, by extended sequence number
         self.counters = dict.fromkeys(
             ("received", "lost", "late", "broken", "discarded", "restarts", "units", "damaged_units"), 0
         )
+        self.duplicates = self.reordered = 0
         self.jitter = self.transit = 0
         self.have_time = self.had_time = False
         self.timestamp = self.ticks = self.arrival = 0
@@ -156,6 +164,7 @@ class TrackState:
             if packet.sequence != self.next % 65536:
                 self.lose()
             self.have_time = False
+            self.former = self.ssrc, packet.arrival
             self.start(packet)
         else:
             gap = (packet.sequence - self.next) % 65536
@@ -163,10 +172,15 @@ class TrackState:
                 if gap:
                     self.counters["lost"] += gap
                     self.lose()
+                self.accepted.add(self.next + gap)
                 self.next += gap + 1
                 self.suspect = None
             elif gap >= 65536 - MAX_MISORDER:
-                self.counters["late"] += 1
+                behind = 65536 - gap
+                if behind <= WINDOW and self.next - behind in self.accepted:
+                    self.duplicates += 1
+                else:
+                    self.counters["late"] += 1
                 return False
             elif packet.sequence != self.suspect:
                 self.counters["late"] += 1
@@ -184,6 +198,7 @@ class TrackState:
         self.ssrc = packet.ssrc
         self.first = packet.sequence
         self.next = packet.sequence + 1
+        self.accepted = {packet.sequence}
         self.suspect = None
 
     def lose(self) -> None:
@@ -237,7 +252,7 @@ class Receiver:
         track: Track,
         *,
         payload_type: int,
-        channels: tuple[int, int],
+        channels: tuple[int, int] | None = None,
         origin: int | None = None,
         size_length: int = 13,
         index_length: int = 3,
@@ -247,8 +262,11 @@ class Receiver:
         t = TrackState(track, payload_type, origin, (size_length, index_length, index_delta_length, unit_ticks))
         self.states.append(t)
         self.tracks += (track,)
-        self.channels[channels[0]] = t, False
-        self.channels.setdefault(channels[1], (t, True))
+        if channels is None:
+            t.waiting = {}
+        else:
+            self.channels[channels[0]] = t, False
+            self.channels.setdefault(channels[1], (t, True))
         if self.leading is None or (not self.leading.is_h264 and t.is_h264):
             self.leading = t
 
@@ -267,7 +285,7 @@ class Receiver:
     def stats(self, index: int) -> tuple[int, ...]:
         t = self.states[index]
         highest = 0 if t.next is None else t.next - 1
-        return (*t.counters.values(), t.ssrc, t.first, highest, t.jitter >> 4)
+        return (*t.counters.values(), t.ssrc, t.first, highest, t.jitter >> 4, t.duplicates, t.reordered)
 
     def set_wall_clock(self, index: int, timestamp: int, wall_clock: float) -> None:
         t = self.states[index]
@@ -288,6 +306,8 @@ class Receiver:
 
     def finish(self) -> None:
         for t in self.states:
+            while t.waiting:
+                self.give_up_gap(t, self.media_arrival)
             if t.is_h264:
                 self.end_unit(t)
             else:
@@ -410,26 +430,106 @@ class Receiver:
         self.garbage = 0
         return True
 
+    # -- datagrams --
+
+    def feed_datagram(self, index: int, is_rtcp: bool, data: bytes, now: int) -> None:
+        t = self.states[index]
+        self.bytes_received += len(data)
+        packet = self.packet(t, is_rtcp, data, now)
+        if packet is None:
+            return
+        self.media_arrival = now
+        assert t.waiting is not None
+        if t.next is not None and packet.ssrc != t.ssrc:
+            if t.former is not None and t.former[0] == packet.ssrc and now - t.former[1] < self.reorder_time:
+                t.counters["late"] += 1
+                return
+            while t.waiting:
+                self.give_up_gap(t, now)
+        if t.next is None or packet.ssrc != t.ssrc:
+            self.take_turn(t, packet, now)
+            return
+        gap = (packet.sequence - t.next) % 65536
+        if gap >= MAX_DROPOUT:
+            if packet.sequence == t.suspect and gap < 65536 - MAX_MISORDER:
+                while t.waiting:
+                    self.give_up_gap(t, now)
+                t.suspect = packet.sequence
+            self.take_turn(t, packet, now)
+            return
+        number = t.next + gap
+        if number in t.waiting:
+            t.duplicates += 1
+            return
+        t.reordered += gap < WINDOW and any(number < other for other in t.waiting)
+        while True:
+            is_room = sum(other.size for other in t.waiting.values()) + len(data) <= self.limits.reorder_size
+            if t.next < number < t.next + WINDOW and is_room:
+                t.waiting[number] = packet
+                t.suspect = None
+                return
+            if number == t.next or not any(other < number for other in t.waiting):
+                break
+            self.give_up_gap(t, now)
+        self.take_turn(t, packet, now)
+        self.take_following(t, now)
+
+    def take_turn(self, t: TrackState, packet: Packet, now: int) -> None:
+        if t.accept(packet):
+            self.deliver(t, packet, now)
+
+    def take_following(self, t: TrackState, now: int) -> None:
+        assert t.waiting is not None
+        while t.next in t.waiting:
+            self.take_turn(t, t.waiting.pop(t.next), now)
+
+    def give_up_gap(self, t: TrackState, now: int) -> None:
+        assert t.waiting
+        self.take_turn(t, t.waiting.pop(min(t.waiting)), now)
+        self.take_following(t, now)
+
+    @property
+    def reorder_time(self) -> int:
+        return int(self.limits.reorder_time * 1e9)
+
+    def next_release(self) -> int | None:
+        arrivals = [packet.arrival for t in self.states for packet in (t.waiting or {}).values()]
+        return min(arrivals) + self.reorder_time if arrivals else None
+
+    def release(self, now: int) -> None:
+        for t in self.states:
+            while t.waiting and now - min(packet.arrival for packet in t.waiting.values()) >= self.reorder_time:
+                self.give_up_gap(t, now)
+
     # -- one frame --
 
     def frame(self, channel: int, data: bytes, now: int) -> None:
         t, is_rtcp = self.channels[channel]
-        if is_rtcp or (len(data) >= 8 and 200 <= data[1] <= 207):
+        broken = t.counters["broken"]
+        packet = self.packet(t, is_rtcp, data, now)
+        if t.counters["broken"] == broken:
             self.garbage = 0
+        if packet is not None and t.accept(packet):
+            self.media_arrival = now
+            self.deliver(t, packet, now)
+
+    def packet(self, t: TrackState, is_rtcp: bool, data: bytes, now: int) -> Packet | None:
+        """A packet of the track's payload type."""
+        if is_rtcp or (len(data) >= 8 and 200 <= data[1] <= 207):
             if len(self.rtcp) < 64:
                 self.rtcp.append((t.track.index, data))
-            return
+            return None
         packet = parse_packet(data)
         if packet is None:
             t.counters["broken"] += 1
-            return
-        self.garbage = 0
+            return None
         if packet.payload_type != t.payload_type:
             t.counters["discarded"] += 1
-            return
-        if not t.accept(packet):
-            return
-        self.media_arrival = now
+            return None
+        packet.arrival = now
+        return packet
+
+    def deliver(self, t: TrackState, packet: Packet, now: int) -> None:
         if self.started is None:
             self.started = now, 0
             self.started = now, scale(self.first_ticks(t, packet, now), SECOND, t.track.clock_rate)
@@ -463,7 +563,7 @@ class Receiver:
             t.have_time = t.had_time = True
         t.timestamp = packet.timestamp
         t.arrival = now
-        transit = scale(now, t.track.clock_rate, SECOND) - t.ticks
+        transit = scale(packet.arrival, t.track.clock_rate, SECOND) - t.ticks
         if t.transit:
             t.jitter += abs(transit - t.transit) - ((t.jitter + 8) >> 4)
         t.transit = transit
