@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "rtspkit"
 GROUND = {"errors", "limits", "media"}
 CAMERA_SIDE = {"sdp", "auth", "url", "messages", "answers", "rtsp", "_rtp", "rtp"} | {
     "memory",
+    "quirks",
     "options",
     "resolver",
     "dial",
