@@ -75,6 +75,7 @@ cdef enum:
     WINDOW = 64                 # sequence numbers within which packets over UDP are put in order; a power of 2
 
     DRAIN_ROUNDS = 8            # reads of one socket in one drain: a flood does not starve the others
+    QUIET_BYTES = 48 * 1024     # may wait in a socket that is left alone: the first window of TCP has 64 KB
 
 cdef int64_t SECOND = 1000000000
 cdef int64_t FASTEST_CLOCK = 100000000  # ticks a second; the fastest in use, MPEG's system clock, has 27 MHz
@@ -115,7 +116,9 @@ cdef class Receiver:
         eof: the peer has closed the connection.
         os_error: the error number of the socket's last read; 0 for none.
         bytes_received: all bytes of the connection, and of datagrams, since the receiver was made.
+        found: the bytes that `Drain` found when it was last called.
         media_arrival: monotonic ns of the last RTP packet of a known track; 0 before the first.
+        quiet_until: monotonic ns before which `Drain` leaves the socket alone, for nothing ends a fragment.
         unknown_bytes: bytes on channels nobody set up.
         resyncs: how often garbage was skipped between messages.
     """
@@ -125,7 +128,8 @@ cdef class Receiver:
     cdef readonly bint eof
     cdef readonly int os_error
     cdef readonly uint64_t bytes_received, unknown_bytes, resyncs
-    cdef readonly int64_t media_arrival
+    cdef readonly int64_t media_arrival, quiet_until
+    cdef readonly size_t found
 
     cdef list states                # of TrackState, by index
     cdef tuple tracks
@@ -268,7 +272,13 @@ cdef class Receiver:
     @property
     def ready(self):
         """Whether there is anything to take, or the connection has ended."""
-        return bool(self.fragments or self.messages or self.rtcp or self.eof or self.os_error or self.error is not None)
+        return self.has_news()
+
+    cdef inline bint has_news(self) noexcept:
+        return (
+            len(self.fragments) or len(self.messages) or len(self.rtcp) or self.eof or self.os_error
+            or self.error is not None
+        )
 
     def take_fragments(self):
         """The fragments closed since the last call, oldest first (list of `rtspkit.media.Fragment`)."""
@@ -325,6 +335,7 @@ cdef class Receiver:
     def flush(self):
         """Closes the open fragment with the units that are whole; nothing happens where there are none."""
         self.cut(False, 0)
+        self.quiet_until = 0  # who calls this waits for units, not for fragments
 
     def finish(self):
         """The stream has ended: what is arriving counts as whole, and the open fragment is closed."""
@@ -714,8 +725,23 @@ cdef class Receiver:
         if self.low_latency and t is self.leading and t.table.size and t.unit_distance and not t.marker_lies:
             last = <Sample*>(t.table.data + t.table.size) - 1
             if self.is_full(t, last.pts + t.unit_distance):
+                self.quiet_until = last.arrival + self.quiet_spell(t)
                 self.cut(False, 0)
         return 0
+
+    cdef int64_t quiet_spell(self, TrackState t) noexcept nogil:
+        """For how long (ns) from the last unit of a full fragment on nothing that comes will end the next one.
+
+        Three fifths of a fragment; of the rest everything is read as it comes, for what is not read is acknowledged
+        late, and a camera that collects small packets (Nagle) holds back the end of a picture for as long. No longer
+        than until the next sync sample is due, nor than what has come since fits into the first window of TCP.
+        """
+        cdef int64_t duration = min(self.duration, SECOND)
+        cdef int64_t spell = min(duration * 3 // 5, duration * QUIET_BYTES // max(<int64_t>t.media.size, 1))
+        cdef int64_t sync = t.last_sync + t.sync_distance - t.last_pts
+        if 2 * sync > 3 * t.unit_distance:  # else it begins the next fragment
+            spell = min(spell, scale(sync, SECOND, t.clock_rate))
+        return spell
 
     cdef inline bint is_full(self, TrackState t, int64_t pts) noexcept nogil:
         """Whether a unit of the leading track at `pts` is too late for the open fragment, which is not empty."""
@@ -782,7 +808,7 @@ cdef class Receiver:
 
     cdef int add_sample(self, TrackState t, int64_t pts, int64_t arrival, size_t size, uint32_t flags) except -1:
         cdef Sample* sample
-        t.measure(pts)
+        t.measure(pts, flags)
         reserve(&t.table, sizeof(Sample))
         sample = <Sample*>(t.table.data + t.table.size)
         sample.pts = pts

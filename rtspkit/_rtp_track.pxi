@@ -51,6 +51,8 @@ cdef class TrackState:
     cdef bint has_last
     cdef int64_t last_pts
     cdef int64_t unit_distance      # ticks from one unit to the next, lately; 0: not known yet
+    cdef int64_t last_sync          # pts of the last sync sample ...
+    cdef int64_t sync_distance      # ... and ticks from the one before it
 
     # the unit that is arriving; its media lie behind those of the whole ones
     cdef bint unit_open, unit_skipped, unit_damaged, unit_vcl, unit_sync
@@ -81,7 +83,7 @@ cdef class TrackState:
     cdef inline Sample* samples(self) noexcept nogil:
         return <Sample*>self.table.data
 
-    cdef void measure(self, int64_t pts) noexcept nogil:
+    cdef void measure(self, int64_t pts, uint32_t flags) noexcept nogil:
         """Learns from a unit how far units are apart; jitter is smoothed, a new rate is believed at once."""
         cdef int64_t distance = pts - self.last_pts
         if self.has_last and 0 < distance < 10 * self.clock_rate:
@@ -91,6 +93,9 @@ cdef class TrackState:
                 self.unit_distance = distance
         self.has_last = True
         self.last_pts = pts
+        if flags & SAMPLE_SYNC:
+            self.sync_distance = pts - self.last_sync
+            self.last_sync = pts
 
     cdef inline bint is_next(self, Packet* packet) noexcept nogil:
         return self.have_sequence and packet.ssrc == self.ssrc and packet.sequence == <uint16_t>self.next_sequence

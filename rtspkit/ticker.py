@@ -2,10 +2,9 @@
 
 What costs is not parsing but being woken: a camera that sends a packet at a time would wake an
 event-driven reader 130 times a second. A timer that reads everybody ten times a second costs next to
-nothing, and its price is up to one period of latency. Passing over sockets that have nothing of interest yet
-saves a tenth of that, and is not done: what is not read is acknowledged late, and a camera that collects small
-packets (Nagle) then holds back the end of a picture for as long. A socket that was found half full is read again
-soon, so that no camera's TCP window ever closes.
+nothing, and its price is up to one period of latency. With a short period the receivers say when they need not
+be read (`Receiver.quiet_until`). A socket that was found half full is read again soon, so that no camera's TCP
+window ever closes.
 """
 
 from __future__ import annotations
@@ -110,9 +109,8 @@ class Ticker:
     def _read(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Reads everybody once; whether it should be done again soon."""
         receivers = self._receivers
-        before = [receiver.bytes_received for receiver in receivers]
         ready = self._drain.drain(receivers, time.monotonic_ns())
-        hurry = self._drain.fullest >= self._least_crowded and self._is_crowded(receivers, before)
+        hurry = self._drain.fullest >= self._least_crowded and self._is_crowded(receivers)
         for receiver in ready:
             on_ready = self._callbacks.get(receiver)
             if on_ready is not None:  # an earlier one has not removed it
@@ -135,10 +133,9 @@ class Ticker:
         self._least_crowded = min(self._crowded.values())
         return self._crowded[receiver]
 
-    def _is_crowded(self, receivers: list[Receiver], before: list[int]) -> bool:
+    def _is_crowded(self, receivers: list[Receiver]) -> bool:
         """Whether one of them had half a buffer to read; the system makes buffers larger as they are used."""
-        for receiver, count in zip(receivers, before, strict=True):
-            found = receiver.bytes_received - count
-            if found >= self._crowded[receiver] and found >= self._measure(receiver):
-                return True
-        return False
+        return any(
+            receiver.found >= self._crowded[receiver] and receiver.found >= self._measure(receiver)
+            for receiver in receivers
+        )

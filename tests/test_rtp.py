@@ -11,6 +11,9 @@ import pytest
 from rtp_camera import (
     IDR,
     MESSAGE,
+    PPS,
+    SECOND,
+    SPS,
     T0,
     VIDEO,
     Camera,
@@ -25,6 +28,7 @@ from rtspkit.packetizer import (
     bye,
     interleaved_frame,
     ntp_timestamp,
+    packetize_h264,
     sender_report,
 )
 from rtspkit.rtp import (
@@ -237,11 +241,11 @@ def test_receiver_report_before_anything() -> None:
 def pair() -> Iterator[Any]:
     made: list[socket.socket] = []
 
-    def make() -> tuple[Camera, socket.socket]:
+    def make(**options: Any) -> tuple[Camera, socket.socket]:
         ours, theirs = socket.socketpair()
         made.extend((ours, theirs))
         ours.setblocking(False)
-        camera = Camera()
+        camera = Camera(**options)
         camera.receiver.fd = ours.fileno()
         return camera, theirs
 
@@ -265,6 +269,64 @@ def test_drain(pair: Any) -> None:
     assert b.receiver.take_messages() == [MESSAGE]
     assert b.receiver.media_arrival == T0
     assert drain.drain(receivers, T0) == []
+
+
+class Slow:
+    """A camera of 25 units a second that is drained at each of them, and its parts of 0.2 s."""
+
+    def __init__(self, pair: Any, gop: int = 50, size: int = 0) -> None:
+        self.camera, self.theirs = pair(fragment_duration=0.2, low_latency=True)
+        self.gop, self.size = gop, size
+        self.drain = Drain()
+
+    def send(self, number: int) -> None:
+        nals = (P + self.size * b"\x55",) if number % self.gop else (SPS, PPS, IDR)
+        for packet in self.camera.video.packets(packetize_h264(nals), number * 3600):
+            self.theirs.sendall(interleaved_frame(0, packet))
+
+    def read(self, number: float) -> int:
+        """Reads when that unit is due; bytes found."""
+        self.drain.drain([self.camera.receiver], T0 + round(0.04 * number * SECOND))
+        return self.camera.receiver.found
+
+    def found(self, *numbers: int) -> list[bool]:
+        """Whether the drains that follow those units found anything."""
+        found = []
+        for number in numbers:
+            self.send(number)
+            found.append(self.read(number) > 0)
+        return found
+
+
+def test_drain_leaves_a_socket_alone_while_nothing_can_fill_a_part(pair: Any) -> None:
+    slow = Slow(pair)
+    assert slow.found(*range(4)) == [True] * 4
+    assert slow.camera.receiver.take_fragments() == []
+    assert slow.found(4, 5, 6, 7, 8) == [True, False, False, True, True]
+    assert len(slow.camera.receiver.take_fragments()) == 1, "the fifth unit of 40 ms fills it"
+    assert slow.found(9) == [True]
+    assert len(slow.camera.receiver.take_fragments()) == 1
+
+
+def test_drain_is_there_for_a_sync_sample_within_a_part(pair: Any) -> None:
+    slow = Slow(pair, gop=12)
+    slow.found(*range(22))
+    assert slow.found(22, 23, 24) == [False, False, True], "the distance of two is known"
+    assert len(slow.camera.receiver.take_fragments()) == 6
+
+
+@pytest.mark.parametrize(("size", "found"), [(500, [0, 0, 1]), (45_000, [0, 1, 1]), (90_000, [1, 1, 1])])
+def test_no_more_is_left_in_a_socket_than_a_camera_may_send_at_once(pair: Any, size: int, found: list[int]) -> None:
+    slow = Slow(pair, size=size)
+    slow.found(*range(5))
+    assert slow.found(5, 6, 7) == found
+
+
+def test_who_asks_for_each_unit_is_given_them_at_once(pair: Any) -> None:
+    slow = Slow(pair)
+    slow.found(*range(5))
+    slow.camera.receiver.flush()
+    assert slow.found(5, 6) == [True, True]
 
 
 def test_drain_end_of_stream(pair: Any) -> None:
