@@ -20,7 +20,7 @@ Nothing is allocated from a length that has not arrived, and every buffer has a 
 This file is the receiver: splitting the stream, telling time, cutting fragments. The files it includes are
 its memory (`_rtp_media`), the RTP header (`_rtp_packet`), what is kept for a track (`_rtp_track`), the order of
 packets that come over UDP (`_rtp_reorder`), a depacketizer for each codec (`_rtp_h264`, `_rtp_aac`) and the
-reading of sockets (`_rtp_drain`).
+reading of sockets (`_rtp_drain` for TCP, `_rtp_datagrams` for UDP).
 """
 
 cimport cython
@@ -29,7 +29,7 @@ from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memchr, memcmp, memcpy
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 from rtspkit._wire cimport SAMPLE_DAMAGED, SAMPLE_SYNC, Sample, get_u16, get_u32, put_u32
 
@@ -39,7 +39,7 @@ from rtspkit.errors import LimitExceeded, LocalProtocolError, RemoteProtocolErro
 from rtspkit.limits import DEFAULT_LIMITS
 from rtspkit.media import Fragment, H264Parameters, Run
 
-__all__ = ["Drain", "Receiver", "parse_packet"]
+__all__ = ["DatagramDrain", "Drain", "Receiver", "parse_packet"]
 
 cdef extern from "<sys/socket.h>" nogil:
     enum:
@@ -102,8 +102,8 @@ include "_rtp_track.pxi"
 cdef class Receiver:
     """What a camera sends after PLAY, over its RTSP connection and in datagrams beside it, taken apart.
 
-    Feed it with `feed` and `feed_datagram` (bytes) or through `Drain` (sockets); then take what has become
-    ready: `take_fragments`, `take_messages`, `take_rtcp`. Belongs to one thread at a time.
+    Feed it with `feed` and `feed_datagram` (bytes) or through `Drain` and `DatagramDrain` (sockets); then take
+    what has become ready: `take_fragments`, `take_messages`, `take_rtcp`. Belongs to one thread at a time.
 
     Args:
         fragment_duration: seconds of media after which a fragment is closed where no sync sample does it.
@@ -267,6 +267,34 @@ cdef class Receiver:
             raise LocalProtocolError(f"no track has index {index}")
         return self.states[index]
 
+    cdef TrackState track_over_udp(self, int index):
+        cdef TrackState t = self.track_state(index)
+        if t.window == NULL:
+            raise LocalProtocolError(f"track {index} was added with channels: it comes over the RTSP connection")
+        return t
+
+    def pin(self, int index, address, rtp_port, rtcp_port):
+        """Says where the datagrams of a track come from; `DatagramDrain` takes no others, and none before this.
+
+        Args:
+            index: of the track.
+            address: the camera's IPv4 or IPv6 address as text; None: that of the first packet that looks like
+                the track's.
+            rtp_port, rtcp_port: the ports it sends from; None: learned from the first such packet of the address.
+        """
+        cdef TrackState t = self.track_over_udp(index)
+        cdef uint8_t[16] told
+        for port in (rtp_port, rtcp_port):
+            if port is not None and not 1 <= port <= 65535:
+                raise LocalProtocolError(f"port {port} is not a number from 1 to 65535")
+        if address is not None:
+            read_address(told, address)
+            memcpy(t.address, told, 16)
+        t.has_address = address is not None
+        t.ports[0] = 0 if rtp_port is None else <uint16_t>rtp_port
+        t.ports[1] = 0 if rtcp_port is None else <uint16_t>rtcp_port
+        t.is_pinned = True
+
     # what has become ready ----------------------------------------------------
 
     @property
@@ -301,7 +329,7 @@ cdef class Receiver:
         return (
             t.received, t.lost, t.late, t.broken, t.discarded, t.restarts, t.units, t.damaged_units,
             t.ssrc, t.first_sequence, t.next_sequence - 1 if t.have_sequence else 0, t.jitter >> 4,
-            t.duplicates, t.reordered,
+            t.duplicates, t.reordered, t.foreign, <uint64_t>t.drops[0] + t.drops[1],
         )
 
     def set_wall_clock(self, int index, uint32_t timestamp, double wall_clock):
@@ -374,11 +402,9 @@ cdef class Receiver:
             data: any buffer of bytes.
             now: monotonic time in ns.
         """
-        cdef TrackState t = self.track_state(index)
+        cdef TrackState t = self.track_over_udp(index)
         cdef Py_buffer view
         check_time(now)
-        if t.window == NULL:
-            raise LocalProtocolError(f"track {index} was added with channels: it comes over the RTSP connection")
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
             self.datagram(t, is_rtcp, <const uint8_t*>view.buf, <size_t>view.len, now)
@@ -828,3 +854,4 @@ cdef class Receiver:
 include "_rtp_h264.pxi"
 include "_rtp_aac.pxi"
 include "_rtp_drain.pxi"
+include "_rtp_datagrams.pxi"

@@ -29,6 +29,13 @@ cdef class TrackState:
     cdef size_t held_size           # ... and their bytes
     cdef int64_t held_since         # when the one came that has waited longest
     cdef uint64_t held_last         # the highest extended sequence number in it
+    # ... and where from (_rtp_datagrams.pxi)
+    cdef bint is_pinned
+    cdef bint has_address
+    cdef uint8_t[16] address        # IPv6, or IPv4 mapped into it
+    cdef uint16_t[2] ports          # RTP, RTCP; 0: to be learned
+    cdef uint32_t[2] drops          # by the system for want of room, on either socket
+    cdef uint64_t foreign
 
     # clock
     cdef bint have_time             # False at first, and when the camera's clock may have begun anew

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rtspkit import _rtp
-from rtspkit._rtp import Drain, Receiver
+from rtspkit._rtp import DatagramDrain, Drain, Receiver
 from rtspkit.errors import RemoteProtocolError
 from rtspkit.media import SAMPLE, AccessUnit, Fragment, Run
 
 __all__ = [
+    "DatagramDrain",
     "Drain",
     "RTCPReport",
     "RTPPacket",
@@ -78,6 +79,8 @@ class TrackStats(NamedTuple):
         jitter: interarrival jitter in ticks (RFC 3550, A.8); over TCP the arrivals are the reads'.
         duplicates: packets that came again.
         reordered: packets over UDP that came after a later one, and were put in their place.
+        foreign: datagrams from another address or port than the camera's.
+        kernel_drops: datagrams the system had no room for, where it was asked to tell (SO_RXQ_OVFL).
     """
 
     received: int
@@ -94,6 +97,8 @@ class TrackStats(NamedTuple):
     jitter: int
     duplicates: int = 0
     reordered: int = 0
+    foreign: int = 0
+    kernel_drops: int = 0
 
 
 def parse_packet(data: bytes) -> RTPPacket:

@@ -285,7 +285,7 @@ class Receiver:
     def stats(self, index: int) -> tuple[int, ...]:
         t = self.states[index]
         highest = 0 if t.next is None else t.next - 1
-        return (*t.counters.values(), t.ssrc, t.first, highest, t.jitter >> 4, t.duplicates, t.reordered)
+        return (*t.counters.values(), t.ssrc, t.first, highest, t.jitter >> 4, t.duplicates, t.reordered, 0, 0)
 
     def set_wall_clock(self, index: int, timestamp: int, wall_clock: float) -> None:
         t = self.states[index]
