@@ -13,6 +13,8 @@ from real.parts import require_chromium, require_ffmpeg, require_gstreamer
 from real.relay import Relay
 from real.watched import PLAIN
 
+from rtspkit.testing.plugin import rtsp_camera  # noqa: F401 - where rtspkit is not installed, pytest does not find it
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Soak tests run where they are asked for: `./check -m soak`, or by name."""

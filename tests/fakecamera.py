@@ -18,7 +18,7 @@ from rtspkit import h264
 from rtspkit.media import H264Parameters
 from rtspkit.messages import Request
 from rtspkit.packetizer import interleaved_frame
-from rtspkit.server.testcamera import Client, Clip, Reply, TestCamera, clip, video_track
+from rtspkit.testing import Client, Clip, PlainCamera, Reply, clip, video_track
 
 
 @cache
@@ -38,7 +38,7 @@ class Seen:
     headers: dict[str, str]  # names in lower case
 
 
-class FakeCamera(TestCamera):
+class FakeCamera(PlainCamera):
     """A camera with these vices (all off by default):
 
     auth: "basic" or "digest": wants `user` and `password`.
@@ -68,7 +68,6 @@ class FakeCamera(TestCamera):
         settings = {name: vices.pop(name) for name in ("host", "port", "path", "media") if name in vices}
         super().__init__(**settings)  # type: ignore[arg-type]
         self.requests: list[Seen] = []
-        self.connections = 0
         self.auth: str | None = None
         self.user, self.password = "admin", "secret"
         self.algorithm = "MD5"
@@ -97,7 +96,7 @@ class FakeCamera(TestCamera):
         self._nonce, self._nonce_used = secrets.token_hex(8), 0
         self._old: set[str] = set()
         self._sent = 0
-        self._held: dict[Client, list[bytes]] = {}
+        self._held: dict[Client, list[tuple[int, list[bytes]]]] = {}
         for name, value in vices.items():
             assert hasattr(self, name), f"a fake camera has no {name}"
             setattr(self, name, value)
@@ -121,10 +120,6 @@ class FakeCamera(TestCamera):
         await self.close()
         await asyncio.sleep(pause)
         await self.start()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        await super()._serve(reader, writer)
 
     async def answer(self, client: Client, request: Request) -> Reply | None:
         seen = Seen(request.method, request.uri, {name.lower(): value for name, value in request.headers})
@@ -200,17 +195,18 @@ class FakeCamera(TestCamera):
 
     # -- media
 
-    def deliver(self, client: Client, frames: list[bytes]) -> None:
+    def deliver(self, client: Client, index: int, packets: list[bytes]) -> None:
         if self.per_packet:
-            for frame in frames:
-                client.send(frame)
+            for packet in packets:
+                super().deliver(client, index, [packet])
         elif self.hold:
             held = self._held.setdefault(client, [])
-            held.append(b"".join(frames))
+            held.append((index, packets))
             if len(held) >= self.hold:
-                client.send(b"".join(self._held.pop(client)))
+                for one, waiting in self._held.pop(client):
+                    super().deliver(client, one, waiting)
         else:
-            super().deliver(client, frames)
+            super().deliver(client, index, packets)
 
     def _takers(self) -> list[Client]:
         return [client for client in self.clients if client.is_playing and not client.awaits_sync]
@@ -245,8 +241,4 @@ class FakeCamera(TestCamera):
         if self.close_after is not None and self._sent >= self.close_after:
             self._sent = 0
             for client in playing:
-                client.is_playing = False
-                if self.reset:
-                    client.writer.transport.abort()
-                else:
-                    client.writer.close()
+                client.hang_up(reset=self.reset)

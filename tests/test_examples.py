@@ -15,7 +15,7 @@ from real.parts import require_ffmpeg
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
-CLIP = ROOT / "rtspkit" / "server" / "data" / "testcamera.h264"
+CLIP = ROOT / "rtspkit" / "testing" / "data" / "testcamera.h264"
 
 
 @pytest.fixture

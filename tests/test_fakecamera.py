@@ -12,7 +12,7 @@ from fakecamera import FakeCamera, small_clip
 from rtsp_reader import Answer, Packet, RTSPReader, until
 
 from rtspkit import h264
-from rtspkit.server.testcamera import clip
+from rtspkit.testing import clip
 
 
 def of_video(packets: list[Packet]) -> list[Packet]:
@@ -167,33 +167,6 @@ class TestMedia:
                 data += await asyncio.wait_for(reader.reader.read(65536), 5)
         assert data.count(b"OPTIONS * RTSP/1.0\r\n\r\n") == 1
         assert data.count(b"\r\n$\x09") >= 5
-
-    async def test_a_write_for_each_packet(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        sizes = await self._writes(monkeypatch, FakeCamera(per_packet=True))
-        assert max(sizes) <= 4 + 12 + 1400
-
-    async def test_units_held_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Ten of both tracks at once: some six pictures, and so much larger than one."""
-        together = await self._writes(monkeypatch, FakeCamera(hold=10))
-        single = await self._writes(monkeypatch, FakeCamera())
-        assert len(together) < len(single) / 5
-
-    async def _writes(self, monkeypatch: pytest.MonkeyPatch, camera: FakeCamera) -> list[int]:
-        """The sizes of what is written in 1.5 s, reports and answers left out."""
-        sizes: list[int] = []
-        async with camera, RTSPReader(camera.url) as reader:
-            await reader.play()
-            (client,) = camera.clients
-            send = client.send
-
-            def count(data: bytes) -> None:
-                if data[:1] == b"$" and data[1] in {0, 2}:
-                    sizes.append(len(data))
-                send(data)
-
-            monkeypatch.setattr(client, "send", count)
-            await reader.packets(1.5)
-        return sizes
 
     async def test_other_parameter_sets_in_mid_stream(self) -> None:
         old, new = clip().tracks[0].units[0][0], small_clip().tracks[0].units[0][0]

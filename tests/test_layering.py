@@ -47,6 +47,11 @@ def modules() -> dict[str, Path]:
     return {name: path for name, path in found.items() if name not in {"__init__", "_version"}}
 
 
+def for_tests() -> dict[str, Path]:
+    """The modules of `rtspkit.testing`."""
+    return {str(path.relative_to(PACKAGE)): path for path in (PACKAGE / "testing").rglob("*.py")}
+
+
 def imports(path: Path) -> set[str]:
     """Absolute names of all modules a file imports, at any depth."""
     text = path.read_text(encoding="utf-8")
@@ -97,8 +102,14 @@ def test_the_viewer_side_does_not_know_the_camera_side(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(modules()))
-def test_nothing_imports_the_gateway(name: str) -> None:
-    assert "server" not in own(modules()[name])
+def test_nothing_imports_the_gateway_or_what_is_for_tests(name: str) -> None:
+    assert not own(modules()[name]) & {"server", "testing"}
+
+
+@pytest.mark.parametrize("name", sorted(for_tests()))
+def test_what_is_for_tests_is_of_neither_side(name: str) -> None:
+    """It sends, and reads messages; the receiving half is checked against it."""
+    assert own(for_tests()[name]) <= GROUND | SHARED | SENDING | {"messages", "testing", "_version"}
 
 
 @pytest.mark.parametrize("name", sorted(GROUND))

@@ -14,7 +14,8 @@ from rtsp_reader import RTSPReader, until
 import rtspkit
 from rtspkit import aac, h264
 from rtspkit.packetizer import NTP_OFFSET
-from rtspkit.server.testcamera import Clip, TestCamera, clip
+from rtspkit.server.testcamera import TestCamera
+from rtspkit.testing import Clip, clip
 
 TCP = "RTP/AVP/TCP;unicast;interleaved=0-1"
 
@@ -206,7 +207,7 @@ class TestMedia:
             assert await reader.packets(0.2) == []
 
     async def test_who_does_not_read_is_dropped_and_the_others_go_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("rtspkit.server.testcamera._SEND_BUFFER", 10_000)
+        monkeypatch.setattr("rtspkit.testing.playout._SEND_BUFFER", 10_000)
         whole = clip()
         video = whole.tracks[0]
         flood = Clip((replace(video, units=((b"\x65\x88" + bytes(2_000_000),),)), whole.tracks[1]))

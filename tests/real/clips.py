@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rtspkit import aac, h264
 from rtspkit.media import H264Parameters
-from rtspkit.server.testcamera import Clip, ClipTrack, audio_track, video_track
+from rtspkit.testing import Clip, ClipTrack, audio_track, video_track
 
 #: Seconds that a clip lasts before it begins anew.
 LENGTH = 8

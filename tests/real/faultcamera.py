@@ -1,4 +1,4 @@
-"""`FaultCamera`: a camera that streams what x264 made and goes wrong at a word; `Cameras`: the thread they run in.
+"""`FaultCamera`: a camera that streams what x264 made and goes wrong at a word.
 
 It is a `FakeCamera` with another clock and other packets: what it sends, when, and with which time stamped on it are
 told apart here, for those are what real cameras get wrong. The tests drive it from their own thread.
@@ -6,21 +6,15 @@ told apart here, for those are what real cameras get wrong. The tests drive it f
 
 import asyncio
 import secrets
-import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
-from typing import Any, TypeVar
 
 from fakecamera import FakeCamera
 
 from rtspkit import h264
-from rtspkit.packetizer import RTPSender
-from rtspkit.server.testcamera import Client, Clip
+from rtspkit.packetizer import RTPSender, interleaved_frame
+from rtspkit.testing import Client, Clip
 
 from .clips import ReorderedTrack
-
-T = TypeVar("T")
 
 #: Bytes of one piece of padding: a NAL unit of filler data.
 _FILLER = 500_000
@@ -159,8 +153,9 @@ class FaultCamera(FakeCamera):
             packets = [packet for packet in packets if not self._is_lost()]
         return packets
 
-    def deliver(self, client: Client, frames: list[bytes]) -> None:
-        client.writer.write(b"".join(frames))  # however much it is
+    def deliver(self, client: Client, index: int, packets: list[bytes]) -> None:
+        channel = client.carriers[index].channel  # type: ignore[attr-defined]
+        client.writer.write(b"".join(interleaved_frame(channel, packet) for packet in packets))  # however much it is
 
     def _is_lost(self) -> bool:
         self._packet_count += 1
@@ -176,46 +171,3 @@ class FaultCamera(FakeCamera):
             wall += self.wall_error[self._reports % len(self.wall_error)]
             self._reports += 1
         super()._report(seconds, wall)
-
-
-class Cameras:
-    """A thread in which cameras run; ``with Cameras() as cameras: cameras.add(camera)``."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._cameras: list[FakeCamera] = []
-
-    def __enter__(self) -> "Cameras":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for camera in self._cameras:
-            self.run(camera.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    def add(self, camera: T) -> T:
-        """Starts the camera."""
-        assert isinstance(camera, FakeCamera)
-        self.run(camera.start())
-        self._cameras.append(camera)
-        return camera
-
-    def begin(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        """Starts the coroutine there."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
-
-    def run(self, work: Coroutine[Any, Any, T], timeout: float = 30) -> T:
-        """Runs the coroutine there and waits for it."""
-        return self.begin(work).result(timeout)
-
-    def do(self, function: Callable[..., object], *arguments: object) -> None:
-        """Calls a camera's command there, between two units."""
-
-        async def call() -> None:
-            function(*arguments)
-
-        self.run(call())

@@ -18,9 +18,11 @@ from urllib.parse import urlencode
 import httpx
 from fakecamera import FakeCamera
 
+from rtspkit.testing import CameraThread
+
 from . import clips, decoders
 from .browser import Moment, Player, chromium
-from .faultcamera import Cameras, FaultCamera
+from .faultcamera import FaultCamera
 from .gateway import Gateway
 from .hlsprobe import HlsProbe
 from .pageserver import PageServer
@@ -216,7 +218,7 @@ class Stage:
 
     def __enter__(self) -> "Stage":
         with ExitStack() as stack:
-            self.cameras = stack.enter_context(Cameras())
+            self.cameras = stack.enter_context(CameraThread())
             self.camera = self.cameras.add(FaultCamera(clips.clip()))
             others = {
                 "cam_a": self.cameras.add(FakeCamera(media=clips.clip())),
