@@ -26,6 +26,7 @@ reading of sockets (`_rtp_drain` for TCP, `_rtp_datagrams` for UDP).
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
+from cpython.object cimport PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
@@ -783,7 +784,6 @@ cdef class Receiver:
         cdef Growing rest
         cdef size_t whole, size
         cdef bint is_sync = False
-        cdef Media media
         cdef Sample* last
         runs = []
         wall = None
@@ -809,18 +809,19 @@ cdef class Receiver:
             rest.size = rest.capacity = 0
             t.hint = max(whole, t.hint - (t.hint >> self.forgetting))
             if size:
-                reserve(&rest, max(roomy(t.hint), size))
+                t.renew(&rest)
+                reserve(&rest, size)
                 memcpy(rest.data, t.media.data + whole, size)
                 rest.size = size
                 t.media.size = whole
-            media = Media.take(&t.media)
+            t.given = Media.take(&t.media)
             t.media = rest
             if t.fragment_open:
                 t.fragment_start -= whole
             t.unit_start = 0
             samples = PyBytes_FromStringAndSize(<char*>t.table.data, <Py_ssize_t>t.table.size)
             t.table.size = 0
-            runs.append(Run(t.track.index, samples, media))
+            runs.append(Run(t.track.index, samples, t.given))
         if runs:
             if self.tracks is not self.told and self.tracks == self.told:
                 self.tracks = self.told  # a parameter set has changed and changed back

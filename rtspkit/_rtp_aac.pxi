@@ -57,6 +57,7 @@ cdef int aac_unit(Receiver receiver, TrackState t, const uint8_t* p, size_t size
     if size == 0 or size > receiver.limit_unit:
         t.broken += 1
         return 0
+    t.reserve_media(size)
     append(&t.media, p, size)
     receiver.add_sample(t, pts, now, size, SAMPLE_SYNC)
     return 0
@@ -80,6 +81,7 @@ cdef int aac_fragment(
         t.drop_fragment()
         t.broken += 1
         return 0
+    t.reserve_media(size)
     append(&t.media, p, size)
     if t.media.size - t.unit_start == unit_size:
         t.fragment_open = t.unit_open = False

@@ -63,8 +63,6 @@ cdef int h264(Receiver receiver, TrackState t, Packet* packet, int64_t now) exce
 
 cdef int open_unit(Receiver receiver, TrackState t, uint32_t timestamp, int64_t pts, int64_t now) except -1:
     receiver.cut_before(t, pts, now)
-    if t.media.capacity == 0 and t.hint:
-        reserve(&t.media, roomy(t.hint))
     t.unit_open = True
     t.unit_skipped = t.unit_damaged = t.unit_vcl = t.unit_sync = False
     t.unit_timestamp = timestamp
@@ -167,7 +165,7 @@ cdef int begin_nal(Receiver receiver, TrackState t, uint8_t header, const uint8_
     t.unit_nals += 1
     if NAL_SLICE <= nal_type <= NAL_IDR:
         begin_slice(receiver, t, nal_type, body, size)
-    reserve(&t.media, size + 5)
+    t.reserve_media(size + 5)
     t.fragment_start = t.media.size
     put_u32(t.media.data + t.media.size, 0)
     t.media.data[t.media.size + 4] = header

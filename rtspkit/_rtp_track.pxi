@@ -53,6 +53,7 @@ cdef class TrackState:
     cdef Growing media
     cdef Growing table              # of Sample
     cdef size_t hint                # bytes the last run had
+    cdef Media given                # the last run's, whose memory may be used again
 
     # where the next unit is to be expected
     cdef bint has_last
@@ -89,6 +90,21 @@ cdef class TrackState:
 
     cdef inline Sample* samples(self) noexcept nogil:
         return <Sample*>self.table.data
+
+    cdef inline int reserve_media(self, size_t more) except -1:
+        """Makes room for `more` bytes of media that are at hand."""
+        if self.media.capacity == 0:
+            self.renew(&self.media)
+        return reserve(&self.media, more)
+
+    cdef int renew(self, Growing* buffer) except -1:
+        """Gives an empty buffer the last run's memory where nobody uses that any more, else as much as runs had."""
+        cdef size_t wanted = roomy(self.hint)
+        if self.given is not None:
+            if is_only_reference(<PyObject*>self.given) and wanted <= self.given.capacity <= 2 * wanted:
+                self.given.give_back(buffer)
+            self.given = None
+        return reserve(buffer, wanted)
 
     cdef void measure(self, int64_t pts, uint32_t flags) noexcept nogil:
         """Learns from a unit how far units are apart; jitter is smoothed, a new rate is believed at once."""

@@ -172,6 +172,31 @@ def test_fragment_media_outlive_the_receiver_and_cannot_be_written() -> None:
     assert struct.unpack("=qqII", run.samples) == (0, T0, len(avcc(IDR)), 1)
 
 
+@pytest.mark.parametrize("holder", ["fragment", "run", "media", "view", "nobody"])
+def test_memory_is_used_again_only_where_nobody_refers_to_it(holder: str) -> None:
+    camera = Camera(fragment_duration=0.0)
+    kept: list[object] = []
+    copies = []
+    for number in range(12):
+        camera.picture(P + bytes([number + 1]) * 9000, at=0.04 * number)
+        for fragment in camera.fragments(end=False):
+            run = fragment.runs[0]
+            copies.append(bytes(run.data))
+            kept += {
+                "fragment": [fragment],
+                "run": [run],
+                "media": [run.data],
+                "view": [memoryview(run.data)[8:]],
+                "nobody": [],
+            }[holder]
+        fragment = run = None
+    assert len(copies) == 11
+    assert [copy[-1] for copy in copies] == list(range(1, 12))
+    for one, copy in zip(kept, copies, strict=False):
+        run = one.runs[0] if isinstance(one, Fragment) else one
+        assert bytes(getattr(run, "data", run)) in {copy, copy[8:]}
+
+
 def test_flush_keeps_the_unit_that_arrives() -> None:
     camera = Camera()
     camera.picture(IDR, at=0)
