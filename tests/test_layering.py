@@ -8,9 +8,13 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "rtspkit"
 
 GROUND = {"errors", "limits", "media"}
-CAMERA_SIDE = {"sdp", "auth", "url", "messages", "answers", "rtsp", "_rtp", "rtp"} | {
+CAMERA_SIDE = {"sdp", "auth", "url", "messages", "rtsp", "_rtp", "rtp"} | {
     "memory",
     "quirks",
+    "control",
+    "events",
+    "answers",
+    "keepalive",
     "options",
     "resolver",
     "dial",
