@@ -78,6 +78,37 @@ cdef enum:
     DRAIN_ROUNDS = 8            # reads of one socket in one drain: a flood does not starve the others
     QUIET_BYTES = 48 * 1024     # may wait in a socket that is left alone: the first window of TCP has 64 KB
 
+    MANY_NALS = 32              # in one unit: such cameras are told apart, for players differ in what they take
+
+
+# The bits of TrackState.quirks; `rtspkit.quirks` has the sentences.
+cdef enum Quirk:
+    QUIRK_MARKER_NEVER_SET
+    QUIRK_MARKER_ON_SEI
+    QUIRK_MARKER_WITHIN_PICTURE
+    QUIRK_FU_START_AND_END
+    QUIRK_NAL_TYPE_CHANGES_IN_FU
+    QUIRK_EMPTY_FRAGMENT
+    QUIRK_ANNEXB_IN_RTP
+    QUIRK_STAP_PADDING
+    QUIRK_JUNK_PAYLOAD_TYPE
+    QUIRK_ADTS_IN_AAC
+    QUIRK_TIMESTAMPS_STAND
+    QUIRK_TIMESTAMP_OUTLIER
+    QUIRK_UNKNOWN_SSRC_IN_RTCP
+    QUIRK_PARAMETER_SETS_ONLY_IN_BAND
+    QUIRK_PARAMETER_SETS_ONLY_IN_SDP
+    QUIRK_SSRC_CHANGES
+    QUIRK_SEQUENCE_RESTARTS
+    QUIRK_MANY_SLICES
+
+QUIRKS = (
+    "marker-never-set", "marker-on-sei", "marker-within-picture", "fu-start-and-end", "nal-type-changes-in-fu",
+    "empty-fragment", "annexb-in-rtp", "stap-padding", "junk-payload-type", "adts-in-aac", "timestamps-stand",
+    "timestamp-outlier", "unknown-ssrc-in-rtcp", "parameter-sets-only-in-band", "parameter-sets-only-in-sdp",
+    "ssrc-changes", "sequence-restarts", "many-slices",
+)
+
 cdef int64_t SECOND = 1000000000
 cdef int64_t FASTEST_CLOCK = 100000000  # ticks a second; the fastest in use, MPEG's system clock, has 27 MHz
 
@@ -330,8 +361,15 @@ cdef class Receiver:
         return (
             t.received, t.lost, t.late, t.broken, t.discarded, t.restarts, t.units, t.damaged_units,
             t.ssrc, t.first_sequence, t.next_sequence - 1 if t.have_sequence else 0, t.jitter >> 4,
-            t.duplicates, t.reordered, t.foreign, <uint64_t>t.drops[0] + t.drops[1],
+            t.duplicates, t.reordered, t.foreign, <uint64_t>t.drops[0] + t.drops[1], t.bytes,
+            t.reports, t.broken_reports, t.first_arrival, t.arrival, t.sync_samples, t.first_sync_arrival,
+            t.sync_arrival, t.sync_units, t.sync_distance, t.parameter_changes, t.ticks,
         )
+
+    def quirks(self, int index):
+        """What the camera gets wrong on a track and was put up with: ids of `rtspkit.quirks.SENTENCES`."""
+        cdef TrackState t = self.track_state(index)
+        return tuple([name for bit, name in enumerate(QUIRKS) if t.quirks >> <int>bit & 1])
 
     def set_wall_clock(self, int index, uint32_t timestamp, double wall_clock):
         """Ties an RTP timestamp to Unix seconds of the camera's clock, as a sender report does."""
@@ -645,7 +683,7 @@ cdef class Receiver:
             return 0
         self.garbage = 0
         if packet.payload_type != t.payload_type:
-            t.discarded += 1
+            t.discard(&packet)
             return 0
         packet.arrival = now
         if not t.accept(&packet):
@@ -662,7 +700,7 @@ cdef class Receiver:
             t.broken += 1
             return 0
         if packet.payload_type != t.payload_type:
-            t.discarded += 1
+            t.discard(&packet)
             return 0
         packet.arrival = self.media_arrival = now
         if t.held or not t.is_next(&packet):
@@ -671,6 +709,11 @@ cdef class Receiver:
         return self.deliver(t, &packet, now)
 
     cdef int report(self, TrackState t, const uint8_t* p, size_t size) except -1:
+        t.reports += 1
+        if not is_whole_report(p, size):
+            t.broken_reports += 1
+        elif size >= 8 and p[1] == 200 and t.have_sequence and get_u32(p + 4) != t.ssrc:
+            t.note(QUIRK_UNKNOWN_SSRC_IN_RTCP)
         if len(self.rtcp) < 64:
             self.rtcp.append((t.track.index, PyBytes_FromStringAndSize(<char*>p, <Py_ssize_t>size)))
         return 0
@@ -835,7 +878,7 @@ cdef class Receiver:
 
     cdef int add_sample(self, TrackState t, int64_t pts, int64_t arrival, size_t size, uint32_t flags) except -1:
         cdef Sample* sample
-        t.measure(pts, flags)
+        t.measure(pts, arrival, flags)
         reserve(&t.table, sizeof(Sample))
         sample = <Sample*>(t.table.data + t.table.size)
         sample.pts = pts

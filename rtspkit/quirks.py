@@ -72,6 +72,7 @@ SENTENCES: dict[str, str] = {
     # -- RTP
     "marker-never-set": "No packet is marked as the last one of its picture; the next timestamp ends it.",
     "marker-on-sei": "The marker is set on messages (SEI) before the picture has ended.",
+    "marker-within-picture": "The marker is set within pictures, not only at their end.",
     "fu-start-and-end": "A fragment is marked as first and last at once.",
     "nal-type-changes-in-fu": "The NAL unit type changes within the fragments of one unit; the first one holds.",
     "empty-fragment": "There are fragments without a byte of media.",
