@@ -27,8 +27,6 @@ __all__ = ["Retry", "RetryPolicy", "Trouble", "classify"]
 
 Trouble = Literal["lost", "refused", "busy", "stale", "unusable"]
 
-#: Not Enough Bandwidth (what cameras say that have no session left), Service Unavailable.
-_BUSY = frozenset({453, 503})
 #: Session Not Found.
 _STALE = 454
 #: Seconds of the first pause after a `busy`; it doubles.
@@ -43,7 +41,7 @@ def classify(error: Exception) -> Trouble:
         return "refused"
     if isinstance(error, UnsupportedError):
         return "unusable"
-    if isinstance(error, ResponseError) and error.status in _BUSY:
+    if isinstance(error, ResponseError) and error.is_busy:
         return "busy"
     if isinstance(error, ResponseError) and error.status == _STALE:
         return "stale"
