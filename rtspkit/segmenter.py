@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from statistics import median_low
 from typing import TYPE_CHECKING
@@ -312,7 +311,7 @@ class Segmenter:
         trusted, times = self._arrivals.take(leading, times, self._expected)
         if trusted is not leading:
             self.stats.restamped_units += times.units
-            fragment = replace(fragment, runs=tuple(trusted if run is leading else run for run in fragment.runs))
+            fragment = fragment._replace(runs=tuple(trusted if run is leading else run for run in fragment.runs))
             leading, next_pts = trusted, None
         if self._is_plain(times):
             self._far_units = 0
@@ -359,8 +358,8 @@ class Segmenter:
             is_sync: a later piece begins with a sync sample.
         """
         if number:
-            return replace(fragment, runs=(run,), is_sync=is_sync, wall_clock=None)
-        return replace(fragment, runs=(run, *(other for other in fragment.runs if other.track != self._leader)))
+            return fragment._replace(runs=(run,), is_sync=is_sync, wall_clock=None)
+        return fragment._replace(runs=(run, *(other for other in fragment.runs if other.track != self._leader)))
 
     def _fits(self, times: Survey) -> bool:
         """Whether a leading run of these times, and of usual units between them, is short enough for a segment."""

@@ -357,7 +357,7 @@ async def test_parameter_sets_that_come_in_band_are_answered_before_a_sync_sampl
         camera = await network.camera()
         assert camera._take is not None
         assert path.muxer is None
-        camera._take(replace(fragment(0, (VIDEO,)), is_sync=False))
+        camera._take(fragment(0, (VIDEO,))._replace(is_sync=False))
         assert path.muxer is not None
         assert path.muxer.get("index.m3u8") is not None
         assert path.state == "connecting"
@@ -704,7 +704,7 @@ async def test_a_camera_without_sync_samples_is_not_live() -> None:
         camera = await network.camera()
         assert camera._take is not None
         for number in range(3):
-            camera._take(replace(fragment(number), is_sync=False))
+            camera._take(fragment(number)._replace(is_sync=False))
         assert path.state == "connecting"
         assert not path.readable
         assert "no sync sample yet" in path.reason
@@ -721,11 +721,11 @@ async def test_no_sync_sample_for_long_is_told_at_once(lines: list[str]) -> None
     async with running(network, replace(QUICK, hold=5.0), keyframe_timeout=0.05) as (manager, path):
         camera = await network.camera()
         assert camera._take is not None
-        camera._take(replace(fragment(0), is_sync=False))
+        camera._take(fragment(0)._replace(is_sync=False))
         muxer = path.muxer
         await asyncio.sleep(0.06)
         for number in range(1, 4):
-            camera._take(replace(fragment(number), is_sync=False))
+            camera._take(fragment(number)._replace(is_sync=False))
         assert (path.state, path.muxer) == ("connecting", None)
         started = time.monotonic()
         with pytest.raises(NotReady, match=reason):
@@ -737,9 +737,9 @@ async def test_no_sync_sample_for_long_is_told_at_once(lines: list[str]) -> None
         camera.lose()
         camera = await network.camera(1)
         assert camera._take is not None
-        camera._take(replace(fragment(0), is_sync=False))
+        camera._take(fragment(0)._replace(is_sync=False))
         await asyncio.sleep(0.06)
-        camera._take(replace(fragment(1), is_sync=False))
+        camera._take(fragment(1)._replace(is_sync=False))
         assert "no sync sample" in path.reason
         assert path.state == "gap"  # and whoever has been playing is kept
         assert manager.get("cam") is path.muxer is not None
