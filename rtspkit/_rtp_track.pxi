@@ -65,9 +65,14 @@ cdef class TrackState:
     cdef Media given                # the last run's, whose memory may be used again
 
     # where the next unit is to be expected
-    cdef bint has_last
+    cdef bint has_last, has_base
     cdef int64_t last_pts
     cdef int64_t unit_distance      # ticks from one unit to the next, lately; 0: not known yet
+    cdef int64_t distance_before    # what that was before it was learned last
+    cdef int disorder               # pictures in order until it is forgotten that they are not; 0: they are
+    cdef int64_t high, base         # the latest pts so far, and the latest before that
+    cdef int64_t behind_high        # units since the latest came, itself among them
+    cdef int64_t run_due            # decode time of the open run's first unit
     cdef int64_t last_sync          # pts of the last sync sample ...
     cdef int64_t sync_distance      # ... and ticks from the one before it; 0: there was none
     cdef uint64_t sync_samples, last_sync_unit, sync_units  # how many; its number; units from the one before it
@@ -123,13 +128,9 @@ cdef class TrackState:
         self.quirks |= <uint32_t>1 << quirk
 
     cdef void measure(self, int64_t pts, int64_t arrival, uint32_t flags) noexcept nogil:
-        """Learns from a unit how far units are apart; jitter is smoothed, a new rate is believed at once."""
+        """Learns from a unit how far units are apart, and sync samples."""
         cdef int64_t distance = pts - self.last_pts
-        if self.has_last and 0 < distance < 10 * self.clock_rate:
-            if distance <= 2 * self.unit_distance <= 4 * distance:
-                self.unit_distance = (3 * self.unit_distance + distance) // 4
-            else:
-                self.unit_distance = distance
+        self.follow(pts)
         if self.has_last and not self.marker_lies:
             self.survey(distance)
         self.has_last = True
@@ -159,6 +160,59 @@ cdef class TrackState:
             if self.leap and (self.leap < 0) != (distance < 0):
                 self.note(QUIRK_TIMESTAMP_OUTLIER)
             self.leap = distance
+
+    cdef void follow(self, int64_t pts) noexcept nogil:
+        """Learns in what order units come, and how far they are apart; `rtspkit.reordering` says how."""
+        if not self.has_last or (pts < self.high if self.codec == CODEC_AAC
+                                 else pts < self.high - MOST_REORDERED * self.unit_distance):
+            self.high = pts
+            self.has_base = False
+            self.behind_high = 1
+        elif pts > self.high:
+            if not self.disorder:
+                self.learn(pts - self.high)
+            else:
+                self.disorder -= 1
+                if self.has_base:
+                    self.learn((self.high - self.base) // self.behind_high)
+            self.base = self.high
+            self.has_base = True
+            self.high = pts
+            self.behind_high = 1
+        elif pts != self.last_pts:
+            if not self.disorder and self.distance_before:
+                self.unit_distance = self.distance_before
+            self.disorder = REORDERING_REMEMBERED
+            if not self.distance_before:
+                self.unit_distance = min(self.unit_distance, pts - self.last_pts if pts > self.last_pts
+                                         else self.last_pts - pts)
+            self.behind_high += 1
+
+    cdef inline void learn(self, int64_t distance) noexcept nogil:
+        """Jitter is smoothed, a new rate is believed at once."""
+        if 0 < distance < 10 * self.clock_rate:
+            self.distance_before = self.unit_distance
+            if distance <= 2 * self.unit_distance <= 4 * distance:
+                self.unit_distance = (3 * self.unit_distance + distance) // 4
+            else:
+                self.unit_distance = distance
+
+    cdef inline int64_t due(self) noexcept nogil:
+        """Decode time of the next unit, as a pts; there has been one."""
+        if not self.disorder:
+            return self.last_pts + self.unit_distance
+        return (self.base if self.has_base else self.high - self.unit_distance) \
+            + (self.behind_high + 1) * self.unit_distance
+
+    cdef inline bint may_be_due(self) noexcept nogil:
+        """Whether it shows by now in what order units come: no B-picture comes before the third."""
+        return self.units > 2
+
+    cdef inline bint knows_due(self) noexcept nogil:
+        """Whether `due` can be relied on."""
+        if self.disorder:
+            return self.distance_before != 0
+        return self.unit_distance != 0 and self.may_be_due()
 
     cdef inline bint is_next(self, Packet* packet) noexcept nogil:
         return self.have_sequence and packet.ssrc == self.ssrc and packet.sequence == <uint16_t>self.next_sequence

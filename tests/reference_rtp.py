@@ -16,6 +16,7 @@ from typing import Any
 from rtspkit.errors import LimitExceeded
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import Fragment, H264Parameters, Run, Track
+from rtspkit.reordering import Reordering
 
 SECOND = 10**9
 SYNC, DAMAGED = 1, 2
@@ -156,8 +157,9 @@ class TrackState:
         self.after_loss = self.may_go_on = False
         self.marker_lies = False
         self.last_timestamp = 0  # of the last unit
+        self.order = Reordering(track.clock_rate)
         self.last_pts: int | None = None
-        self.distance = 0  # ticks from unit to unit
+        self.run_due = 0
         self.sps: bytes | None = None
         self.pps: dict[int, bytes] = {}
         if isinstance(track.parameters, H264Parameters):
@@ -618,21 +620,30 @@ class Receiver:
         first = t.samples[0]
         waited = now - first.arrival
         if t is self.leading:
-            if self.is_full(t, pts) or waited >= 2 * self.duration:
+            if not self.low_latency:
+                full = self.is_full(t, pts)
+            elif t.order.left:
+                full = t.order.is_known and self.is_full(t, t.order.due)
+            else:
+                full = t.counters["units"] > 2 and self.is_full(t, pts)
+            if full or waited >= 2 * self.duration:
                 self.cut(pts if t.is_h264 else None)
         elif waited >= 3 * self.duration:
             self.cut(None)
 
     def cut_after(self, t: TrackState) -> None:
-        can_tell = self.low_latency and t is self.leading and t.samples and t.distance and not t.marker_lies
-        if can_tell and self.is_full(t, t.samples[-1].pts + t.distance):
+        can_tell = self.low_latency and t is self.leading and t.samples and not t.marker_lies
+        knows = t.order.is_known and (t.order.left or t.counters["units"] > 2)
+        if can_tell and knows and self.is_full(t, t.order.due):
             self.cut(None)
 
-    def is_full(self, t: TrackState, pts: int) -> bool:
+    def is_full(self, t: TrackState, due: int) -> bool:
         if self.wanted_cut is not None:
-            return pts >= self.wanted_cut
-        room = t.distance >> 1 if self.low_latency else 0
-        return pts - t.samples[0].pts >= scale(self.duration, t.track.clock_rate, SECOND) - room
+            return due >= self.wanted_cut
+        duration = scale(self.duration, t.track.clock_rate, SECOND)
+        if self.low_latency:
+            return due - t.run_due >= duration - (t.order.unit >> 1)
+        return due - t.samples[0].pts >= duration
 
     def cut(self, next_pts: int | None) -> None:
         self.wanted_cut = None
@@ -658,10 +669,11 @@ class Receiver:
             self.fragments.append(Fragment(self.tracks, tuple(runs), is_sync, False, next_pts, wall))
 
     def add_sample(self, t: TrackState, sample: Sample) -> None:
-        if t.last_pts is not None and 0 < sample.pts - t.last_pts < 10 * t.track.clock_rate:
-            distance = sample.pts - t.last_pts
-            is_near = distance <= 2 * t.distance <= 4 * distance
-            t.distance = (3 * t.distance + distance) // 4 if is_near else distance
+        if not t.samples:
+            t.run_due = t.order.due if t.order.left else sample.pts
+        if not t.is_h264 and t.last_pts is not None and sample.pts < t.last_pts:
+            t.order.restart()
+        t.order.take(sample.pts)
         if t.last_pts is not None and not t.marker_lies:
             t.distances.append(sample.pts - t.last_pts)
             if t.distances[-2:] == [0, 0]:

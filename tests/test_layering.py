@@ -25,7 +25,7 @@ CAMERA_SIDE = {"sdp", "auth", "url", "messages", "rtsp", "_rtp", "rtp"} | {
     "units",
     "reader",
 }
-VIEWER_SIDE = {"_fmp4", "fmp4", "restamp", "standing", "silence", "companion", "dates", "parts"} | {
+VIEWER_SIDE = {"_fmp4", "fmp4", "restamp", "standing", "silence", "companion", "dates", "parts", "reordering"} | {
     "segments",
     "cutter",
     "segmenter",
