@@ -2,14 +2,14 @@
 
 Media time is integer ticks of a track's clock rate. Both sides, and code that uses the package, speak
 in two sizes: one `AccessUnit` at a time, for people; a `Fragment` of packed samples, for speed (Python
-is called once a fragment, not once a packet; fragments and runs are named tuples, which are made quickly).
+is called once a fragment, not once a packet).
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -98,7 +98,8 @@ class AccessUnit:
     wall_clock: float | None = None
 
 
-class Run(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Run:
     """Consecutive access units of one track.
 
     Attributes:
@@ -112,7 +113,8 @@ class Run(NamedTuple):
     data: Buffer
 
 
-class Fragment(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Fragment:
     """A stretch of all tracks that ends at a sync sample or after a set time, whichever is first.
 
     Attributes:
