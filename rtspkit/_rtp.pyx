@@ -74,9 +74,42 @@ cdef enum:
     NAL_FU_A = 28
 
     WINDOW = 64                 # sequence numbers within which packets over UDP are put in order; a power of 2
+    MOST_REORDERED = 16         # units; see rtspkit.reordering
+    REORDERING_REMEMBERED = 250  # pictures
 
     DRAIN_ROUNDS = 8            # reads of one socket in one drain: a flood does not starve the others
     QUIET_BYTES = 48 * 1024     # may wait in a socket that is left alone: the first window of TCP has 64 KB
+
+    MANY_NALS = 32              # in one unit: such cameras are told apart, for players differ in what they take
+
+
+# The bits of TrackState.quirks; `rtspkit.quirks` has the sentences.
+cdef enum Quirk:
+    QUIRK_MARKER_NEVER_SET
+    QUIRK_MARKER_ON_SEI
+    QUIRK_MARKER_WITHIN_PICTURE
+    QUIRK_FU_START_AND_END
+    QUIRK_NAL_TYPE_CHANGES_IN_FU
+    QUIRK_EMPTY_FRAGMENT
+    QUIRK_ANNEXB_IN_RTP
+    QUIRK_STAP_PADDING
+    QUIRK_JUNK_PAYLOAD_TYPE
+    QUIRK_ADTS_IN_AAC
+    QUIRK_TIMESTAMPS_STAND
+    QUIRK_TIMESTAMP_OUTLIER
+    QUIRK_UNKNOWN_SSRC_IN_RTCP
+    QUIRK_PARAMETER_SETS_ONLY_IN_BAND
+    QUIRK_PARAMETER_SETS_ONLY_IN_SDP
+    QUIRK_SSRC_CHANGES
+    QUIRK_SEQUENCE_RESTARTS
+    QUIRK_MANY_SLICES
+
+QUIRKS = (
+    "marker-never-set", "marker-on-sei", "marker-within-picture", "fu-start-and-end", "nal-type-changes-in-fu",
+    "empty-fragment", "annexb-in-rtp", "stap-padding", "junk-payload-type", "adts-in-aac", "timestamps-stand",
+    "timestamp-outlier", "unknown-ssrc-in-rtcp", "parameter-sets-only-in-band", "parameter-sets-only-in-sdp",
+    "ssrc-changes", "sequence-restarts", "many-slices",
+)
 
 cdef int64_t SECOND = 1000000000
 cdef int64_t FASTEST_CLOCK = 100000000  # ticks a second; the fastest in use, MPEG's system clock, has 27 MHz
@@ -143,7 +176,7 @@ cdef class Receiver:
     cdef bint low_latency
     cdef int forgetting             # how slowly the longest of the last runs is, as a shift
     cdef bint has_cut               # the next fragment ends where ...
-    cdef int64_t wanted_cut         # ... the unit of this pts, or a later one, would begin
+    cdef int64_t wanted_cut         # ... the unit due for decoding then, or a later one, would begin
     cdef bint discontinuity
     cdef bint started
     cdef int64_t start_arrival      # of the first RTP packet ...
@@ -330,8 +363,15 @@ cdef class Receiver:
         return (
             t.received, t.lost, t.late, t.broken, t.discarded, t.restarts, t.units, t.damaged_units,
             t.ssrc, t.first_sequence, t.next_sequence - 1 if t.have_sequence else 0, t.jitter >> 4,
-            t.duplicates, t.reordered, t.foreign, <uint64_t>t.drops[0] + t.drops[1],
+            t.duplicates, t.reordered, t.foreign, <uint64_t>t.drops[0] + t.drops[1], t.bytes,
+            t.reports, t.broken_reports, t.first_arrival, t.arrival, t.sync_samples, t.first_sync_arrival,
+            t.sync_arrival, t.sync_units, t.sync_distance, t.parameter_changes, t.ticks,
         )
+
+    def quirks(self, int index):
+        """What the camera gets wrong on a track and was put up with: ids of `rtspkit.quirks.SENTENCES`."""
+        cdef TrackState t = self.track_state(index)
+        return tuple([name for bit, name in enumerate(QUIRKS) if t.quirks >> <int>bit & 1])
 
     def set_wall_clock(self, int index, uint32_t timestamp, double wall_clock):
         """Ties an RTP timestamp to Unix seconds of the camera's clock, as a sender report does."""
@@ -354,7 +394,7 @@ cdef class Receiver:
         It ends at once where what has come already reaches so far.
 
         Args:
-            pts: in ticks of the leading track: no unit that is presented at `pts` or later belongs to it.
+            pts: in ticks of the leading track: no unit that is to be decoded at `pts` or later belongs to it.
         """
         self.wanted_cut = pts
         self.has_cut = self.low_latency
@@ -645,7 +685,7 @@ cdef class Receiver:
             return 0
         self.garbage = 0
         if packet.payload_type != t.payload_type:
-            t.discarded += 1
+            t.discard(&packet)
             return 0
         packet.arrival = now
         if not t.accept(&packet):
@@ -662,7 +702,7 @@ cdef class Receiver:
             t.broken += 1
             return 0
         if packet.payload_type != t.payload_type:
-            t.discarded += 1
+            t.discard(&packet)
             return 0
         packet.arrival = self.media_arrival = now
         if t.held or not t.is_next(&packet):
@@ -671,6 +711,11 @@ cdef class Receiver:
         return self.deliver(t, &packet, now)
 
     cdef int report(self, TrackState t, const uint8_t* p, size_t size) except -1:
+        t.reports += 1
+        if not is_whole_report(p, size):
+            t.broken_reports += 1
+        elif size >= 8 and p[1] == 200 and t.have_sequence and get_u32(p + 4) != t.ssrc:
+            t.note(QUIRK_UNKNOWN_SSRC_IN_RTCP)
         if len(self.rtcp) < 64:
             self.rtcp.append((t.track.index, PyBytes_FromStringAndSize(<char*>p, <Py_ssize_t>size)))
         return 0
@@ -734,13 +779,20 @@ cdef class Receiver:
         """Closes the open fragment where a unit of `t` begins and the fragment is long enough."""
         cdef Sample* first
         cdef int64_t span
+        cdef bint is_full
         if t.table.size == 0:
             return 0
         first = t.samples()
         span = now - first.arrival
         if t is self.leading:
             # Timestamps that stand or go back do not keep it open for ever.
-            if self.is_full(t, pts) or span >= 2 * self.duration:
+            if not self.low_latency:
+                is_full = self.is_full(t, pts)
+            elif t.disorder:
+                is_full = t.knows_due() and self.is_full(t, t.due())
+            else:
+                is_full = t.may_be_due() and self.is_full(t, pts)
+            if is_full or span >= 2 * self.duration:
                 self.cut(t.codec == CODEC_H264, pts)
         elif span >= 3 * self.duration:
             self.cut(False, 0)
@@ -749,9 +801,9 @@ cdef class Receiver:
     cdef int cut_after(self, TrackState t) except -1:
         """Closes the open fragment where a unit of `t` has ended and the next one, as is to be expected, is not its."""
         cdef Sample* last
-        if self.low_latency and t is self.leading and t.table.size and t.unit_distance and not t.marker_lies:
-            last = <Sample*>(t.table.data + t.table.size) - 1
-            if self.is_full(t, last.pts + t.unit_distance):
+        if self.low_latency and t is self.leading and t.table.size and t.knows_due() and not t.marker_lies:
+            if self.is_full(t, t.due()):
+                last = <Sample*>(t.table.data + t.table.size) - 1
                 self.quiet_until = last.arrival + self.quiet_spell(t)
                 self.cut(False, 0)
         return 0
@@ -765,18 +817,18 @@ cdef class Receiver:
         """
         cdef int64_t duration = min(self.duration, SECOND)
         cdef int64_t spell = min(duration * 3 // 5, duration * QUIET_BYTES // max(<int64_t>t.media.size, 1))
-        cdef int64_t sync = t.last_sync + t.sync_distance - t.last_pts
+        cdef int64_t sync = t.last_sync + t.sync_distance + t.unit_distance - t.due()
         if 2 * sync > 3 * t.unit_distance:  # else it begins the next fragment
             spell = min(spell, scale(sync, SECOND, t.clock_rate))
         return spell
 
-    cdef inline bint is_full(self, TrackState t, int64_t pts) noexcept nogil:
-        """Whether a unit of the leading track at `pts` is too late for the open fragment, which is not empty."""
+    cdef inline bint is_full(self, TrackState t, int64_t due) noexcept nogil:
+        """Whether a unit of the leading track that is `due` then is too late for the open fragment, no empty one."""
         if self.has_cut:
-            return pts >= self.wanted_cut
+            return due >= self.wanted_cut
         if self.low_latency:  # as near to the duration as whole units allow
-            return pts - t.samples().pts >= t.duration - (t.unit_distance >> 1)
-        return pts - t.samples().pts >= t.duration
+            return due - t.run_due >= t.duration - (t.unit_distance >> 1)
+        return due - t.samples().pts >= t.duration
 
     cdef int cut(self, bint have_next, int64_t next_pts) except -1:
         """Hands over all whole units; the units that are arriving move to new buffers."""
@@ -835,7 +887,9 @@ cdef class Receiver:
 
     cdef int add_sample(self, TrackState t, int64_t pts, int64_t arrival, size_t size, uint32_t flags) except -1:
         cdef Sample* sample
-        t.measure(pts, flags)
+        if t.table.size == 0:
+            t.run_due = t.due() if t.disorder else pts
+        t.measure(pts, arrival, flags)
         reserve(&t.table, sizeof(Sample))
         sample = <Sample*>(t.table.data + t.table.size)
         sample.pts = pts

@@ -52,6 +52,7 @@ cdef int aac_unit(Receiver receiver, TrackState t, const uint8_t* p, size_t size
     if size > 7 and p[0] == 0xFF and p[1] & 0xF6 == 0xF0:
         adts = 7 if p[1] & 1 else 9
         if size > adts and (get_u32(p + 3) >> 13 & 0x1FFF) == size:
+            t.note(QUIRK_ADTS_IN_AAC)
             p += adts
             size -= adts
     if size == 0 or size > receiver.limit_unit:

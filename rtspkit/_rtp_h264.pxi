@@ -13,12 +13,20 @@ cdef int h264(Receiver receiver, TrackState t, Packet* packet, int64_t now) exce
     cdef size_t length
     cdef bint lied
     if t.unit_open and packet.timestamp != t.unit_timestamp:
+        # FLIR's M400 sets no marker; eight units tell that from markers that were lost.
+        if not t.has_marker and t.units >= 8:
+            t.note(QUIRK_MARKER_NEVER_SET)
         end_unit(receiver, t)
+        if t.gap:
+            # What is missing may be the end of that unit, the beginning of this one, or both.
+            t.after_loss = True
+    t.gap = False
     pts = receiver.tick(t, packet, now)
     if not t.unit_open:
         lied = t.may_go_on and packet.timestamp == t.unit_timestamp and goes_on(p, size)
         if lied:
             t.marker_lies = True
+            t.note(QUIRK_MARKER_WITHIN_PICTURE)
         if lied and t.table.size:
             reopen_unit(receiver, t)
         else:
@@ -35,6 +43,7 @@ cdef int h264(Receiver receiver, TrackState t, Packet* packet, int64_t now) exce
                 length = get_u16(p)
                 if length == 0:
                     # Some cameras pad with zeros.
+                    t.note(QUIRK_STAP_PADDING)
                     break
                 if length > size - 2:
                     t.broken += 1
@@ -46,18 +55,22 @@ cdef int h264(Receiver receiver, TrackState t, Packet* packet, int64_t now) exce
         elif 1 <= p[0] & 0x1F <= 23:
             t.drop_fragment()
             whole_nal(receiver, t, p, size)
-        elif find_start_code(p, min(size, <size_t>4)) != NULL:
+        elif p[0] & 0x1F == 0 and find_start_code(p, min(size, <size_t>4)) != NULL:
             # An Annex B byte stream as it is; its zeros look like a NAL unit of type 0.
             t.drop_fragment()
             whole_nal(receiver, t, p, size)
         else:
             # STAP-B, MTAP and FU-B belong to interleaved mode, which is never asked for.
             t.discarded += 1
-    # A marker on a packet before the picture's slices (Ivel puts it on SEI) ends nothing.
-    if packet.marker and t.unit_open and (t.unit_vcl or t.unit_skipped):
-        t.may_go_on = end_unit(receiver, t)
-        if t.may_go_on:
-            receiver.cut_after(t)
+    if packet.marker:
+        t.has_marker = True
+        if t.unit_open and (t.unit_vcl or t.unit_skipped):
+            t.may_go_on = end_unit(receiver, t)
+            if t.may_go_on:
+                receiver.cut_after(t)
+        elif packet.payload_size and packet.payload[0] & 0x1F == NAL_SEI:
+            # Ivel sets it on SEI, before the picture's slices: there it ends nothing.
+            t.note(QUIRK_MARKER_ON_SEI)
     return 0
 
 
@@ -69,7 +82,7 @@ cdef int open_unit(Receiver receiver, TrackState t, uint32_t timestamp, int64_t 
     t.unit_pts = pts
     t.unit_start = t.media.size
     t.unit_nals = 0
-    t.fragment_open = False
+    t.fragment_open = t.has_changed = False
     t.may_go_on = False
     return 0
 
@@ -120,9 +133,12 @@ cdef int fu_a(Receiver receiver, TrackState t, const uint8_t* p, size_t size) ex
         t.broken += 1
         return 0
     header = (p[0] & 0xE0) | (p[1] & 0x1F)
+    if size == 2:
+        t.note(QUIRK_EMPTY_FRAGMENT)
     if p[1] & 0x80:
         t.drop_fragment()
         if p[1] & 0x40:
+            t.note(QUIRK_FU_START_AND_END)
             # Start and end at once (CostarHD), which RFC 6184 forbids: a whole NAL unit.
             if size > 2 and begin_nal(receiver, t, header, p + 2, size - 2):
                 append(&t.media, p + 2, size - 2)
@@ -140,6 +156,8 @@ cdef int fu_a(Receiver receiver, TrackState t, const uint8_t* p, size_t size) ex
     if t.media.size - t.unit_start + size > receiver.limit_unit:
         t.skip_unit()
         return 0
+    if (t.media.data[t.fragment_start + 4] ^ header) & 0x1F:
+        t.note(QUIRK_NAL_TYPE_CHANGES_IN_FU)  # Tiandy: the first one holds
     append(&t.media, p + 2, size - 2)
     if p[1] & 0x40:
         t.fragment_open = False
@@ -163,6 +181,8 @@ cdef int begin_nal(Receiver receiver, TrackState t, uint8_t header, const uint8_
         t.skip_unit()
         return 0
     t.unit_nals += 1
+    if t.unit_nals > MANY_NALS:
+        t.note(QUIRK_MANY_SLICES)
     if NAL_SLICE <= nal_type <= NAL_IDR:
         begin_slice(receiver, t, nal_type, body, size)
     t.reserve_media(size + 5)
@@ -218,6 +238,7 @@ cdef bint split_annex_b(Receiver receiver, TrackState t, const uint8_t* nal, siz
     cdef size_t length
     if start == NULL:
         return False
+    t.note(QUIRK_ANNEXB_IN_RTP)
     copy.data = NULL
     copy.size = copy.capacity = 0
     try:
@@ -256,8 +277,15 @@ cdef int parameter_set(Receiver receiver, TrackState t, int nal_type, const uint
             t.broken += 1
             return 0
         known = t.pps.get(identifier)
-    if known is not None and len(known) == <Py_ssize_t>size and not memcmp(PyBytes_AsString(known), nal, size):
-        return 0
+    if nal_type == NAL_SPS:
+        t.has_own_sps = True
+        if known is None:
+            t.note(QUIRK_PARAMETER_SETS_ONLY_IN_BAND)
+    if known is not None:
+        if len(known) == <Py_ssize_t>size and not memcmp(PyBytes_AsString(known), nal, size):
+            return 0
+        t.parameter_changes += not t.has_changed
+        t.has_changed = True
     new = PyBytes_FromStringAndSize(<char*>nal, <Py_ssize_t>size)
     receiver.cut(t is receiver.leading, t.unit_pts)
     if nal_type == NAL_SPS:

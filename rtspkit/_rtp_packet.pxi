@@ -11,6 +11,7 @@ cdef struct Packet:
     const uint8_t* extension    # profile, length, data; NULL without one
     const uint8_t* payload
     size_t payload_size
+    size_t size                 # of the whole packet
     int64_t arrival             # monotonic ns
 
 
@@ -46,12 +47,31 @@ cdef bint parse_packet_header(Packet* packet, const uint8_t* p, size_t size) noe
             return False
     packet.payload = p + header
     packet.payload_size = size - header - packet.padding
+    packet.size = size
     return True
 
 
 cdef inline bint is_report(const uint8_t* p, size_t size) noexcept nogil:
     """Whether it is RTCP that a camera multiplexes into the RTP channel: told by its packet types (RFC 5761, 4)."""
     return size >= 8 and 200 <= p[1] <= 207
+
+
+cdef bint is_whole_report(const uint8_t* p, size_t size) noexcept nogil:
+    """Whether the lengths in a compound packet (RFC 3550, 6.1) hold; junk behind a whole packet is passed over."""
+    cdef size_t length
+    cdef bint is_first = True
+    while size:
+        if size < 4:
+            return False
+        if p[0] >> 6 != 2:
+            return not is_first
+        length = 4 + 4 * get_u16(p + 2)
+        if length > size:
+            return False
+        p += length
+        size -= length
+        is_first = False
+    return True
 
 
 def parse_packet(data):

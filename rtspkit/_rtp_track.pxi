@@ -19,7 +19,9 @@ cdef class TrackState:
     cdef uint64_t seen              # which of the last 64 sequence numbers came; bit 0 is the highest
     cdef uint32_t former_ssrc       # before the last change of it ...
     cdef int64_t ssrc_arrival       # ... which came then
-    cdef uint64_t received, lost, late, broken, discarded, restarts, units, damaged_units, duplicates, reordered
+    cdef uint64_t received, lost, late, broken, discarded, restarts, units, damaged_units, duplicates, reordered, bytes
+    cdef uint64_t reports, broken_reports
+    cdef int64_t first_arrival
     cdef int64_t jitter             # RFC 3550, A.8, in sixteenths of a tick
     cdef int64_t transit
 
@@ -36,6 +38,13 @@ cdef class TrackState:
     cdef uint16_t[2] ports          # RTP, RTCP; 0: to be learned
     cdef uint32_t[2] drops          # by the system for want of room, on either socket
     cdef uint64_t foreign
+
+    # what cameras get wrong and this puts up with: a bit each, Quirk
+    cdef uint32_t quirks
+    cdef bint has_marker            # some packet had one
+    cdef bint has_own_sps           # came in band
+    cdef int standing               # units in a row with one pts
+    cdef int64_t leap               # ticks by which the last unit's pts was far from the one before; 0: it was not
 
     # clock
     cdef bint have_time             # False at first, and when the camera's clock may have begun anew
@@ -56,15 +65,25 @@ cdef class TrackState:
     cdef Media given                # the last run's, whose memory may be used again
 
     # where the next unit is to be expected
-    cdef bint has_last
+    cdef bint has_last, has_base
     cdef int64_t last_pts
     cdef int64_t unit_distance      # ticks from one unit to the next, lately; 0: not known yet
+    cdef int64_t distance_before    # what that was before it was learned last
+    cdef int disorder               # pictures in order until it is forgotten that they are not; 0: they are
+    cdef int64_t high, base         # the latest pts so far, and the latest before that
+    cdef int64_t behind_high        # units since the latest came, itself among them
+    cdef int64_t run_due            # decode time of the open run's first unit
     cdef int64_t last_sync          # pts of the last sync sample ...
-    cdef int64_t sync_distance      # ... and ticks from the one before it
+    cdef int64_t sync_distance      # ... and ticks from the one before it; 0: there was none
+    cdef uint64_t sync_samples, last_sync_unit, sync_units  # how many; its number; units from the one before it
+    cdef int64_t sync_arrival, first_sync_arrival
+    cdef uint64_t parameter_changes
+    cdef bint has_changed           # within the unit that is arriving
 
     # the unit that is arriving; its media lie behind those of the whole ones
     cdef bint unit_open, unit_skipped, unit_damaged, unit_vcl, unit_sync
     cdef bint after_loss            # packets were lost since the last whole unit
+    cdef bint gap                   # they were lost right before the packet that is being read
     cdef bint may_go_on             # the last unit ended with a marker, which may have lied
     cdef bint marker_lies           # it has: markers do not tell where units end
     cdef uint32_t unit_timestamp
@@ -106,19 +125,95 @@ cdef class TrackState:
             self.given = None
         return reserve(buffer, wanted)
 
-    cdef void measure(self, int64_t pts, uint32_t flags) noexcept nogil:
-        """Learns from a unit how far units are apart; jitter is smoothed, a new rate is believed at once."""
+    cdef inline void note(self, Quirk quirk) noexcept nogil:
+        self.quirks |= <uint32_t>1 << quirk
+
+    cdef void measure(self, int64_t pts, int64_t arrival, uint32_t flags) noexcept nogil:
+        """Learns from a unit how far units are apart, and sync samples."""
         cdef int64_t distance = pts - self.last_pts
-        if self.has_last and 0 < distance < 10 * self.clock_rate:
+        self.follow(pts)
+        if self.has_last and not self.marker_lies:
+            self.survey(distance)
+        self.has_last = True
+        self.last_pts = pts
+        # A unit that went on after its marker is measured again: it is the same sync sample.
+        if flags & SAMPLE_SYNC and not (self.sync_samples and self.units == self.last_sync_unit):
+            if self.sync_samples:
+                self.sync_distance = pts - self.last_sync
+                self.sync_units = self.units - self.last_sync_unit
+            else:
+                self.first_sync_arrival = arrival
+            self.last_sync = pts
+            self.last_sync_unit = self.units
+            self.sync_arrival = arrival
+            self.sync_samples += 1
+            if self.sync_samples > 1 and self.codec == CODEC_H264 and not self.has_own_sps:
+                self.note(QUIRK_PARAMETER_SETS_ONLY_IN_SDP)
+
+    cdef inline void survey(self, int64_t distance) noexcept nogil:
+        """Notes timestamps that stand for three units, and single ones that are far from both neighbours."""
+        self.standing = self.standing + 1 if distance == 0 else 0
+        if self.standing == 2:
+            self.note(QUIRK_TIMESTAMPS_STAND)
+        if -5 * self.clock_rate <= distance <= 5 * self.clock_rate:
+            self.leap = 0
+        else:
+            if self.leap and (self.leap < 0) != (distance < 0):
+                self.note(QUIRK_TIMESTAMP_OUTLIER)
+            self.leap = distance
+
+    cdef void follow(self, int64_t pts) noexcept nogil:
+        """Learns in what order units come, and how far they are apart; `rtspkit.reordering` says how."""
+        if not self.has_last or (pts < self.high if self.codec == CODEC_AAC
+                                 else pts < self.high - MOST_REORDERED * self.unit_distance):
+            self.high = pts
+            self.has_base = False
+            self.behind_high = 1
+        elif pts > self.high:
+            if not self.disorder:
+                self.learn(pts - self.high)
+            else:
+                self.disorder -= 1
+                if self.has_base:
+                    self.learn((self.high - self.base) // self.behind_high)
+            self.base = self.high
+            self.has_base = True
+            self.high = pts
+            self.behind_high = 1
+        elif pts != self.last_pts:
+            if not self.disorder and self.distance_before:
+                self.unit_distance = self.distance_before
+            self.disorder = REORDERING_REMEMBERED
+            if not self.distance_before:
+                self.unit_distance = min(self.unit_distance, pts - self.last_pts if pts > self.last_pts
+                                         else self.last_pts - pts)
+            self.behind_high += 1
+
+    cdef inline void learn(self, int64_t distance) noexcept nogil:
+        """Jitter is smoothed, a new rate is believed at once."""
+        if 0 < distance < 10 * self.clock_rate:
+            self.distance_before = self.unit_distance
             if distance <= 2 * self.unit_distance <= 4 * distance:
                 self.unit_distance = (3 * self.unit_distance + distance) // 4
             else:
                 self.unit_distance = distance
-        self.has_last = True
-        self.last_pts = pts
-        if flags & SAMPLE_SYNC:
-            self.sync_distance = pts - self.last_sync
-            self.last_sync = pts
+
+    cdef inline int64_t due(self) noexcept nogil:
+        """Decode time of the next unit, as a pts; there has been one."""
+        if not self.disorder:
+            return self.last_pts + self.unit_distance
+        return (self.base if self.has_base else self.high - self.unit_distance) \
+            + (self.behind_high + 1) * self.unit_distance
+
+    cdef inline bint may_be_due(self) noexcept nogil:
+        """Whether it shows by now in what order units come: no B-picture comes before the third."""
+        return self.units > 2
+
+    cdef inline bint knows_due(self) noexcept nogil:
+        """Whether `due` can be relied on."""
+        if self.disorder:
+            return self.distance_before != 0
+        return self.unit_distance != 0 and self.may_be_due()
 
     cdef inline bint is_next(self, Packet* packet) noexcept nogil:
         return self.have_sequence and packet.ssrc == self.ssrc and packet.sequence == <uint16_t>self.next_sequence
@@ -127,10 +222,12 @@ cdef class TrackState:
         """Follows SSRC and sequence number; False for a packet that is late, doubled or not yet trusted."""
         cdef uint16_t gap
         if not self.have_sequence:
+            self.first_arrival = packet.arrival
             self.start_sequence(packet)
         elif packet.ssrc != self.ssrc:
             # Cameras change it with every GOP or when their encoder restarts: the timeline is joined.
             self.restarts += 1
+            self.note(QUIRK_SSRC_CHANGES)
             if packet.sequence != <uint16_t>self.next_sequence:
                 self.lose()
             self.have_time = False
@@ -161,11 +258,21 @@ cdef class TrackState:
                 return False
             else:
                 self.restarts += 1
+                self.note(QUIRK_SEQUENCE_RESTARTS)
                 self.lose()
                 self.have_time = False
                 self.start_sequence(packet)
         self.received += 1
+        self.bytes += packet.size
         return True
+
+    cdef void discard(self, Packet* packet) noexcept nogil:
+        """A packet of another payload type: where its number is the next one of the track's, it is not missing."""
+        self.discarded += 1
+        self.note(QUIRK_JUNK_PAYLOAD_TYPE)
+        if self.is_next(packet) and self.held == 0:
+            self.next_sequence += 1
+            self.seen = self.seen << 1 | 1
 
     cdef void start_sequence(self, Packet* packet) noexcept nogil:
         self.have_sequence = True
@@ -178,7 +285,7 @@ cdef class TrackState:
     cdef void lose(self) noexcept nogil:
         """Packets are missing here: what was arriving is not whole."""
         self.drop_fragment()
-        self.after_loss = True
+        self.after_loss = self.gap = True
         self.may_go_on = False
         if self.unit_open:
             self.unit_damaged = True

@@ -16,10 +16,11 @@ from typing import Any
 from rtspkit.errors import LimitExceeded
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import Fragment, H264Parameters, Run, Track
+from rtspkit.reordering import Reordering
 
 SECOND = 10**9
 SYNC, DAMAGED = 1, 2
-SLICE, IDR, SPS, PPS, AUD, FILLER, STAP_A, FU_A = 1, 5, 7, 8, 9, 12, 24, 28
+SLICE, IDR, SEI, SPS, PPS, AUD, FILLER, STAP_A, FU_A = 1, 5, 6, 7, 8, 9, 12, 24, 28
 MAX_DROPOUT, MAX_MISORDER = 3000, 100
 WINDOW = 64
 
@@ -70,6 +71,17 @@ def parse_packet(data: bytes) -> Packet | None:
     return Packet(second >= 0x80, second & 0x7F, sequence, timestamp, ssrc, data[start:end], len(data))
 
 
+def is_whole_report(data: bytes) -> bool:
+    """RFC 3550, 6.1: packets one behind the other, each with its length; junk behind one is none of ours."""
+    rest = data
+    while len(rest) >= 4 and rest[0] >> 6 == 2:
+        size = 4 + 4 * int.from_bytes(rest[2:4], "big")
+        if size > len(rest):
+            return False
+        rest = rest[size:]
+    return not rest or (len(rest) >= 4 and rest is not data)
+
+
 def parameter_set_id(nal: bytes) -> int:
     """pic_parameter_set_id, an Exp-Golomb number, or -1."""
     bits = "".join(f"{byte:08b}" for byte in nal[1:])
@@ -93,6 +105,7 @@ class Unit:
     damaged: bool = False
     vcl: bool = False
     sync: bool = False
+    changed: bool = False  # a parameter set came that was not the one in force
 
     @property
     def size(self) -> int:
@@ -129,18 +142,24 @@ class TrackState:
         self.counters = dict.fromkeys(
             ("received", "lost", "late", "broken", "discarded", "restarts", "units", "damaged_units"), 0
         )
-        self.duplicates = self.reordered = 0
+        self.duplicates = self.reordered = self.bytes = self.reports = self.broken_reports = 0
+        self.first_arrival = self.parameter_changes = 0
+        self.syncs: list[tuple[int, int, int]] = []  # of each sync sample: unit, pts, arrival
+        self.quirks: set[str] = set()
+        self.has_marker = self.has_own_sps = False
+        self.distances: list[int] = []  # of units, in pts
         self.jitter = self.transit = 0
         self.have_time = self.had_time = False
         self.timestamp = self.ticks = self.arrival = 0
         self.wall: tuple[int, float] | None = None
         self.samples: list[Sample] = []
         self.unit: Unit | None = None
-        self.after_loss = self.may_go_on = False
+        self.after_loss = self.gap = self.may_go_on = False
         self.marker_lies = False
         self.last_timestamp = 0  # of the last unit
+        self.order = Reordering(track.clock_rate)
         self.last_pts: int | None = None
-        self.distance = 0  # ticks from unit to unit
+        self.run_due = 0
         self.sps: bytes | None = None
         self.pps: dict[int, bytes] = {}
         if isinstance(track.parameters, H264Parameters):
@@ -158,9 +177,11 @@ class TrackState:
 
     def accept(self, packet: Packet) -> bool:
         if self.next is None:
+            self.first_arrival = packet.arrival
             self.start(packet)
         elif packet.ssrc != self.ssrc:
             self.counters["restarts"] += 1
+            self.quirks.add("ssrc-changes")
             if packet.sequence != self.next % 65536:
                 self.lose()
             self.have_time = False
@@ -188,10 +209,12 @@ class TrackState:
                 return False
             else:
                 self.counters["restarts"] += 1
+                self.quirks.add("sequence-restarts")
                 self.lose()
                 self.have_time = False
                 self.start(packet)
         self.counters["received"] += 1
+        self.bytes += packet.size
         return True
 
     def start(self, packet: Packet) -> None:
@@ -203,7 +226,7 @@ class TrackState:
 
     def lose(self) -> None:
         self.drop_partial()
-        self.after_loss = True
+        self.after_loss = self.gap = True
         self.may_go_on = False
         if self.unit is not None:
             self.unit.damaged = True
@@ -285,7 +308,18 @@ class Receiver:
     def stats(self, index: int) -> tuple[int, ...]:
         t = self.states[index]
         highest = 0 if t.next is None else t.next - 1
-        return (*t.counters.values(), t.ssrc, t.first, highest, t.jitter >> 4, t.duplicates, t.reordered, 0, 0)
+        first, last = (t.syncs[0], t.syncs[-1]) if t.syncs else ((0, 0, 0), (0, 0, 0))
+        before = t.syncs[-2] if len(t.syncs) > 1 else last
+        return (
+            *t.counters.values(),
+            *(t.ssrc, t.first, highest, t.jitter >> 4, t.duplicates, t.reordered, 0, 0),
+            *(t.bytes, t.reports, t.broken_reports, t.first_arrival, t.arrival),
+            *(len(t.syncs), first[2], last[2], last[0] - before[0], last[1] - before[1]),
+            *(t.parameter_changes, t.ticks),
+        )
+
+    def quirks(self, index: int) -> tuple[str, ...]:
+        return tuple(sorted(self.states[index].quirks))
 
     def set_wall_clock(self, index: int, timestamp: int, wall_clock: float) -> None:
         t = self.states[index]
@@ -516,6 +550,11 @@ class Receiver:
     def packet(self, t: TrackState, is_rtcp: bool, data: bytes, now: int) -> Packet | None:
         """A packet of the track's payload type."""
         if is_rtcp or (len(data) >= 8 and 200 <= data[1] <= 207):
+            t.reports += 1
+            if not is_whole_report(data):
+                t.broken_reports += 1
+            elif len(data) >= 8 and data[1] == 200 and t.next is not None and data[4:8] != t.ssrc.to_bytes(4, "big"):
+                t.quirks.add("unknown-ssrc-in-rtcp")
             if len(self.rtcp) < 64:
                 self.rtcp.append((t.track.index, data))
             return None
@@ -525,6 +564,10 @@ class Receiver:
             return None
         if packet.payload_type != t.payload_type:
             t.counters["discarded"] += 1
+            t.quirks.add("junk-payload-type")
+            if t.next is not None and packet.ssrc == t.ssrc and packet.sequence == t.next % 65536 and not t.waiting:
+                t.accepted.add(t.next)
+                t.next += 1
             return None
         packet.arrival = now
         return packet
@@ -577,21 +620,30 @@ class Receiver:
         first = t.samples[0]
         waited = now - first.arrival
         if t is self.leading:
-            if self.is_full(t, pts) or waited >= 2 * self.duration:
+            if not self.low_latency:
+                full = self.is_full(t, pts)
+            elif t.order.left:
+                full = t.order.is_known and self.is_full(t, t.order.due)
+            else:
+                full = t.counters["units"] > 2 and self.is_full(t, pts)
+            if full or waited >= 2 * self.duration:
                 self.cut(pts if t.is_h264 else None)
         elif waited >= 3 * self.duration:
             self.cut(None)
 
     def cut_after(self, t: TrackState) -> None:
-        can_tell = self.low_latency and t is self.leading and t.samples and t.distance and not t.marker_lies
-        if can_tell and self.is_full(t, t.samples[-1].pts + t.distance):
+        can_tell = self.low_latency and t is self.leading and t.samples and not t.marker_lies
+        knows = t.order.is_known and (t.order.left or t.counters["units"] > 2)
+        if can_tell and knows and self.is_full(t, t.order.due):
             self.cut(None)
 
-    def is_full(self, t: TrackState, pts: int) -> bool:
+    def is_full(self, t: TrackState, due: int) -> bool:
         if self.wanted_cut is not None:
-            return pts >= self.wanted_cut
-        room = t.distance >> 1 if self.low_latency else 0
-        return pts - t.samples[0].pts >= scale(self.duration, t.track.clock_rate, SECOND) - room
+            return due >= self.wanted_cut
+        duration = scale(self.duration, t.track.clock_rate, SECOND)
+        if self.low_latency:
+            return due - t.run_due >= duration - (t.order.unit >> 1)
+        return due - t.samples[0].pts >= duration
 
     def cut(self, next_pts: int | None) -> None:
         self.wanted_cut = None
@@ -617,11 +669,24 @@ class Receiver:
             self.fragments.append(Fragment(self.tracks, tuple(runs), is_sync, False, next_pts, wall))
 
     def add_sample(self, t: TrackState, sample: Sample) -> None:
-        if t.last_pts is not None and 0 < sample.pts - t.last_pts < 10 * t.track.clock_rate:
-            distance = sample.pts - t.last_pts
-            is_near = distance <= 2 * t.distance <= 4 * distance
-            t.distance = (3 * t.distance + distance) // 4 if is_near else distance
+        if not t.samples:
+            t.run_due = t.order.due if t.order.left else sample.pts
+        if not t.is_h264 and t.last_pts is not None and sample.pts < t.last_pts:
+            t.order.restart()
+        t.order.take(sample.pts)
+        if t.last_pts is not None and not t.marker_lies:
+            t.distances.append(sample.pts - t.last_pts)
+            if t.distances[-2:] == [0, 0]:
+                t.quirks.add("timestamps-stand")
+            leaps = t.distances[-2:]
+            if len(leaps) == 2 and min(leaps) < -5 * t.track.clock_rate and max(leaps) > 5 * t.track.clock_rate:
+                t.quirks.add("timestamp-outlier")
         t.last_pts = sample.pts
+        number = t.counters["units"]
+        if sample.flags & SYNC and not (t.syncs and t.syncs[-1][0] == number):
+            t.syncs.append((number, sample.pts, sample.arrival))
+            if len(t.syncs) > 1 and t.is_h264 and not t.has_own_sps:
+                t.quirks.add("parameter-sets-only-in-sdp")
         if t.after_loss:
             sample.flags |= DAMAGED
             t.counters["damaged_units"] += 1
@@ -636,11 +701,17 @@ class Receiver:
     def h264(self, t: TrackState, packet: Packet, now: int) -> None:
         payload = packet.payload
         if t.unit is not None and packet.timestamp != t.unit.timestamp:
+            if not t.has_marker and t.counters["units"] >= 8:
+                t.quirks.add("marker-never-set")
             self.end_unit(t)
+            t.after_loss |= t.gap
+        t.gap = False
         pts = self.tick(t, packet, now)
         if t.unit is None:
             lied = t.may_go_on and packet.timestamp == t.last_timestamp and goes_on(payload)
-            t.marker_lies |= lied
+            if lied:
+                t.marker_lies = True
+                t.quirks.add("marker-within-picture")
             if lied and t.samples:
                 self.reopen_unit(t)
             else:
@@ -663,10 +734,13 @@ class Receiver:
                 self.whole_nal(t, unit, payload)
             else:
                 t.counters["discarded"] += 1
+        t.has_marker |= packet.marker
         if packet.marker and (unit.vcl or unit.skipped):
             t.may_go_on = self.end_unit(t)
             if t.may_go_on:
                 self.cut_after(t)
+        elif packet.marker and payload and payload[0] & 0x1F == SEI:
+            t.quirks.add("marker-on-sei")
 
     def reopen_unit(self, t: TrackState) -> None:
         last = t.samples.pop()
@@ -695,6 +769,7 @@ class Receiver:
         while len(rest) >= 2:
             size = int.from_bytes(rest[:2], "big")
             if size == 0:
+                t.quirks.add("stap-padding")
                 break
             if size > len(rest) - 2:
                 t.counters["broken"] += 1
@@ -709,10 +784,13 @@ class Receiver:
             return
         start, end = payload[1] & 0x80, payload[1] & 0x40
         body = payload[2:]
+        if not body:
+            t.quirks.add("empty-fragment")
         if start:
             t.drop_partial()
             nal = bytes([payload[0] & 0xE0 | payload[1] & 0x1F]) + body
             if end:
+                t.quirks.add("fu-start-and-end")
                 if body:
                     self.whole_nal(t, unit, nal)
             elif self.begin_nal(t, unit, nal):
@@ -723,6 +801,8 @@ class Receiver:
         elif unit.size + len(payload) > self.limits.access_unit_size:
             t.skip_unit()
         else:
+            if (unit.partial[0] ^ payload[1]) & 0x1F:
+                t.quirks.add("nal-type-changes-in-fu")
             unit.partial += body
             if end:
                 nal, unit.partial = bytes(unit.partial), None
@@ -739,6 +819,8 @@ class Receiver:
             t.skip_unit()
             return False
         unit.count += 1
+        if unit.count > 32:
+            t.quirks.add("many-slices")
         if SLICE <= kind <= IDR:
             first_of_picture = len(start) > 1 and start[1] & 0x80
             if not unit.vcl and t.after_loss and not first_of_picture:
@@ -754,6 +836,7 @@ class Receiver:
         kind = nal[0] & 0x1F
         if not SLICE <= kind <= IDR and b"\x00\x00\x01" in nal:
             unit.count -= 1
+            t.quirks.add("annexb-in-rtp")
             for part in nal.split(b"\x00\x00\x01"):
                 if part.rstrip(b"\x00"):
                     self.whole_nal(t, unit, part.rstrip(b"\x00"))
@@ -769,8 +852,16 @@ class Receiver:
         if len(nal) < (4 if kind == SPS else 2) or len(nal) > self.limits.parameter_set_size or not 0 <= number <= 255:
             t.counters["broken"] += 1
             return
-        if nal == (t.sps if kind == SPS else t.pps.get(number)):
+        known = t.sps if kind == SPS else t.pps.get(number)
+        if kind == SPS:
+            t.has_own_sps = True
+            if known is None:
+                t.quirks.add("parameter-sets-only-in-band")
+        if nal == known:
             return
+        if known is not None and not unit.changed:
+            t.parameter_changes += 1
+            unit.changed = True
         self.cut(unit.pts if t is self.leading else None)
         if kind == SPS:
             t.sps = nal
@@ -819,6 +910,7 @@ class Receiver:
             header_size = 7 if data[1] & 1 else 9
             told = (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5
             if told == len(data) > header_size:
+                t.quirks.add("adts-in-aac")
                 data = data[header_size:]
         if not 0 < len(data) <= self.limits.access_unit_size:
             t.counters["broken"] += 1
