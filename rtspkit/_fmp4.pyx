@@ -68,6 +68,7 @@ cdef struct Run:
     int64_t end
     int64_t default_duration
     int64_t delay
+    bint is_even
     Py_buffer samples
     Py_buffer data
     bint has_samples            # the buffers that are held
@@ -126,8 +127,8 @@ cdef int plan_run(Run* run, int64_t* shown, int64_t* decoded, int64_t* spare) no
 
     `shown`, `decoded` and `spare` are scratch, as long as the run. Decode times follow the presentation times in
     ascending order, from where the track's previous run has ended, each at least a tick after the one before,
-    no further than a duration can say, and before `end` where there is room; whatever that moves goes into the
-    composition offsets, and `delay` too.
+    no further than a duration can say, and before `end` where there is room; with `is_even` they go there in even
+    steps. Whatever that moves goes into the composition offsets, and `delay` too.
     """
     cdef Sample sample
     cdef const uint8_t* record = <const uint8_t*>run.samples.buf
@@ -135,7 +136,7 @@ cdef int plan_run(Run* run, int64_t* shown, int64_t* decoded, int64_t* spare) no
     cdef Py_ssize_t last = run.count - 1
     cdef bint ascending = True
     cdef int64_t previous
-    cdef int64_t offset
+    cdef int64_t offset, span
 
     if not (0 <= run.dts <= TIME_LIMIT and -TIME_LIMIT <= run.shift <= TIME_LIMIT and run.end <= TIME_LIMIT
             and 0 <= run.delay <= TIME_LIMIT):
@@ -158,7 +159,11 @@ cdef int plan_run(Run* run, int64_t* shown, int64_t* decoded, int64_t* spare) no
     if run.count == 0:
         run.end = run.dts
         return PLAN_OK
-    if not ascending:
+    if run.is_even and run.end > run.dts:
+        span = run.end - run.dts
+        for i in range(1, run.count):
+            decoded[i] = run.dts + span // run.count * i + span % run.count * i // run.count
+    elif not ascending:
         sort_times(decoded, spare, run.count)
 
     decoded[0] = previous = run.dts
@@ -216,19 +221,20 @@ cdef uint8_t* put_traf(uint8_t* p, const Run* run, uint32_t data_offset) noexcep
 
 cdef int take_run(Run* run, Py_ssize_t index, object item) except -1:
     """Read one `FragmentRun` and hold its buffers; the caller lets go of them, also after an error."""
-    track_id, dts, shift, end, default_duration, samples, data, *delay = item
-    if len(delay) > 1:
-        raise ValueError(f"run {index}: too many values to unpack, 7 or 8 are expected")
+    track_id, dts, shift, end, default_duration, samples, data, *rest = item
+    if len(rest) > 2:
+        raise ValueError(f"run {index}: too many values to unpack, 7 to 9 are expected")
     try:
         run.track_id = PyNumber_Index(track_id)
         run.dts = PyNumber_Index(dts)
         run.shift = PyNumber_Index(shift)
         run.end = PyNumber_Index(end)
         run.default_duration = PyNumber_Index(default_duration)
-        run.delay = PyNumber_Index(delay[0]) if delay else 0
+        run.delay = PyNumber_Index(rest[0]) if rest else 0
+        run.is_even = True if len(rest) > 1 and rest[1] else False
     except OverflowError:
         raise ValueError(f"run {index}: a number does not fit its field: track {track_id}, dts {dts}, shift {shift}, "
-                         f"end {end}, default duration {default_duration}, delay {delay}") from None
+                         f"end {end}, default duration {default_duration}, delay {rest[:1]}") from None
     run.default_duration = clamp(run.default_duration, 1, UINT32_MAX)
     PyObject_GetBuffer(samples, &run.samples, PyBUF_SIMPLE)
     run.has_samples = True
@@ -320,7 +326,10 @@ def write_fragment(sequence_number, runs):
               be left out: 0. Without it a reordered picture is decoded after it is presented, by its composition
               offset. MSE and Apple take that (CMAF even prefers it), ffmpeg and what is built on it present the whole
               track later, apart from its sound. With as many picture durations as the SPS has reordered pictures no
-              offset is negative; the sound then wants to be shifted as much.
+              offset is negative; the sound then wants to be shifted as much;
+            - is_even: decode times go on in even steps from `dts` to `end`; may be left out: they are the samples'
+              presentation times in ascending order. It is for runs that end where the pictures shown before their
+              last one have not all come: what those times are cannot be told from such a run.
 
     Returns:
         The moof and mdat boxes as one bytes object, and the decode time at which each run ends.

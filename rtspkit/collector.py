@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from rtspkit.errors import LocalProtocolError
 from rtspkit.media import SAMPLE, AccessUnit, Fragment, Run, Track
+from rtspkit.reordering import Reordering
 
 __all__ = ["Collector"]
 
@@ -54,12 +55,13 @@ class Collector:
         self._leader = leader.index
         self._part_duration = part_duration
         self._last: int | None = None  # pts of the leading track's last unit
-        self._distance = 0  # ticks from the one before it
+        self._order = Reordering(leader.clock_rate)
         self._forget()
 
     def _forget(self) -> None:
         self._pending: dict[int, _Pending] = {}
-        self._first: int | None = None  # pts of the leading track's first unit
+        self._first: int | None = None  # pts of the leading track's first unit …
+        self._first_due = 0  # … and when it was due for decoding
         self._is_sync = self._discontinuity = False
         self._wall_clock: float | None = None
 
@@ -107,8 +109,10 @@ class Collector:
         if leads:
             if self._first is None:
                 self._first, self._is_sync = unit.pts, unit.is_sync
-            if self._last is not None and unit.pts > self._last:
-                self._distance = unit.pts - self._last
+                self._first_due = self._order.due if self._order.left else unit.pts
+            if unit.discontinuity:
+                self._order.restart()
+            self._order.take(unit.pts)
             self._last = unit.pts
         if not self._pending:
             self._wall_clock = unit.wall_clock
@@ -121,11 +125,12 @@ class Collector:
         return fragments
 
     def _fills_part(self, unit: AccessUnit, next_cut: int | None) -> bool:
-        if self._part_duration is None or not self._distance or self._first is None:
+        order = self._order
+        if self._part_duration is None or not order.is_known:
             return False
         if next_cut is None:
-            next_cut = self._first + round(self._part_duration * unit.track.clock_rate) - self._distance // 2
-        return unit.pts + self._distance >= next_cut
+            next_cut = self._first_due + round(self._part_duration * unit.track.clock_rate) - order.unit // 2
+        return order.due >= next_cut
 
     def flush(self, *, next_pts: int | None = None) -> list[Fragment]:
         """The fragment of what has been collected, if anything has.

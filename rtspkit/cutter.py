@@ -311,6 +311,8 @@ class Cutter:
             self._open = None
             return
         if segment.has_parts and not segment.is_gap:
+            if self._pacer is not None and segment.part_data:  # a lone unit may have come, and no more
+                self._pacer.fix(self._lead.unit, self._lead.end - segment.part_start)
             self.end_part()
         self._open = None
         duration = self.microseconds(self._lead.end) - self.microseconds(segment.start)

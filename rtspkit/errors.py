@@ -8,7 +8,7 @@
     │   └── RemoteProtocolError    the peer sent something no rule allows
     │       └── LimitExceeded      ... or more of it than `rtspkit.limits.Limits` allows
     ├── ResponseError              the camera answered, and the answer is no (status 3xx-5xx)
-    │   └── AuthenticationError    ... because it wants other credentials (401, 403)
+    │   └── AuthenticationError    ... because it wants other credentials (401)
     ├── UnsupportedError           valid, but nothing here can play it
     ├── ConnectionLost             also an OSError: refused, reset, closed, unreachable
     └── TimeoutExceeded            also a TimeoutError: nobody answered in time
@@ -82,6 +82,11 @@ class ResponseError(RtspkitError):
         self.status = status
         self.reason = reason
         self.method = method
+
+    @property
+    def is_busy(self) -> bool:
+        """It has no room for one more session now (453, 503): to be tried again later."""
+        return self.status in {453, 503}
 
 
 class AuthenticationError(ResponseError):

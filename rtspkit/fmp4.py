@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["FragmentRun", "init_section", "write_fragment"]
 
 #: What `write_fragment` takes for a track: track_id, dts, shift, end, default_duration, samples, data and, if pictures
-#: are reordered, delay.
+#: are reordered, delay and is_even.
 FragmentRun: TypeAlias = (
-    "tuple[int, int, int, int, int, Buffer, Buffer] | tuple[int, int, int, int, int, Buffer, Buffer, int]"
+    "tuple[int, int, int, int, int, Buffer, Buffer]"
+    "| tuple[int, int, int, int, int, Buffer, Buffer, int]"
+    "| tuple[int, int, int, int, int, Buffer, Buffer, int, bool]"
 )
 
 #: Ticks a second of the movie header, which has no duration here; any value would do.

@@ -25,9 +25,8 @@ from rtspkit.ticker import Ticker
 
 __all__ = ["Link", "Tap", "address_text", "reason_text"]
 
-#: What hears everything that goes to and comes from a camera: the direction, the bytes, and what they go over: None
-#: for the link, else a UDP socket (twice the track's index, and one more for its RTCP).
-Tap = Callable[[Literal["in", "out"], bytes, int | None], None]
+#: What hears everything that goes over a link: the direction ("in", "out") and the bytes.
+Tap = Callable[[Literal["in", "out"], bytes], None]
 
 #: Bytes that may wait to be sent before the camera counts as lost.
 _UNSENT_SIZE = 64 * 1024
@@ -98,7 +97,7 @@ class Link:
                 await self._readable()
                 continue
             if self._tap is not None:
-                self._tap("in", data, None)
+                self._tap("in", data)
             return data
 
     async def _readable(self) -> None:
@@ -118,7 +117,7 @@ class Link:
         if not data:
             return
         if self._tap is not None:
-            self._tap("out", data, None)
+            self._tap("out", data)
         if self._unsent:
             self._unsent += data
             if len(self._unsent) > _UNSENT_SIZE:
@@ -188,10 +187,10 @@ class Link:
         """Reads in Python; whether anything has come, the end included."""
         before = receiver.bytes_received
         try:
-            for _ in range(_ROUNDS if self._lost is None else 0):
+            for _ in range(_ROUNDS):
                 data = self._read()
                 if self._tap is not None:
-                    self._tap("in", data, None)
+                    self._tap("in", data)
                 if not data:
                     self._lost = "closed the connection"
                     break

@@ -21,6 +21,7 @@ from typing import Literal
 
 from rtspkit.errors import LimitExceeded, RemoteProtocolError
 from rtspkit.limits import DEFAULT_LIMITS, Limits
+from rtspkit.quirks import Quirks
 
 __all__ = [
     "Headers",
@@ -104,7 +105,8 @@ _START = re.compile(rb"(?:RTSP|HTTP)/|[A-Z][A-Z_]{1,15} ")
 _START_SO_FAR = re.compile(rb"[A-Z][A-Z_]{0,15}")
 #: Where to go on after garbage. A bare method name would be found too often in media.
 _RESYNC = re.compile(
-    rb"\$(.)|RTSP/1\.[01] |(?:OPTIONS|ANNOUNCE|GET_PARAMETER|SET_PARAMETER|TEARDOWN|REDIRECT) (?:rtsp|\*)", re.DOTALL
+    rb"\$(.)|RTSP/1\.[01] |(?:OPTIONS|ANNOUNCE|GET_PARAMETER|SET_PARAMETER|PLAY_NOTIFY|TEARDOWN|REDIRECT) (?:rtsp|\*)",
+    re.DOTALL,
 )
 _LONGEST_RESYNC = len(b"GET_PARAMETER rtsp")
 _STATUS_LINE = re.compile(rb"RTSP/1\.[01] +([0-9]{3})(?: (.*))?", re.DOTALL)
@@ -120,10 +122,15 @@ class Parser:
         offset: bytes of the stream that have been taken out of the buffer.
         garbage: bytes of it that belonged to nothing.
         channels: the channels that frames may come on after garbage; None for any.
+
+    Args:
+        limits: bounds on what is waited for.
+        quirks: takes what is odd about the stream.
     """
 
-    def __init__(self, *, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirks | None = None) -> None:
         self._limits = limits
+        self._quirks = Quirks() if quirks is None else quirks
         self._buffer = bytearray()
         self.offset = 0
         self.garbage = 0
@@ -185,6 +192,7 @@ class Parser:
                 while blank < len(buffer) and buffer[blank] in (_CR, _LF):
                     blank += 1
                 if blank:
+                    self._quirks.note("blank-lines")
                     self._drop(blank)
                 if not buffer:
                     return None
@@ -221,6 +229,7 @@ class Parser:
             self._scanned = max(start, len(buffer) - _LONGEST_RESYNC)
             return False
         self.garbage += match.start()
+        self._quirks.note("garbage")
         self._drop(match.start())
         return True
 
@@ -260,6 +269,7 @@ class Parser:
         for line in lines:
             # control characters must never get from here into a request or a log
             text = _CONTROL.sub(" ", line.decode("utf-8", "surrogateescape"))
+            self._quirks.note("header-lines", text[0] == " " or ":" not in text)
             if text[0] == " ":  # folded; Luma sends a line of one space
                 if pairs and text.strip():
                     name, value = pairs[-1]

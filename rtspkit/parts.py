@@ -66,8 +66,8 @@ class Pacer:
         if target is not None:
             self._set(target)
 
-    def fix(self, unit: int) -> None:
-        """Fix the target for units of so many ticks, if it is not fixed yet."""
+    def fix(self, unit: int, longest: int) -> None:
+        """Fix the target for units of so many ticks, if it is not fixed yet; the open part has `longest` already."""
         if self.target is None:
             setting = self._setting * self._rate // _MICROSECOND
             count = max(1, (setting + unit // 2) // unit)
@@ -76,6 +76,7 @@ class Pacer:
             wanted = self._setting + self._setting // _ROOM
             if usual * 100 >= wanted * _LEAST:
                 target = max(target, wanted)  # what was measured of a few units may be a little short
+            target = max(target, -(-(longest + 1) * _MICROSECOND // self._rate) + 1)
             # whole tenths of a millisecond read well, and are more than rounding can add up to
             self._set(-(-target // 100) * 100)
             self._usual = count * unit

@@ -21,7 +21,7 @@ SENTENCES: dict[str, str] = {
     "connection-line": "The SDP names no valid address in a connection line (c=).",
     "line-order": "The SDP's lines are in another order than the standard's.",
     "unreadable-lines": "The SDP has lines that are not SDP; they are left out.",
-    "all-media-sendonly": "Every media is marked as one to send to; they are received all the same.",
+    "wrong-direction": "Media are marked as ones to send to; they are received all the same.",
     # -- SDP: a media
     "media-line": "A media line (m=) is not valid; that media is left out where it cannot be understood.",
     "media-port": "A media line (m=) has an impossible port.",
@@ -34,7 +34,6 @@ SENTENCES: dict[str, str] = {
     "sprop-unusable": "The parameter sets of the SDP cannot be used; those in the stream are awaited.",
     "sprop-annexb": "The parameter sets of the SDP have start codes in them.",
     "aac-defaults": "AAC is announced without the lengths of its headers; the usual ones (13, 3, 3) are used.",
-    "doubtful-config": "AAC is announced with a configuration that cannot be read.",
     # -- URLs
     "content-base-scheme": "The base of the control URLs (Content-Base) has no scheme, or has it twice.",
     "content-base-address": "The base of the control URLs (Content-Base) has an address that is not valid.",
@@ -69,11 +68,11 @@ SENTENCES: dict[str, str] = {
     "unknown-request": "The camera asks for something that is not known here.",
     # -- authentication
     "basic-in-clear": "The password is sent readably: the camera offers only Basic authentication, and no TLS.",
-    "challenge-unreadable": "A challenge (WWW-Authenticate) has control characters in it; it is left out.",
     "nonce-renewed": "Credentials are asked for again within the session.",
     # -- RTP
     "marker-never-set": "No packet is marked as the last one of its picture; the next timestamp ends it.",
     "marker-on-sei": "The marker is set on messages (SEI) before the picture has ended.",
+    "marker-within-picture": "The marker is set within pictures, not only at their end.",
     "fu-start-and-end": "A fragment is marked as first and last at once.",
     "nal-type-changes-in-fu": "The NAL unit type changes within the fragments of one unit; the first one holds.",
     "empty-fragment": "There are fragments without a byte of media.",

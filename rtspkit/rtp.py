@@ -81,6 +81,15 @@ class TrackStats(NamedTuple):
         reordered: packets over UDP that came after a later one, and were put in their place.
         foreign: datagrams from another address or port than the camera's.
         kernel_drops: datagrams the system had no room for, where it was asked to tell (SO_RXQ_OVFL).
+        bytes: of the packets that were accepted, with their headers.
+        reports: RTCP packets.
+        broken_reports: those of them whose lengths contradict themselves.
+        first_arrival, arrival: monotonic ns at which the first and the last packet came; 0 before.
+        sync_samples: access units at which a reader can start.
+        first_sync_arrival, sync_arrival: monotonic ns at which the first and the last of them came; 0 before.
+        gop_units, gop_ticks: access units and ticks from the last but one of them to the last; 0 before.
+        parameter_changes: access units that brought parameter sets other than those in force.
+        ticks: pts of the last packet.
     """
 
     received: int
@@ -99,6 +108,18 @@ class TrackStats(NamedTuple):
     reordered: int = 0
     foreign: int = 0
     kernel_drops: int = 0
+    bytes: int = 0
+    reports: int = 0
+    broken_reports: int = 0
+    first_arrival: int = 0
+    arrival: int = 0
+    sync_samples: int = 0
+    first_sync_arrival: int = 0
+    sync_arrival: int = 0
+    gop_units: int = 0
+    gop_ticks: int = 0
+    parameter_changes: int = 0
+    ticks: int = 0
 
 
 def parse_packet(data: bytes) -> RTPPacket:

@@ -40,6 +40,7 @@ from dataclasses import dataclass
 from rtspkit._version import __version__
 from rtspkit.answers import TransportRefused, granted_transport, match_rtp_info
 from rtspkit.auth import Authenticator
+from rtspkit.control import resolve_base
 from rtspkit.errors import (
     AuthenticationError,
     LimitExceeded,
@@ -49,21 +50,23 @@ from rtspkit.errors import (
     TimeoutExceeded,
     UnsupportedError,
 )
+from rtspkit.events import (
+    Described,
+    Event,
+    KeptAlive,
+    OptionsReceived,
+    Playing,
+    Redirected,
+    ServerRequest,
+    SetUp,
+    TornDown,
+)
+from rtspkit.keepalive import Keepalive
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.memory import CameraMemory
-from rtspkit.messages import (
-    InterleavedData,
-    Parser,
-    Request,
-    Response,
-    RTPInfo,
-    Transport,
-    parse_public,
-    parse_rtp_info,
-    parse_session,
-    parse_transport,
-)
-from rtspkit.sdp import MediaTrack, SessionDescription, aggregate_url, parse_sdp, resolve_base, select_tracks
+from rtspkit.messages import InterleavedData, Parser, Request, Response, Transport, parse_public, parse_session
+from rtspkit.quirks import Quirks
+from rtspkit.sdp import MediaTrack, aggregate_url, parse_sdp, select_tracks
 from rtspkit.url import CameraURL, parse_url, redirect_url
 
 __all__ = [
@@ -83,98 +86,6 @@ __all__ = [
     "Transport",
     "parse_url",
 ]
-
-# -- events --------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class OptionsReceived:
-    """OPTIONS was answered. A refusal counts as an answer without methods: DESCRIBE will tell."""
-
-    methods: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """DESCRIBE was answered.
-
-    Attributes:
-        description: the whole SDP.
-        tracks: what can be set up.
-        skipped: what cannot, such as "track 2 (PCMU)".
-    """
-
-    description: SessionDescription
-    tracks: tuple[MediaTrack, ...]
-    skipped: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SetUp:
-    """SETUP was answered.
-
-    Attributes:
-        track: which one.
-        transport: what holds now. TCP: `interleaved`, the channels asked for or what the camera made of them. UDP:
-            `client_port`, `server_port` and `source`, the last two None where the camera does not say. Multicast:
-            `destination`, `port`, `ttl`, `source`. A camera may answer a request for UDP with TCP.
-        ssrc: as announced; None where it was not, or was 0. A hint only.
-    """
-
-    track: MediaTrack
-    transport: Transport
-    ssrc: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Playing:
-    """PLAY was answered.
-
-    Attributes:
-        rtp_info: one entry for each track set up, in that order; None where the camera said nothing
-            that fits it. Hints only: many cameras send a seq of 0 or 1, or another stream's values.
-    """
-
-    rtp_info: tuple[RTPInfo | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class KeptAlive:
-    """A keep-alive was answered; whatever the status, somebody is there."""
-
-    status: int
-
-
-@dataclass(frozen=True, slots=True)
-class TornDown:
-    """The session is over: TEARDOWN was answered, or there was nothing to tear down."""
-
-
-@dataclass(frozen=True, slots=True)
-class Redirected:
-    """The camera wants to be asked elsewhere: open a new connection to `url`.
-
-    `url` has the credentials only if scheme, host and port are the same. How many to follow, and whether
-    to other hosts, is for the caller to decide.
-    """
-
-    url: CameraURL
-
-
-@dataclass(frozen=True, slots=True)
-class ServerRequest:
-    """The camera asked something; it has been answered with `status`.
-
-    After TEARDOWN and REDIRECT the session is over as far as the camera is concerned.
-    """
-
-    method: str
-    status: int
-
-
-Event = (
-    OptionsReceived | Described | SetUp | Playing | KeptAlive | TornDown | Redirected | ServerRequest | InterleavedData
-)
 
 # -- states --------------------------------------------------------------------
 
@@ -209,10 +120,8 @@ _NEXT: dict[str, State] = {
 }
 
 #: What a camera may ask, and is told yes. OPTIONS and GET_PARAMETER are its own keep-alives.
-_ACCEPTED = frozenset({"OPTIONS", "GET_PARAMETER", "SET_PARAMETER", "ANNOUNCE", "TEARDOWN", "REDIRECT"})
+_ACCEPTED = frozenset({"OPTIONS", "GET_PARAMETER", "SET_PARAMETER", "ANNOUNCE", "PLAY_NOTIFY", "TEARDOWN", "REDIRECT"})
 _REDIRECTS = frozenset({301, 302, 303, 305, 307, 308})
-#: Seconds between keep-alives where the camera says nothing, and at most.
-_KEEPALIVE_INTERVAL = 30.0
 
 
 @dataclass(slots=True)
@@ -245,6 +154,7 @@ class Connection:
         session_id: None before SETUP.
         session_timeout: seconds, as the camera says; None where it does not.
         base_url: of relative control URLs; the request's own before DESCRIBE.
+        quirks: what was met so far that is not as it should be, and is put up with: id -> sentence.
 
     Raises:
         LocalProtocolError: the URL is not one, or the User-Agent has control characters.
@@ -266,14 +176,22 @@ class Connection:
         self.session_id: str | None = None
         self.session_timeout: int | None = None
         self.base_url = self.url.request_url
+        self.quirks = Quirks()
         self._aggregate_url = self.url.request_url
         self._user_agent = user_agent
         self._limits = limits
         self._memory = CameraMemory() if memory is None else memory
         self._authenticator: Authenticator | None = None
+        self._authenticated = False
         if self.url.username is not None:
-            self._authenticator = Authenticator(self.url.username, self.url.password or "")
-        self._parser = Parser(limits=limits)
+            self._authenticator = Authenticator(
+                self.url.username,
+                self.url.password or "",
+                basic_allowed=self.url.is_secure,
+                digest_known=self.url.origin in self._memory.digest_origins,
+            )
+        self._keepalive = Keepalive(self._memory)
+        self._parser = Parser(limits=limits, quirks=self.quirks)
         self._output = bytearray()
         self._events: list[Event] = []
         self._now = 0.0
@@ -284,7 +202,6 @@ class Connection:
         self._channels: frozenset[int] = frozenset()  # of the tracks that come interleaved
         self._unknown_bytes = 0
         self._next_keepalive: float | None = None
-        self._keepalive_method: str | None = None
 
     def __repr__(self) -> str:
         return f"Connection({str(self.url)!r}, state={self.state.value!r})"
@@ -329,9 +246,12 @@ class Connection:
 
     def keepalive(self, now: float) -> None:
         """Sends a keep-alive at once; leads to `KeptAlive`. `handle_timeout` does it when one is due."""
-        method = self._keepalive_method or ("GET_PARAMETER" if "GET_PARAMETER" in self.methods else "OPTIONS")
-        self._request(method, self._aggregate_url, now, keepalive=True)
-        self._next_keepalive = now + self._keepalive_interval()
+        method, url = self._keepalive.request(self.methods, (self._aggregate_url, self.base_url))
+        self._request(method, url, now, keepalive=True)
+        self._plan_keepalive(now)
+
+    def _plan_keepalive(self, now: float) -> None:
+        self._next_keepalive = now + self._keepalive.interval(self.session_timeout)
 
     def teardown(self, now: float) -> None:
         """Gives the session back; leads to `TornDown`, at once where there is none."""
@@ -382,7 +302,8 @@ class Connection:
                 continue
             self._abandon(cseq)
             if pending.keepalive:
-                self._keepalive_method = "OPTIONS"  # some cameras ignore GET_PARAMETER
+                self.quirks.note("keepalive-unanswered")
+                self._keepalive.failed()
                 continue
             if pending.method == "TEARDOWN":
                 self.state = State.CLOSED
@@ -391,7 +312,7 @@ class Connection:
         due = self._next_keepalive
         if due is not None and due <= now and self.state in (State.READY, State.PLAYING):
             if any(pending.keepalive for pending in self._pending.values()):
-                self._next_keepalive = now + self._keepalive_interval()
+                self._plan_keepalive(now)
             else:
                 self.keepalive(now)
 
@@ -466,9 +387,11 @@ class Connection:
 
     def _on_data(self, frame: InterleavedData) -> None:
         if frame.channel in self._channels:
-            if self.state in (State.READY, State.PLAYING):  # some cameras begin before they answer PLAY
+            if self.state in (State.READY, State.PLAYING):
+                self.quirks.note("early-data", self.state is State.READY)
                 self._events.append(frame)
             return
+        self.quirks.note("unknown-channels")
         self._unknown_bytes += len(frame.payload)
         if self._unknown_bytes > self._limits.unknown_channel_size:
             raise LimitExceeded(f"{self._unknown_bytes} bytes on channels nobody set up")
@@ -477,6 +400,7 @@ class Connection:
         status, reason = (200, "OK") if request.method in _ACCEPTED else (501, "Not Implemented")
         lines = [f"RTSP/1.0 {status} {reason}"]
         lines += [f"{name}: {value}" for name in ("CSeq", "Session") if (value := request.headers.get(name))]
+        self.quirks.note("unknown-request", status != 200)
         if request.method == "OPTIONS":
             lines.append(f"Public: {', '.join(sorted(_ACCEPTED))}")
         self._output += "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
@@ -488,10 +412,11 @@ class Connection:
         cseq = int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
         if cseq in self._pending:
             return self._pending.pop(cseq)
-        if cseq in self._abandoned:
+        if cseq in self._abandoned or not self._pending:
             return None
         # missing, empty or wrong (Tapo): it answers what was asked first
-        return self._pending.pop(min(self._pending)) if self._pending else None
+        self.quirks.note("cseq")
+        return self._pending.pop(min(self._pending))
 
     def _on_response(self, response: Response) -> None:
         if response.status < 200:
@@ -501,28 +426,40 @@ class Connection:
             return
         if response.status == 401 and self._authenticate(pending, response):
             return
+        good = 200 <= response.status < 300
+        if good and self._authenticator is not None:
+            self._authenticated = self._authenticator.scheme is not None
+            self._authenticator.take_info(response.headers.get_all("Authentication-Info"))
         if pending.keepalive:
-            if not 200 <= response.status < 300:
-                self._keepalive_method = "OPTIONS"
-            self._read_session(response)
-            self._events.append(KeptAlive(response.status))
+            self._on_keepalive(response, good)
         elif pending.method == "TEARDOWN":
             self.state = State.CLOSED
             self._events.append(TornDown())
         elif pending.method == "OPTIONS" and response.status != 401 and response.status not in _REDIRECTS:
-            if 200 <= response.status < 300:
+            if good:
                 self.methods = parse_public(response.headers.get_all("Public") or response.headers.get_all("Allow"))
+            self.quirks.note("options-refused", not good)
             self._events.append(OptionsReceived(self.methods))
         elif response.status in _REDIRECTS:
             self._on_redirect(pending, response)
         elif pending.method == "PLAY" and response.status == 457 and pending.headers:
             # Invalid Range: a live camera that knows no start
+            self.quirks.note("range-refused")
             pending.headers = ()
             self._send(pending)
-        elif not 200 <= response.status < 300:
+        elif not good:
             raise self._refusal(pending, response)
         else:
             self._on_success(pending, response)
+
+    def _on_keepalive(self, response: Response, good: bool) -> None:
+        self._read_session(response)
+        if good:
+            self._keepalive.succeeded()
+        else:
+            self.quirks.note("keepalive-refused")
+            self._keepalive.failed()
+        self._events.append(KeptAlive(response.status))
 
     def _on_success(self, pending: _Pending, response: Response) -> None:
         if pending.method == "DESCRIBE":
@@ -531,18 +468,20 @@ class Connection:
             self._on_setup(pending, response)
         else:
             self._read_session(response)
-            self._next_keepalive = self._now + self._keepalive_interval()
-            entries = parse_rtp_info(response.headers.get("RTP-Info") or "")
-            self._events.append(Playing(match_rtp_info(self._tracks, entries)))
+            self._plan_keepalive(self._now)
+            rtp_info = match_rtp_info(self._tracks, response.headers.get("RTP-Info"), self.quirks)
+            self._events.append(Playing(rtp_info))
         self.state = _NEXT[pending.method]
 
     def _on_description(self, response: Response) -> None:
         if not response.body:
             raise RemoteProtocolError(f"{self.url.address} answered DESCRIBE without a description")
-        description = parse_sdp(response.body, limits=self._limits)
-        headers = response.headers
+        limits, quirks, headers = self._limits, self.quirks, response.headers
+        quirks.note("content-type-missing", "sdp" not in (headers.get("Content-Type") or "").lower())
+        description = parse_sdp(response.body, limits=limits, quirks=quirks)
         content_base = headers.get("Content-Base") or headers.get("Content-Location")
-        tracks, skipped = select_tracks(description, self.url.request_url, content_base, limits=self._limits)
+        request_url = self.url.request_url
+        tracks, skipped = select_tracks(description, request_url, content_base, limits=limits, quirks=quirks)
         self.base_url = resolve_base(self.url.request_url, content_base)
         self._aggregate_url = aggregate_url(description, self.base_url)
         self._events.append(Described(description, tracks, skipped))
@@ -552,15 +491,15 @@ class Connection:
         assert pending.track is not None
         assert wanted is not None
         self._read_session(response)
-        offers = parse_transport(response.headers.get_all("Transport"))
+        headers = response.headers.get_all("Transport")
         try:
-            transport = granted_transport(pending.track, wanted, offers, self._channels)
+            transport = granted_transport(pending.track, wanted, headers, self._channels, self.quirks)
         except TransportRefused as refused:
             text = f"{self.url.address} insists on {refused}"
             if wanted.protocol == "tcp":
                 raise UnsupportedError(f"{text}; only plain RTP over TCP can be used here") from None
             raise ResponseError(text, status=461, reason=self._printable(response.reason), method="SETUP") from None
-        self._next_keepalive = self._now + self._keepalive_interval()
+        self._plan_keepalive(self._now)
         self._tracks.append(pending.track)
         self._channels |= set(transport.interleaved or ())
         self._parser.channels = self._channels
@@ -571,17 +510,24 @@ class Connection:
 
         H264DVR changes the identifier from SETUP to SETUP and goes on with the first.
         """
-        session = parse_session(response.headers.get("Session") or "")
+        text = response.headers.get("Session") or ""
+        session = parse_session(text)
         if session is None:
             return
         if self.session_id is None:
             self.session_id = session.id
+        self.quirks.note("session-changes", session.id != self.session_id)
         if session.timeout is not None:
             self.session_timeout = session.timeout
+        else:
+            self.quirks.note("session-timeout", "timeout" in text.lower())
 
-    def _keepalive_interval(self) -> float:
-        """Half the timeout: one lost answer does no harm. More than 30 s would save nothing."""
-        return min(_KEEPALIVE_INTERVAL, (self.session_timeout or 60) / 2)
+    def _forget_session(self) -> None:
+        """The camera does not know it (any more): SETUP may begin another."""
+        self.session_id = self.session_timeout = self._next_keepalive = None
+        self._tracks.clear()
+        self._channels = self._parser.channels = frozenset()
+        self.state = State.DESCRIBED
 
     # -- refusals
 
@@ -591,8 +537,12 @@ class Connection:
         authenticator = self._authenticator
         if authenticator is None or not authenticator.challenge(response.headers.get_all("WWW-Authenticate")):
             return False
+        if authenticator.digest_known:
+            self._memory.digest_origins.add(self.url.origin)
         if pending.challenges > (2 if authenticator.stale else 1):
             return False
+        self.quirks.note("nonce-renewed", self._authenticated)
+        self.quirks.note("basic-in-clear", authenticator.scheme == "Basic" and not self.url.is_secure)
         self._send(pending)
         return True
 
@@ -610,6 +560,11 @@ class Connection:
         if status == 401:
             if self._authenticator is None:
                 text = f"{address} wants a user name and a password; the URL has none (rtsp://user:password@…)"
+            elif self._authenticator.basic_refused:
+                text = (
+                    f"{address} offers only Basic authentication, which sends the password readably, and has offered "
+                    "Digest before: it was set up anew, or somebody is in between; not answered before a restart"
+                )
             elif self._authenticator.scheme is None or pending.challenges < 1:
                 text = f"{address} wants a kind of authentication that is not known here"
             else:
@@ -621,6 +576,11 @@ class Connection:
                 status = 461
             if status == 461:
                 advice = f"; it does not offer {_transport_name(pending.transport)}"
+        if status in {453, 503}:
+            advice = "; it has no room for one more session now"
+        if status == 454 and method in {"SETUP", "PLAY"}:
+            self._forget_session()
+            advice = "; the session is over"
         text = f"{address} refuses {method}: {response.status} {reason}".rstrip() + advice
         return ResponseError(text, status=status, reason=reason, method=method)
 

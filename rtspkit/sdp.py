@@ -2,23 +2,27 @@
 
 Strategy: one pass over the lines; only what a receiver needs is read (m=, a=control, rtpmap, fmtp,
 direction), everything else of the grammar is let be, because cameras get it wrong: the header may be
-missing, repeated, out of order or not parseable. A media nobody can use is skipped, never fatal; the
-places of the others stay. Control URLs always name the host the connection goes to: a camera behind
-NAT announces its own address, and a hostile one somebody else's.
+missing, repeated, out of order or not parseable. What is wrong with it is noted (`quirks.py`), by rules of
+their own that no reading depends on. A media nobody can use is skipped, never fatal; the places of the
+others stay.
 
-Specs: RFC 4566/8866 (SDP), RFC 2326 C.1 (control URLs), RFC 3551 (static payload types), RFC 6184 8.2
-(H264), RFC 3640 4.1 (mpeg4-generic), ONVIF Streaming Specification 5.3 (back channel).
+Specs: RFC 4566/8866 (SDP), RFC 3551 (static payload types), RFC 6184 8.2 (H264), RFC 3640 4.1
+(mpeg4-generic), ONVIF Streaming Specification 5.3 (back channel).
 """
 
 from __future__ import annotations
 
+import binascii
+import ipaddress
 import re
 from dataclasses import dataclass, field
 
 from rtspkit import h264
+from rtspkit.control import is_absolute, join_control, resolve_base
 from rtspkit.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import AACParameters, Track
+from rtspkit.quirks import Quirks
 
 __all__ = [
     "Encoding",
@@ -26,10 +30,8 @@ __all__ = [
     "MediaTrack",
     "SessionDescription",
     "aggregate_url",
-    "join_control",
     "media_url",
     "parse_sdp",
-    "resolve_base",
     "select_tracks",
 ]
 
@@ -64,8 +66,14 @@ _STATIC: dict[int, tuple[str, int, int | None]] = {
 _FASTEST_CLOCK = 100_000_000
 _DIRECTIONS = frozenset({"sendrecv", "sendonly", "recvonly", "inactive"})
 _LINE = re.compile(r"([A-Za-z])=(.*)", re.DOTALL)
-#: What would end a request line, or a quoted string in the Authorization header.
-_UNSAFE = re.compile(r'[^\x21-\x7e]|["\\]')
+#: The order of a session's lines and of a media's; times may be repeated.
+_SESSION_ORDER = "vosiuepcbtzka"
+_MEDIA_ORDER = "icbka"
+_ORIGIN = re.compile(r"\S+ [0-9]+ [0-9]+ IN IP[46] \S+ *")
+_TIMING = re.compile(r"[0-9]+ [0-9]+ *")
+_CONNECTION = re.compile(r"IN IP[46] ([^/\s]+)(?:/[0-9]+){0,2} *")
+#: RFC 8866, 5.14, and what RFC 2327 had.
+_KINDS = frozenset({"audio", "video", "text", "application", "message", "image", "data", "control"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,8 @@ class MediaDescription:
         encodings: those of the formats that are payload types, in their order.
         control: the `a=control` value; None where absent.
         direction: "recvonly" and so on; the session's where the media has none.
-        back_channel: the client would send here (ONVIF: a=sendonly). False where all media say so.
+        back_channel: the client would send here (ONVIF: a=sendonly). False where all media say so, and for video.
+        address: the `c=` address, the session's where the media has none; None where it is not valid.
     """
 
     index: int
@@ -112,6 +121,7 @@ class MediaDescription:
     control: str | None = None
     direction: str | None = None
     back_channel: bool = False
+    address: str | None = None
 
     @property
     def payload_type(self) -> int | None:
@@ -188,101 +198,139 @@ class MediaTrack:
 
 @dataclass(slots=True)
 class _Section:
-    """The lines of one m= section while they are collected."""
+    """The lines of the session, or of one media behind its m= line, in their order."""
 
-    line: str
-    attributes: list[tuple[str, str]] = field(default_factory=list)
+    line: str = ""
+    lines: list[tuple[str, str]] = field(default_factory=list)
+
+    def values(self, letter: str) -> list[str]:
+        return [value for other, value in self.lines if other == letter]
+
+    @property
+    def attributes(self) -> list[tuple[str, str]]:
+        """Name and value of each a= line; names in lower case."""
+        pairs = (value.strip(" \t\0").partition(":") for value in self.values("a"))
+        return [(key.strip().lower(), text.strip()) for key, _, text in pairs]
+
+    @property
+    def address(self) -> str | None:
+        return next((found for value in self.values("c") if (found := _address(value))), None)
 
 
-def parse_sdp(text: bytes, *, limits: Limits = DEFAULT_LIMITS) -> SessionDescription:
+def parse_sdp(text: bytes, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirks | None = None) -> SessionDescription:
     """Reads a session description.
 
     Args:
         text: as it came in the body; any line ends.
         limits: `sdp_size` and `media_count` are used.
+        quirks: takes what is odd about it.
 
     Raises:
         LimitExceeded: it is larger, or has more media, than allowed.
         RemoteProtocolError: nothing in it is SDP.
     """
+    quirks = Quirks() if quirks is None else quirks
     if len(text) > limits.sdp_size:
         raise LimitExceeded(f"an SDP of {len(text)} bytes; at most {limits.sdp_size} are read")
-    name: str | None = None
-    attributes: list[tuple[str, str]] = []
+    session = _Section()
     sections: list[_Section] = []
-    lines = 0
     for raw in text.decode("utf-8", "replace").replace("\r", "\n").split("\n"):
         match = _LINE.match(raw.lstrip(" \t\ufeff"))
         if match is None:
-            continue  # empty lines, padding with NULs
-        lines += 1
-        letter, value = match[1], match[2]
-        if letter == "m":
-            if len(sections) == limits.media_count:
-                raise LimitExceeded(f"an SDP with more than {limits.media_count} media")
-            sections.append(_Section(value))
-        elif letter == "a":
-            key, _, rest = value.strip(" \t\0").partition(":")
-            pair = (key.strip().lower(), rest.strip())
-            (sections[-1].attributes if sections else attributes).append(pair)
-        elif letter == "s" and name is None and not sections:
-            name = value
-    if not lines:
+            quirks.note("unreadable-lines", raw.strip(" \t\0\ufeff"))
+        elif match[1] != "m":
+            (sections[-1] if sections else session).lines.append((match[1], match[2]))
+        elif len(sections) == limits.media_count:
+            raise LimitExceeded(f"an SDP with more than {limits.media_count} media")
+        else:
+            sections.append(_Section(match[2]))
+    if not session.lines and not sections:
         raise RemoteProtocolError("the description is not SDP", head=text)
-    session = dict(reversed(attributes))  # the first of several wins
-    direction = next((key for key, _ in reversed(attributes) if key in _DIRECTIONS), None)
+    _note_session(session, sections, quirks)
+    attributes = session.attributes
+    named = dict(reversed(attributes))  # the first of several wins
     return SessionDescription(
-        name=name,
-        control=session.get("control"),
-        tool=session.get("tool"),
+        name=next(iter(session.values("s")), None),
+        control=named.get("control"),
+        tool=named.get("tool"),
         attributes=tuple(attributes),
-        medias=_medias(sections, direction),
+        medias=_medias(sections, session, quirks),
     )
 
 
-def _medias(sections: list[_Section], session_direction: str | None) -> tuple[MediaDescription, ...]:
-    heads = [_head(section.line) for section in sections]
+def _note_session(session: _Section, sections: list[_Section], quirks: Quirks) -> None:
+    """Notes what is wrong with everything that is not needed."""
+    lines, names, times = session.lines, session.values("s"), session.values("t")
+    quirks.note("version-line", not lines or lines[0][0] != "v" or lines[0][1].strip() != "0")
+    quirks.note("origin-line", [bool(_ORIGIN.fullmatch(value)) for value in session.values("o")] != [True])
+    quirks.note("session-name", len(names) != 1 or not names[0])
+    quirks.note("timing-line", not times or not all(map(_TIMING.fullmatch, times)))
+    for section in sections:
+        values = section.values("c") or session.values("c")
+        quirks.note("connection-line", not values or not all(map(_address, values)))
+        quirks.note("line-order", not _is_ordered(section.lines, _MEDIA_ORDER))
+        quirks.note("trailing-separators", section.line != section.line.rstrip())
+    quirks.note("line-order", not _is_ordered(lines, _SESSION_ORDER))
+
+
+def _is_ordered(lines: list[tuple[str, str]], order: str) -> bool:
+    places = [order.index(letter) for letter, _ in lines if letter in order]
+    return places == sorted(places)
+
+
+def _address(connection: str) -> str | None:
+    """The address of a c= line: an IP address or, where it is a valid line, a name."""
+    match = _CONNECTION.fullmatch(connection)
+    if match is None:
+        return None
+    try:
+        return str(ipaddress.ip_address(match[1]))
+    except ValueError:
+        return match[1] if re.fullmatch(r"[A-Za-z][A-Za-z0-9.-]*", match[1]) else None
+
+
+def _medias(sections: list[_Section], session: _Section, quirks: Quirks) -> tuple[MediaDescription, ...]:
+    heads = [_head(section.line, quirks) for section in sections]
     own: list[dict[int, dict[str, str]]] = []
     strays: dict[int, dict[str, str]] = {}
     for (_, _, _, formats), section in zip(heads, sections, strict=True):
         mine: dict[int, dict[str, str]] = {}
         offered = frozenset(formats)
-        for key, value in section.attributes:
-            if key != "fmtp":
-                continue
+        for value in (value for key, value in section.attributes if key == "fmtp"):
             number, _, text = value.partition(" ")
             payload_type = _payload_type(number)
             if payload_type is None:
                 continue
+            quirks.note("empty-fmtp", not text)  # Ubiquiti
+            quirks.note("trailing-separators", text.endswith(";"))  # Reolink
             # some cameras put the fmtp of their video below another media
             place = mine if number in offered else strays
             place.setdefault(payload_type, {}).update(_fmtp(text))
         own.append(mine)
-    directions = [
-        next((key for key, _ in reversed(section.attributes) if key in _DIRECTIONS), session_direction)
-        for section in sections
-    ]
+    directions = [_direction(section) or _direction(session) for section in sections]
     # CV-RTSPHandler and IDS uEye mark everything sendonly, from the server's point of view
     fake = all(direction == "sendonly" for direction in directions)
     found = []
     for index, ((kind, port, proto, formats), section) in enumerate(zip(heads, sections, strict=True)):
+        to_camera = directions[index] == "sendonly"
+        back_channel = to_camera and not fake and kind != "video"  # nobody sends a camera pictures
+        quirks.note("wrong-direction", to_camera and not back_channel)
         rtpmaps: dict[int, str] = {}
-        control: str | None = None
-        for key, value in section.attributes:
-            if key == "rtpmap":
-                number, _, text = value.partition(" ")
-                payload_type = _payload_type(number)
-                if payload_type is not None:
-                    rtpmaps.setdefault(payload_type, text.strip())
-            elif key == "control" and control is None:
-                control = value
-        encodings = [
-            _encoding(
-                payload_type, kind, rtpmaps.get(payload_type), own[index].get(payload_type) or strays.get(payload_type)
-            )
-            for payload_type in dict.fromkeys(map(_payload_type, formats))
-            if payload_type is not None
-        ]
+        for value in (value for key, value in section.attributes if key == "rtpmap"):
+            number, _, text = value.partition(" ")
+            payload_type = _payload_type(number)
+            if payload_type is not None:
+                rtpmaps.setdefault(payload_type, text.strip())
+        quirks.note("trailing-separators", any(value != value.rstrip(" \t") for value in section.values("a")))
+        encodings = []
+        for payload_type in dict.fromkeys(map(_payload_type, formats)):
+            if payload_type is None:
+                continue
+            fmtp = own[index].get(payload_type)
+            if not fmtp and payload_type in strays:
+                quirks.note("foreign-fmtp")
+                fmtp = strays[payload_type]
+            encodings.append(_encoding(payload_type, kind, rtpmaps.get(payload_type), fmtp or {}, quirks))
         found.append(
             MediaDescription(
                 index=index,
@@ -291,34 +339,46 @@ def _medias(sections: list[_Section], session_direction: str | None) -> tuple[Me
                 proto=proto,
                 formats=formats,
                 encodings=tuple(encodings),
-                control=control,
+                control=next((value for key, value in section.attributes if key == "control"), None),
                 direction=directions[index],
-                back_channel=directions[index] == "sendonly" and not fake,
+                back_channel=back_channel,
+                address=section.address or session.address,
             )
         )
     return tuple(found)
 
 
-def _head(line: str) -> tuple[str, str, str, tuple[str, ...]]:
+def _direction(section: _Section) -> str | None:
+    return next((key for key, _ in reversed(section.attributes) if key in _DIRECTIONS), None)
+
+
+def _head(line: str, quirks: Quirks) -> tuple[str, str, str, tuple[str, ...]]:
     """Kind, port, proto and formats of an m= line; what is missing is empty."""
     fields = line.split()
     kind, port, proto = [*fields, "", "", ""][:3]
+    # Vicon writes "vana" for a kind, TP-Link an encoding for a format, Tuya's ports are negative
+    quirks.note("media-line", len(fields) < 4 or kind not in _KINDS or any("/" in one for one in fields[3:]))
+    number = _number(port.partition("/")[0])
+    quirks.note("media-port", number is None or number > 65535)
     return kind, port, proto, tuple(fields[3:])
 
 
-def _encoding(payload_type: int, kind: str, rtpmap: str | None, fmtp: dict[str, str] | None) -> Encoding:
+def _encoding(payload_type: int, kind: str, rtpmap: str | None, fmtp: dict[str, str], quirks: Quirks) -> Encoding:
     name: str | None = None
     clock_rate: int | None = None
     channels: int | None = None
+    static = _STATIC.get(payload_type)
     if rtpmap:  # an rtpmap wins over the static table: GW cameras send PCMU as 8
         parts = [part.strip() for part in rtpmap.split("/")]
         name = parts[0].lower() or None
         clock_rate = _number(parts[1]) if len(parts) > 1 else None
         if kind == "audio":
             channels = (_number(parts[2]) if len(parts) > 2 else None) or 1
-    elif payload_type in _STATIC:
-        name, clock_rate, channels = _STATIC[payload_type]
-    return Encoding(payload_type, name, clock_rate, channels, fmtp or {})
+        quirks.note("static-type-redefined", static is not None and name != static[0])
+        quirks.note("opus-clock", name == "opus" and (clock_rate, channels) != (48000, 2))
+    elif static is not None:
+        name, clock_rate, channels = static
+    return Encoding(payload_type, name, clock_rate, channels, fmtp)
 
 
 def _fmtp(text: str) -> dict[str, str]:
@@ -343,51 +403,6 @@ def _number(text: str) -> int | None:
 
 # -- control URLs --------------------------------------------------------------
 
-_SCHEME = re.compile(r"(?:rtsps?://)+", re.IGNORECASE)
-
-
-def resolve_base(request_url: str, content_base: str | None) -> str:
-    """The base of control URLs: Content-Base, on the host of the request.
-
-    Args:
-        request_url: of the DESCRIBE, without credentials.
-        content_base: the header, or Content-Location; None where absent.
-
-    Returns:
-        An absolute URL on the scheme, host and port of `request_url`: only the path and the query are
-        taken over, so a wrong or malicious host does no harm. Odd ones seen: "rtsp://rtsp://…", without
-        a scheme (Anjvision: "192.168.1.10:554/stream0/"), IPv6 without brackets.
-    """
-    text = (content_base or "").strip()
-    if not text:
-        return request_url
-    match = _SCHEME.match(text)
-    if match:
-        return _origin(request_url) + _clean(_path(text[match.end() :]))
-    first = text.partition("/")[0]
-    if "." in first or ":" in first:
-        return _origin(request_url) + _clean(_path(text))
-    return _origin(request_url) + "/" + _clean(text.lstrip("/"))
-
-
-def join_control(base: str, control: str | None) -> str:
-    """The URL that an `a=control` value means.
-
-    A relative one is put behind everything, the query included, as live555, ffmpeg and gortsplib do:
-    cameras with a query string count on it, whatever RFC 3986 says. An absolute one keeps its path and
-    query, on the scheme, host and port of `base`.
-    """
-    text = (control or "").strip()
-    if text in ("", "*"):
-        return base
-    match = _SCHEME.match(text)
-    if match:
-        return _origin(base) + _clean(_path(text[match.end() :]))
-    text = _clean(text)
-    if base.endswith("/"):
-        return base + text.removeprefix("/")
-    return base + text if text[0] in "/?" else f"{base}/{text}"
-
 
 def aggregate_url(description: SessionDescription, base: str) -> str:
     """What PLAY, the keep-alive and TEARDOWN name: the session's control URL on `base`."""
@@ -395,7 +410,11 @@ def aggregate_url(description: SessionDescription, base: str) -> str:
 
 
 def media_url(
-    description: SessionDescription, media: MediaDescription, request_url: str, content_base: str | None
+    description: SessionDescription,
+    media: MediaDescription,
+    request_url: str,
+    content_base: str | None,
+    quirks: Quirks | None = None,
 ) -> str:
     """What SETUP of one media names.
 
@@ -404,29 +423,13 @@ def media_url(
         media: one of its medias.
         request_url: of the DESCRIBE, without credentials.
         content_base: the Content-Base (or Content-Location) header; None where absent.
+        quirks: takes what is odd about it.
     """
-    base = resolve_base(request_url, content_base)
-    if not content_base and description.control and _SCHEME.match(description.control):
+    base = resolve_base(request_url, content_base, quirks)
+    if not content_base and is_absolute(description.control):
         # Windows Media and Samsung: no Content-Base, but an absolute control of the session
         base = join_control(base, description.control)
-    return join_control(base, media.control)
-
-
-def _origin(url: str) -> str:
-    """Scheme, host and port of an URL, without a slash behind."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{re.split(r'[/?]', rest, maxsplit=1)[0]}"
-
-
-def _path(rest: str) -> str:
-    """Path and query of what follows a scheme."""
-    match = re.search(r"[/?]", rest)
-    return rest[match.start() :] if match else ""
-
-
-def _clean(text: str) -> str:
-    """Makes a camera's text fit for a request line."""
-    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace")), text)
+    return join_control(base, media.control, quirks)
 
 
 # -- tracks --------------------------------------------------------------------
@@ -438,6 +441,7 @@ def select_tracks(
     content_base: str | None = None,
     *,
     limits: Limits = DEFAULT_LIMITS,
+    quirks: Quirks | None = None,
 ) -> tuple[tuple[MediaTrack, ...], tuple[str, ...]]:
     """Picks the media to set up: the first usable video and the first usable audio.
 
@@ -446,6 +450,7 @@ def select_tracks(
         request_url: of the DESCRIBE, without credentials.
         content_base: the answer's Content-Base header; None where absent.
         limits: `parameter_set_size` is used.
+        quirks: takes what is odd about them.
 
     Returns:
         The tracks, and the names of what is left out ("track 2 (PCMU)"; tracks count from 1).
@@ -453,10 +458,12 @@ def select_tracks(
     Raises:
         UnsupportedError: nothing can be used; the message names what was offered.
     """
+    quirks = Quirks() if quirks is None else quirks
     tracks: list[MediaTrack] = []
     skipped: list[str] = []
     for media in description.medias:
-        found = _usable(media, len(tracks), media_url(description, media, request_url, content_base), limits)
+        url = media_url(description, media, request_url, content_base, quirks)
+        found = _usable(media, len(tracks), url, limits=limits, quirks=quirks)
         if isinstance(found, MediaTrack):
             if all(other.track.kind != found.track.kind for other in tracks):
                 tracks.append(found)
@@ -477,7 +484,7 @@ def _label(media: MediaDescription) -> str:
     return re.sub(r"[^\x20-\x7e]", "?", media.kind)[:40] or "no format"
 
 
-def _usable(media: MediaDescription, index: int, url: str, limits: Limits) -> MediaTrack | str:
+def _usable(media: MediaDescription, index: int, url: str, *, limits: Limits, quirks: Quirks) -> MediaTrack | str:
     """The track a media can become, or why it cannot ("" where its encoding's name says enough)."""
     proto = media.proto.upper()
     if "SAVP" in proto:
@@ -491,32 +498,44 @@ def _usable(media: MediaDescription, index: int, url: str, limits: Limits) -> Me
     for encoding in media.encodings:
         found: MediaTrack | str = ""
         if encoding.encoding_name == "h264":
-            found = _h264(media, encoding, index, url, limits)
+            found = _h264(media, encoding, index, url, limits=limits, quirks=quirks)
         elif encoding.encoding_name == "mpeg4-generic":
-            found = _aac(media, encoding, index, url, limits)
+            found = _aac(media, encoding, index, url, limits=limits, quirks=quirks)
         if isinstance(found, MediaTrack):
             return found
         reason = reason or found
     return reason
 
 
-def _h264(media: MediaDescription, encoding: Encoding, index: int, url: str, limits: Limits) -> MediaTrack | str:
+def _h264(
+    media: MediaDescription, encoding: Encoding, index: int, url: str, *, limits: Limits, quirks: Quirks
+) -> MediaTrack | str:
     mode = _number(encoding.fmtp.get("packetization-mode", "0")) or 0
     if mode > 1:
         return f"packetization-mode {mode}"
     if (encoding.clock_rate or 0) > _FASTEST_CLOCK:
         return "odd clock rate"
+    sprop = encoding.fmtp.get("sprop-parameter-sets")
+    parameters = h264.parameters_from_sprop(sprop or "", limits=limits)
+    quirks.note("clock-rate-missing", not encoding.clock_rate)
+    quirks.note("sprop-unusable", sprop is not None and parameters is None)
+    quirks.note("sprop-annexb", any(b"\0\0\1" in _base64(text) for text in (sprop or "").split(",")))
     track = Track(
-        index=index,
-        kind="video",
-        codec="h264",
-        clock_rate=encoding.clock_rate or 90000,
-        parameters=h264.parameters_from_sprop(encoding.fmtp.get("sprop-parameter-sets", ""), limits=limits),
+        index=index, kind="video", codec="h264", clock_rate=encoding.clock_rate or 90000, parameters=parameters
     )
     return MediaTrack(media, track, url, encoding.payload_type, packetization_mode=mode)
 
 
-def _aac(media: MediaDescription, encoding: Encoding, index: int, url: str, limits: Limits) -> MediaTrack | str:
+def _base64(text: str) -> bytes:
+    try:
+        return binascii.a2b_base64(text)
+    except ValueError:
+        return b""
+
+
+def _aac(
+    media: MediaDescription, encoding: Encoding, index: int, url: str, *, limits: Limits, quirks: Quirks
+) -> MediaTrack | str:
     fmtp = encoding.fmtp
     mode = fmtp.get("mode", "").lower()
     if mode not in ("", "aac-hbr"):
@@ -540,6 +559,7 @@ def _aac(media: MediaDescription, encoding: Encoding, index: int, url: str, limi
         return "without a clock rate"
     if encoding.clock_rate > _FASTEST_CLOCK:
         return "odd clock rate"
+    quirks.note("aac-defaults", "sizelength" not in fmtp)
     track = Track(
         index=index, kind="audio", codec="aac", clock_rate=encoding.clock_rate, parameters=AACParameters(config)
     )

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from statistics import median_low
 from typing import TYPE_CHECKING
@@ -36,6 +35,7 @@ from rtspkit.cutter import Cutter
 from rtspkit.errors import LocalProtocolError, RtspkitError
 from rtspkit.media import Fragment, Run, Track
 from rtspkit.parts import Cut, Pacer
+from rtspkit.reordering import Reordering
 from rtspkit.restamp import Survey
 from rtspkit.segments import InitSection, Output, Segment, SegmenterStats
 from rtspkit.standing import ArrivalClock
@@ -52,8 +52,6 @@ _STEP_SMALL = 1.0
 _STEP_PARTS = 1.0
 #: How often time, or the parameters, may start anew within a second; a camera that comes back may do it several times.
 _BEGINNINGS = 8
-#: With fewer pictures of a run out of order, how long one lasts cannot be told from it.
-_REORDERED = 8
 #: How far back video may step (s): the error of a predicted duration, the reordering of B-pictures.
 _STEP_BACK = 0.5
 #: Units that came longer ago than this (s) are not dated by their arrival.
@@ -144,6 +142,7 @@ class Segmenter:
         self._beginnings = float(_BEGINNINGS)  # how often time may start anew ...
         self._counted_at = 0.0  # ... at this time (monotonic s)
         self._last = self._due = 0  # pts of the leading track's last unit, and of the one that is to be expected
+        self._reordering: Reordering | None = None  # of a camera that sends B-pictures
 
     @property
     def target_duration(self) -> int | None:
@@ -312,7 +311,7 @@ class Segmenter:
         trusted, times = self._arrivals.take(leading, times, self._expected)
         if trusted is not leading:
             self.stats.restamped_units += times.units
-            fragment = replace(fragment, runs=tuple(trusted if run is leading else run for run in fragment.runs))
+            fragment = fragment._replace(runs=tuple(trusted if run is leading else run for run in fragment.runs))
             leading, next_pts = trusted, None
         if self._is_plain(times):
             self._far_units = 0
@@ -359,8 +358,8 @@ class Segmenter:
             is_sync: a later piece begins with a sync sample.
         """
         if number:
-            return replace(fragment, runs=(run,), is_sync=is_sync, wall_clock=None)
-        return replace(fragment, runs=(run, *(other for other in fragment.runs if other.track != self._leader)))
+            return fragment._replace(runs=(run,), is_sync=is_sync, wall_clock=None)
+        return fragment._replace(runs=(run, *(other for other in fragment.runs if other.track != self._leader)))
 
     def _fits(self, times: Survey) -> bool:
         """Whether a leading run of these times, and of usual units between them, is short enough for a segment."""
@@ -388,30 +387,35 @@ class Segmenter:
         """Write a fragment whose leading run is in order, and put it into the segment it belongs to."""
         lead = self._lead
         self._cutter.end_gap(self._cutter.now)
-        if self._pacer is not None and self._pacer.target is not None:
+        order = self._order_of(leading, times, next_pts)
+        if self._pacer is not None and self._pacer.target is not None and order is None:
             self._note_pace(self._pacer, leading, times)
         first, last = times.low, times.high
-        is_reordered = not times.is_ordered or (next_pts is not None and next_pts <= last)
-        unit = self._measure(leading, times, next_pts, is_reordered=is_reordered)
+        unit = self._measure(times, next_pts) if order is None else self._at_most_half(order.unit)
         span = last - first + unit
         room = max(0, self._cutter.limit * self.rate // MICROSECOND - 1 - span)
         if not self._starting:
             jump = first - self._due
             lag = first + lead.shift - lead.end  # decode time may be behind already, with parts
-            if max(jump, lag) > min(self._step_forward(), room) or -jump > max(round(_STEP_BACK * self.rate), 2 * unit):
+            if max(jump, lag) > min(self._step_forward(), room) or -jump > self._step_back(unit):
                 self.stats.time_jumps += 1
                 if fragment.is_sync and self._may_begin():
                     self._start_anew(span)
                 else:
                     self._shift_all(-lag)
                     self._cutter.forget_date()
+                if order is not None:
+                    order.restart()
         if self._starting:
             self._begin(first)
         boundary = first + lead.shift if self._starting else lead.end
         late = max(0, first + lead.shift - boundary)
         end = last + lead.shift + unit
-        if is_reordered:
-            # B-pictures: others may be due before the last one shown; decode times go on unit by unit
+        successors: list[int] | None = None
+        if order is not None:
+            successors = self._successors(order, leading, boundary)
+            end, unit = successors[-1], self._at_most_half(order.unit)
+        elif not times.is_ordered:
             end = min(end, boundary + times.units * unit)
         elif next_pts is not None and next_pts <= last + unit + min(round(STEP * self.rate), room - late):
             end = next_pts + lead.shift
@@ -433,9 +437,11 @@ class Segmenter:
             self._cutter.note_sync(boundary)
         if self._pacer is None:
             self._cutter.cut_before(fragment.is_sync, boundary, end, size)
-            self._put(fragment, leading, times.units, begin=begin, end=end, boundary=boundary)
+            self._put(
+                fragment, leading, times.units, begin=begin, end=end, boundary=boundary, is_even=order is not None
+            )
         else:
-            self._write_parts(fragment, leading, times, begin=begin, end=end, size=size, is_reordered=is_reordered)
+            self._write_parts(fragment, leading, times, begin=begin, end=end, size=size, successors=successors)
 
     def _write_parts(
         self,
@@ -446,13 +452,24 @@ class Segmenter:
         begin: int,
         end: int,
         size: int,
-        is_reordered: bool,
+        successors: list[int] | None,
     ) -> None:
-        """Write a fragment into the open part, and into as many as it is long enough for."""
+        """Write a fragment into the open part, and into as many as it is long enough for.
+
+        Args:
+            fragment, leading, times: it, its leading run, and what that looks like.
+            begin, end: decode times of the run.
+            size: of the fragment, bytes.
+            successors: of reordered units, where the one behind each is due (output time, rising).
+        """
         lead, pacer = self._lead, self._pacer
         assert pacer is not None
-        if pacer.target is None and (times.units > 1 or not self._starting):  # one unit alone does not tell how long
-            pacer.fix(lead.unit)
+        is_first = pacer.target is None and (times.units > 1 or not self._starting)
+        if is_first:  # one unit alone does not tell how long
+            pacer.fix(lead.unit, 0 if self._starting else begin - self._cutter.part_start)
+        if successors is not None and pacer.target is not None:
+            pacer.note([due - lead.shift for due in (begin, *successors[:-1])])
+        elif is_first:
             self._note_pace(pacer, leading, times)
         if self._cutter.has_parts is pacer.is_suspended and (pacer.is_suspended or fragment.is_sync):
             self._cutter.close()
@@ -466,23 +483,35 @@ class Segmenter:
         part_start = begin if self._starting else self._cutter.part_start
         if not has_parts or pacer.target is None:
             cuts = [Cut(count, end, False)]
-        elif is_reordered:
-            successors = [begin + (end - begin) * (number + 1) // count for number in range(count)]
+        elif successors is not None:
             cuts = pacer.cuts(part_start, begin, successors)
         elif times.last + lead.shift < part_start + pacer.least:  # only with the last unit may a part end
             cuts = [pacer.cut(part_start, begin, count, end)]
         else:
-            successors = [pts + lead.shift for pts in restamp.times_of(leading)[1:]]
-            cuts = pacer.cuts(part_start, begin, [*successors, end])
+            following = [pts + lead.shift for pts in restamp.times_of(leading)[1:]]
+            cuts = pacer.cuts(part_start, begin, [*following, end])
+        is_even = successors is not None
         if len(cuts) == 1:
-            self._put(fragment, leading, count, begin=begin, end=cuts[0].end, boundary=begin, ends_part=cuts[0].is_end)
+            cut = cuts[0]
+            self._put(
+                fragment,
+                leading,
+                count,
+                begin=begin,
+                end=cut.end,
+                boundary=begin,
+                ends_part=cut.is_end,
+                is_even=is_even,
+            )
             return
         pieces = restamp.pieces(leading, [cut.units for cut in cuts])
         for number, (cut, piece) in enumerate(zip(cuts, pieces, strict=True)):
             part = self._piece_of(fragment, number, piece, is_sync=False)
             if number:
                 self._cutter.cut_before(False, begin, cut.end, memoryview(piece.data).nbytes)
-            self._put(part, piece, cut.units, begin=begin, end=cut.end, boundary=begin, ends_part=cut.is_end)
+            self._put(
+                part, piece, cut.units, begin=begin, end=cut.end, boundary=begin, ends_part=cut.is_end, is_even=is_even
+            )
             begin = lead.end
 
     @staticmethod
@@ -518,6 +547,7 @@ class Segmenter:
         end: int,
         boundary: int,
         ends_part: bool = False,
+        is_even: bool = False,
     ) -> None:
         """Write a fragment with the decode times it was given, into the open segment or a new one.
 
@@ -527,9 +557,12 @@ class Segmenter:
             begin, end: decode times of the run.
             boundary: where the fragment before ended; where there is a hole, not the same as `begin`.
             ends_part: the open part ends with it.
+            is_even: decode times go on in even steps, for the units are reordered.
         """
         lead = self._lead
-        rows: list[FragmentRun] = [(lead.track_id, begin, lead.shift, end, lead.unit, leading.samples, leading.data)]
+        row: FragmentRun | None
+        row = (lead.track_id, begin, lead.shift, end, lead.unit, leading.samples, leading.data, 0, is_even)
+        rows: list[FragmentRun] = [row]
         if self._other is not None:
             run = _run_of(fragment, self._other.index)
             row = self._companion_row(run, begin, end, has_video=True)
@@ -558,29 +591,63 @@ class Segmenter:
             run, video, edge, has_video=has_video, is_starting=self._starting, is_timed=not self._arrivals.is_used
         )
 
-    def _measure(self, run: Run, times: Survey, next_pts: int | None, *, is_reordered: bool) -> int:
-        """What one unit of the leading track lasts, in ticks: the mean of this run, else as before.
+    def _order_of(self, run: Run, times: Survey, next_pts: int | None) -> Reordering | None:
+        """What is known of the order in which units come; None where they are shown in it."""
+        if self._leader_is_audio:
+            return None
+        order, lead = self._reordering, self._lead
+        if order is not None:
+            if not order.left:
+                self._reordering = None
+            elif self._starting:
+                order.restart()
+            return self._reordering
+        is_ordered = times.is_ordered and (next_pts is None or next_pts > times.high)
+        if is_ordered and (self._starting or not 0 < self._last - times.first <= self._step_back(lead.unit)):
+            return None
+        # some may be missing from this run, and come with the next: the median does not mind
+        ordered = sorted(restamp.times_of(run))
+        unit = median_low([after - before for before, after in pairwise(ordered)] or [lead.unit])
+        unit = max(1, unit if self._starting else min(unit, lead.unit))
+        order = self._reordering = Reordering(self.rate, unit, is_reordered=True)
+        if not self._starting:
+            order.take(self._last)
+        return order
 
-        Of B-pictures some may be missing from the run, and come with the next: there it is the median.
+    def _successors(self, order: Reordering, run: Run, begin: int) -> list[int]:
+        """For each unit of a run from `begin` on when, in output time, the one behind it is due for decoding.
+
+        Where decode time is ahead of what is due it is made up for by and by: each unit lasts half of what it should.
         """
+        successors = []
+        last = begin + self._cutter.limit * self.rate // MICROSECOND - 1
+        for pts in restamp.times_of(run):
+            begin = max(order.take(pts) + self._lead.shift, begin + max(1, order.unit // 2))
+            successors.append(min(begin, last))
+        return successors
+
+    def _measure(self, times: Survey, next_pts: int | None) -> int:
+        """What one unit of the leading track lasts, in ticks: the mean of this run, else as before."""
         lead = self._lead
         if self._leader_is_audio:
             return lead.unit
         count = times.units - 1
         unit = (times.high - times.low) // count if count else lead.unit
-        if count > 1 and is_reordered:
-            ordered = sorted(restamp.times_of(run))
-            unit = min(unit, median_low(after - before for before, after in pairwise(ordered)))
-            if count < _REORDERED:
-                unit = min(unit, lead.unit)
         if not count and next_pts is not None and 0 < next_pts - times.first <= STEP * self.rate:
             unit = next_pts - times.first
         elif not count and not self._starting and 0 < times.first - self._last <= STEP * self.rate:
             unit = times.first - self._last
         if self._pacer is not None and self._pacer.target is not None and unit <= 2 * lead.unit <= 4 * unit:
             unit = (3 * lead.unit + unit) // 4  # of a few units the mean is not exact
-        # half a target at most, so that a single unit always fits a segment
+        return self._at_most_half(unit)
+
+    def _at_most_half(self, unit: int) -> int:
+        """A unit's ticks, but half a target at most, so that a single unit always fits a segment."""
         return max(1, min(unit, self._cutter.limit * self.rate // (2 * MICROSECOND)))
+
+    def _step_back(self, unit: int) -> int:
+        """Ticks that time may step back within a playlist's time."""
+        return max(round(_STEP_BACK * self.rate), 2 * unit)
 
     def _step_forward(self) -> int:
         """Ticks that time may step forward within a playlist's time."""

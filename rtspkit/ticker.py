@@ -13,17 +13,13 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
-from functools import cached_property
 
-from rtspkit.rtp import DatagramDrain, Drain, Receiver
+from rtspkit.rtp import Drain, Receiver
 
 __all__ = ["Ticker"]
 
 #: Seconds to the next drain after one that found half a receive buffer full.
 _HURRY = 0.01
-#: Seconds between two reads of UDP sockets. Linux gives them room for 180 packets where nobody has raised
-#: net.core.rmem_max: what a camera sends in 20 ms at 100 Mbit/s.
-_DATAGRAMS = 0.005
 
 
 class Ticker:
@@ -43,16 +39,6 @@ class Ticker:
         self._least_crowded = 1 << 30
         self._polls: dict[Callable[[], None], None] = {}  # of links that compiled code cannot read
         self._timer: asyncio.TimerHandle | None = None
-
-    @cached_property
-    def datagrams(self) -> Ticker:
-        """The one for the UDP sockets of the same cameras, whose period is as short as they need."""
-        return Ticker(min(self.period, _DATAGRAMS))
-
-    @cached_property
-    def datagram_drain(self) -> DatagramDrain:
-        """What reads the UDP sockets of all cameras of this loop."""
-        return DatagramDrain()
 
     def __len__(self) -> int:
         return len(self._receivers) + len(self._polls)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from fragments import AUDIO, VIDEO, VIDEO_OTHER, VIDEO_SMALL
 
 from rtspkit.media import SAMPLE, Fragment, Run, Track
+from rtspkit.reordering import Reordering
 
 VIDEO_RATE = 90_000
 AUDIO_RATE = 48_000
@@ -266,8 +267,9 @@ class Receiver:
         self._low_latency = low_latency
         self._cut: int | None = None
         self._units: list[Unit] = []
-        self._distance = 0
-        self._last: int | None = None
+        self._order = Reordering(VIDEO_RATE)
+        self._count = 0  # pictures of the session
+        self._first_due = 0
         self._first: int | None = None
         self._is_new = False  # a session has begun
 
@@ -285,17 +287,18 @@ class Receiver:
         done: list[Fragment] = []
         waited = unit.at - self._units[0].at if self._units else 0.0
         if unit.track == 0:
-            if self._first is not None and (unit.is_sync or self._is_full(unit.pts) or waited >= 2 * self._seconds):
+            due = self._order.due if self._low_latency and self._order.left else unit.pts
+            knows = not self._low_latency or (self._order.is_known if self._order.left else self._count > 2)
+            if self._first is not None and (
+                unit.is_sync or (knows and self._is_full(due)) or waited >= 2 * self._seconds
+            ):
                 done.append(self._close(unit.pts))
             if unit.is_sync:
                 self.tracks = self._next_tracks
-            if self._last is not None and unit.pts > self._last:
-                distance = unit.pts - self._last
-                near = distance <= 2 * self._distance <= 4 * distance
-                self._distance = (3 * self._distance + distance) // 4 if near else distance
-            self._last = unit.pts
             if self._first is None:
-                self._first = unit.pts
+                self._first, self._first_due = unit.pts, due
+            self._order.take(unit.pts)
+            self._count += 1
         elif waited >= 3 * self._seconds:
             done.append(self._close(None))
         self._units.append(unit)
@@ -303,22 +306,24 @@ class Receiver:
 
     def _fill(self) -> list[Fragment]:
         """The open fragment, if no unit that is still to come belongs to it."""
-        if not self._low_latency or not self._distance or self._first is None or self._last is None:
+        if not self._low_latency or not self._order.is_known or self._first is None:
             return []
-        return [self._close(None)] if self._is_full(self._last + self._distance) else []
+        return [self._close(None)] if self._is_full(self._order.due) else []
 
     def finish(self) -> list[Fragment]:
         """The session ends: what is left of it."""
         done = [self._close(None)] if self._units else []
-        self._last, self._cut, self._distance, self._is_new = None, None, 0, True
+        self._cut, self._order, self._count, self._is_new = None, Reordering(VIDEO_RATE), 0, True
         return done
 
-    def _is_full(self, pts: int) -> bool:
+    def _is_full(self, due: int) -> bool:
         if self._first is None:
             return False
         if self._cut is not None:
-            return pts >= self._cut
-        return pts - self._first >= self._duration - (self._distance // 2 if self._low_latency else 0)
+            return due >= self._cut
+        if self._low_latency:
+            return due - self._first_due >= self._duration - self._order.unit // 2
+        return due - self._first >= self._duration
 
     def _close(self, next_pts: int | None) -> Fragment:
         runs = []

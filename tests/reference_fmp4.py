@@ -30,12 +30,12 @@ def pack_samples(samples: Sequence[tuple[int, int, int]]) -> bytes:
     return b"".join(struct.pack("=qqII", pts, 0, size, flags) for pts, size, flags in samples)
 
 
-Run = tuple[int, int, int, int, int, bytes, bytes, int]
+Run = tuple[int, int, int, int, int, bytes, bytes, int] | tuple[int, int, int, int, int, bytes, bytes, int, bool]
 
 
 def plan(run: Run) -> tuple[list[Row], int]:
     """The rows of a run, and the decode time at which it ends."""
-    _, dts, shift, end, default_duration, samples, data, delay = run
+    _, dts, shift, end, default_duration, samples, data, delay, *is_even = run
     if len(samples) % 24:
         raise ValueError("not a whole number of records")
     records = list(struct.iter_unpack("=qqII", samples))
@@ -49,7 +49,10 @@ def plan(run: Run) -> tuple[list[Row], int]:
         return [], dts
     shown = [pts + shift for pts, _, _, _ in records]
     decoded = [dts]
-    for number, shown_at in enumerate(sorted(shown)[1:], 1):
+    steps = sorted(shown)
+    if any(is_even) and end > dts:
+        steps = [dts + (end - dts) * number // len(shown) for number in range(len(shown))]
+    for number, shown_at in enumerate(steps[1:], 1):
         time = shown_at if end < 0 else min(shown_at, end - (len(shown) - number))
         decoded.append(clamp(time, decoded[-1] + 1, decoded[-1] + UINT32_MAX))
     if end < 0:

@@ -1,5 +1,8 @@
 import hashlib
+import json
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,3 +194,82 @@ def test_shows_no_password() -> None:
     authenticator.challenge([MD5])
     assert "secret" not in repr(authenticator)
     assert "secret" not in str(authenticator.authorization("PLAY", "rtsp://cam/"))
+
+
+# -- what cameras ask for ------------------------------------------------------
+
+CHALLENGES = json.loads((Path(__file__).parent / "data" / "cameras" / "challenges.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("case", CHALLENGES, ids=[case["camera"] for case in CHALLENGES])
+def test_challenges_of_cameras(case: dict[str, Any]) -> None:
+    authenticator = Authenticator(case["username"], case["password"], make_cnonce=lambda: str(case["cnonce"]))
+    assert authenticator.challenge(case["challenges"]) == (case["authorization"] is not None)
+    value = authenticator.authorization(case["method"], case["uri"])
+    if case["authorization"] is None:
+        assert value is None
+        return
+    assert value is not None
+    expected = dict(case["authorization"])
+    scheme, _, rest = value.partition(" ")
+    assert scheme == expected.pop("scheme")
+    if scheme == "Basic":
+        assert {"credentials": rest} == expected
+        return
+    found = dict(re.findall(r'([\w*]+)=("(?:\\.|[^"\\])*"|[^,]*)', rest))
+    assert {name: text.strip('"') for name, text in found.items()} == expected
+    # quoted where RFC 7616 wants it, and where the camera has quoted it itself
+    assert not any(found.get(name, "").startswith('"') for name in ("qop", "nc", "userhash"))
+    assert all(found[name].startswith('"') for name in ("realm", "nonce", "uri", "response"))
+
+
+def test_the_table_of_challenges() -> None:
+    assert len(CHALLENGES) >= 40
+    assert len({case["camera"] for case in CHALLENGES}) == len(CHALLENGES)
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", '"MD5"', "SHA-256", '"SHA-256"'])
+def test_the_algorithm_is_quoted_as_it_came(algorithm: str) -> None:
+    authenticator = Authenticator("user", "secret")
+    assert authenticator.challenge([f'Digest realm="r", nonce="n", algorithm={algorithm}'])
+    assert f"algorithm={algorithm}" in str(authenticator.authorization("PLAY", "rtsp://cam/")).split(", ")
+
+
+@pytest.mark.parametrize(("basic_allowed", "digest_known", "answered"), [
+    (False, False, True), (False, True, False), (True, True, True),
+])  # fmt: skip
+def test_basic_where_digest_was_known(basic_allowed: bool, digest_known: bool, answered: bool) -> None:
+    authenticator = Authenticator("user", "secret", basic_allowed=basic_allowed, digest_known=digest_known)
+    assert authenticator.challenge([BASIC]) is answered
+    assert authenticator.basic_refused is not answered
+    assert authenticator.digest_known is digest_known
+    assert (authenticator.authorization("PLAY", "rtsp://cam/") is not None) is answered
+
+
+def test_digest_that_cannot_be_answered_is_not_known() -> None:
+    authenticator = Authenticator("user", "secret")
+    assert authenticator.challenge(['Digest realm="r", nonce="n", algorithm=unknown', BASIC])
+    assert (authenticator.scheme, authenticator.digest_known) == ("Basic", False)
+
+
+def test_next_nonce() -> None:
+    authenticator = Authenticator("user", "secret")
+    authenticator.take_info(['nextnonce="early"'])  # nothing to renew yet
+    assert authenticator.challenge(['Digest realm="r", nonce="a", qop="auth"'])
+    authenticator.authorization("PLAY", "rtsp://cam/")
+    for info, expected in (
+        ('rspauth="x", nextnonce="b", qop=auth', ("b", "00000001")),
+        ("nothing", ("b", "00000002")),
+        ('nextnonce="\r\nX: y"', ("b", "00000003")),
+        ('nextnonce=""', ("b", "00000004")),
+        ("nextnonce=c", ("c", "00000001")),
+    ):
+        authenticator.take_info([info])
+        found = parameters(authenticator.authorization("PLAY", "rtsp://cam/"))
+        assert (found["nonce"], found["nc"]) == expected
+
+
+def test_names_are_composed_where_the_server_knows_utf_8() -> None:
+    for name in ("M\u00fcller", "Mu\u0308ller"):
+        found = answer(MD5 + ", charset=UTF-8, userhash=true", username=name)
+        assert found["username"] == h("M\u00fcller:r")

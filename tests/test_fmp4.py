@@ -199,6 +199,15 @@ def test_reordered_pictures():
     assert run.trun_flags == 0xF01
 
 
+def test_a_run_that_ends_before_what_is_shown_first_has_come():
+    # of I P B B P B B, from the first P on: P B B, and a P whose B-pictures come with the next run
+    samples = pack_samples([(90 * i, 1, 0) for i in (2, 6, 4, 5, 9)])
+    (run,) = fragment_of((1, 270, 0, 720, 1, samples, b"BPBBP", 0, True))
+    assert [s.dts for s in run.samples] == [270, 360, 450, 540, 630]
+    assert [s.pts for s in run.samples] == [90 * i for i in (2, 6, 4, 5, 9)]
+    assert run.end == 720
+
+
 def test_reordered_pictures_presented_after_they_are_decoded():
     order = [0, 3, 1, 2, 6, 4, 5]
     samples = pack_samples([(90 * i, 1, i == 0) for i in order])
@@ -289,7 +298,7 @@ def test_wrong_kinds_of_arguments():
     for number in (-1, 1 << 32):
         with pytest.raises(ValueError, match="does not fit 32 bits"):
             write_fragment(number, [ONE])
-    for run in (ONE[:6], (*ONE, 1, 1)):
+    for run in (ONE[:6], (*ONE, 1, 1, 1)):
         with pytest.raises(ValueError, match="unpack"):
             write_fragment(1, [run])
     for run in ((*ONE[:5], None, b""), (*ONE[:5], b"", "text"), (*ONE[:1], 1.5, *ONE[2:]), None):

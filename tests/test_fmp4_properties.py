@@ -34,6 +34,7 @@ def runs(draw, table=samples):
         reference_fmp4.pack_samples(records),
         draw(st.binary(min_size=size, max_size=size)),
         draw(st.one_of(st.integers(0, 40), st.integers(0, 1 << 61))),
+        draw(st.booleans()),
     )
 
 
@@ -75,15 +76,16 @@ def test_a_reader_finds_every_sample_at_its_time(fragment_runs):
             records,
             data,
             delay % 9000,
+            is_even,
         )
-        for track_id, dts, shift, end, duration, records, data, delay in fragment_runs
+        for track_id, dts, shift, end, duration, records, data, delay, is_even in fragment_runs
     ]
     fragment, ends = write_fragment(7, fragment_runs)
     (read,) = boxes.fragments(fragment)
     assert read.sequence_number == 7
     assert len(read.runs) == len(fragment_runs)
     for found, given_run, end in zip(read.runs, fragment_runs, ends, strict=True):
-        track_id, dts, shift, _, _, records, data, delay = given_run
+        track_id, dts, shift, _, _, records, data, delay, _ = given_run
         assert (found.track_id, found.dts, found.end) == (track_id, dts, end)
         assert b"".join(sample.data for sample in found.samples) == data
         assert all(sample.duration >= 1 for sample in found.samples)
@@ -137,7 +139,7 @@ def test_any_buffer_at_any_address_will_do(run, offset):
     """Records and media may lie unaligned, in whatever lends its memory."""
     records = bytearray(bytes(offset) + run[5])
     data = bytearray(bytes(offset) + run[6])
-    lent = (*run[:5], memoryview(records)[offset:], memoryview(data)[offset:], run[7])
+    lent = (*run[:5], memoryview(records)[offset:], memoryview(data)[offset:], *run[7:])
     assert write_fragment(1, [lent]) == write_fragment(1, [run])
     del lent
     records.clear()  # BufferError if the writer still held it

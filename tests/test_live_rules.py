@@ -5,7 +5,7 @@ viewer gets who asks for delta updates, goes through the judge of `hlsrules` wit
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hlsmedia import Media
@@ -242,9 +242,9 @@ def rates_scene(*, seed: int = 7, with_audio: bool = True) -> Scene:
     return Scene(spells, seed, with_audio=with_audio)
 
 
-def even_scene(fps: float) -> Scene:
+def even_scene(fps: float, *, reordered: int = 0) -> Scene:
     """A minute without any unevenness."""
-    return Scene((Spell(60, fps, (2.0,)),), jitter=0.0, network=0.0, late=0.0)
+    return Scene((Spell(60, fps, (2.0,), reordered=reordered),), jitter=0.0, network=0.0, late=0.0)
 
 
 def pictures(scene: Scene) -> int:
@@ -294,10 +294,50 @@ def test_an_even_camera_has_every_part_in_time(fps: float, part_duration: float)
     judge_media(run)
 
 
+@pytest.mark.parametrize("reordered", [1, 2, 3])
+@pytest.mark.parametrize(("fps", "part_duration"), [(25, 0.2), (30, 0.2), (12.5, 0.2), (8.33, 0.2), (25, 0.5)])
+def test_b_pictures_are_no_later(fps: float, part_duration: float, reordered: int) -> None:
+    """Their parts are as long as those of any camera, and in time to the millisecond."""
+    scene = even_scene(fps, reordered=reordered)
+    run = Run(scene, part_duration=part_duration, patience=0.001, delta_each=50).play()
+    run.judge()
+    targets = []
+    for camera in (scene, even_scene(fps)):
+        other = Run(camera, part_duration=part_duration, delta_each=1000).play()
+        targets.append(other.muxer.part_target)
+        assert other.media.furthest_offset <= (reordered + 0.01) / fps
+    assert targets[0] == pytest.approx(targets[1], abs=200)
+    assert run.muxer.media_stats.time_jumps == 0
+    assert pictures(scene) - len(run.pictures) < 5 * fps
+
+
+@pytest.mark.parametrize("reordered", [1, 2])
+def test_b_pictures_of_an_uneven_camera(reordered: int) -> None:
+    """Jitter, late and lost pictures, another rate: decode times follow what is shown."""
+    rates = (
+        Spell(40, 25, (1.0,)),
+        Spell(40, 12.5, (2.0,), stall=1.5),
+        Spell(40, 30, (0.5, 2.0)),
+        Spell(20, 25, lost=2.0),
+    )
+    scene = Scene(tuple(replace(spell, reordered=reordered) for spell in rates), jitter=0.004, late=0.0)
+    run = Run(scene, part_duration=0.2, delta_each=50).play()
+    # that the rate is another one shows a group of pictures later
+    changes = [start for start, _ in scene.rates]
+    run.violations = [
+        v for v in run.violations if v.rule != "part-late" or not any(0 < v.now - at < 1 for at in changes)
+    ]
+    run.judge()
+    assert run.media.furthest_offset < 0.5
+    assert sum(abs(off) > 0.040 for off in run.sync().values()) < 3  # where the stall ends
+
+
 @pytest.mark.parametrize("part_duration", [None, 0.2, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_faults_of_clock_and_pictures(part_duration: float | None) -> None:
     run = Run(faulty_scene(), part_duration=part_duration, segment_max_size=150_000, delta_each=50).play()
-    # what comes in an order that is not known has to be waited for
+    # where time goes wrong a part may be late, and where B-pictures begin
+    late = [violation.now for violation in run.violations if violation.rule == "part-late"]
+    assert sum(not 250 < at < 290 for at in late) < 10, late
     run.violations = [violation for violation in run.violations if violation.rule != "part-late"]
     run.judge()
     assert len(set(run.pictures)) == len(run.pictures) > 0.9 * pictures(run.scene)

@@ -13,7 +13,7 @@ RATE = 90_000
 
 def pacer(*, setting: float = 0.2, unit: int = 3600) -> Pacer:
     one = Pacer(RATE, setting=round(setting * 1e6))
-    one.fix(unit)
+    one.fix(unit, 0)
     return one
 
 
@@ -34,7 +34,7 @@ def test_the_target_is_a_whole_number_of_units_and_a_tenth(setting: float, unit:
 
 def test_a_target_that_was_told_before_is_kept() -> None:
     one = Pacer(RATE, setting=200_000, target=333_300)
-    one.fix(3600)
+    one.fix(3600, 0)
     assert one.target == 333_300
 
 

@@ -35,7 +35,6 @@ from rtspkit.rtp import (
     Drain,
     Receiver,
     SenderReport,
-    TrackStats,
     access_units,
     ntp_to_unix,
     parse_packet,
@@ -202,7 +201,7 @@ def test_statistics_and_receiver_report() -> None:
     camera.video.sequence += 3
     camera.picture(IDR, at=1, now=1.5)
     first = camera.counted()
-    assert first == TrackStats(2, 3, 0, 0, 0, 0, 2, 1, 0x11111111, 65000, 65004, 45000 >> 4)
+    assert first[:12] == (2, 3, 0, 0, 0, 0, 2, 1, 0x11111111, 65000, 65004, 45000 >> 4)
     for i in range(2, 5):
         camera.picture(IDR, at=i, now=i + 0.5)
     camera.video.sequence += 1

@@ -371,8 +371,31 @@ def test_low_latency_with_markers_that_lie() -> None:
         for nal in (P if i else IDR, LATER_SLICE):
             camera.picture(nal, at=i * 0.04)
     fragments = camera.fragments()
-    assert fragment_pts(fragments) == [[0, 3600], [7200, 10800], [14400, 18000]]
+    # with the third it shows that they come in order
+    assert fragment_pts(fragments) == [[0, 3600, 7200], [10800, 14400], [18000]]
     assert all(unit.data == avcc(P, LATER_SLICE) for unit in access_units(fragments[1]))
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        [0, 3, 1, 2, 6, 4, 5, 9, 7, 8, 12, 10, 11, 15, 13, 14, 18, 16, 17],
+        [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13],
+        [0, 4, 2, 1, 3, 8, 6, 5, 7, 12, 10, 9, 11, 16, 14, 13, 15, 20, 18, 17, 19],  # B-pictures in a pyramid
+        [0, 4, 2, 1, 3, 6, 5, 7, 9, 8, 10, 11, 15, 13, 14, 12, 16],  # as many as pay
+    ],
+)
+def test_low_latency_with_reordered_pictures(order: list[int]) -> None:
+    """A fragment ends with the unit that fills it, which is counted: its pts says little."""
+    camera = Camera(fragment_duration=0.2, low_latency=True)
+    taken = []
+    order = [0, 2, 1, 4, 3, *(5 + shown for shown in order)]
+    for i, shown in enumerate(order):
+        if i % 5 == 1:
+            camera.receiver.cut_at((i + 4) * 3600 - 1000)
+        camera.picture(P if i else IDR, at=shown * 0.04, now=i * 0.04)
+        taken.append(sum(map(len, fragment_pts(camera.fragments(end=False)))))
+    assert taken == [5 if i % 5 == 4 else 0 for i in range(len(order))]
 
 
 def test_low_latency_of_audio_alone() -> None:

@@ -332,7 +332,8 @@ def inputs(draw: st.DrawFn) -> Input:
 
 
 def visible(receiver: Any, tracks: int) -> list[Any]:
-    return [reference_rtp.plain(receiver), *(receiver.stats(i) for i in range(tracks))]
+    counters = [(receiver.stats(i), sorted(receiver.quirks(i))) for i in range(tracks)]
+    return [reference_rtp.plain(receiver), *counters]
 
 
 def call(receiver: Any, name: str) -> None:

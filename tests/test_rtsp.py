@@ -14,6 +14,7 @@ from rtspkit.errors import (
     UnsupportedError,
 )
 from rtspkit.limits import Limits
+from rtspkit.memory import CameraMemory
 from rtspkit.messages import RTPInfo
 from rtspkit.rtsp import (
     Connection,
@@ -502,6 +503,35 @@ def test_a_refused_keepalive_is_an_answer(status: str) -> None:
     assert camera.connection.state is State.PLAYING
 
 
+def test_the_keepalive_that_was_answered_is_remembered() -> None:
+    memory = CameraMemory()
+    camera = Camera(memory=memory)
+    camera.playing(public="GET_PARAMETER")
+    for now, status in ((1.0, "454 Session Not Found"), (2.0, "200 OK")):  # Thingino: 454, and the media go on
+        camera.connection.keepalive(now)
+        camera.answer(status)
+    assert memory.keepalive_method == "OPTIONS"
+    camera = Camera(memory=memory)
+    camera.playing(public="GET_PARAMETER")
+    camera.connection.keepalive(1.0)
+    assert camera.request()[0].startswith("OPTIONS")
+
+
+def test_the_base_is_asked_where_the_session_is_not_answered() -> None:
+    camera = Camera()
+    body = SDP.replace("a=control:*", "a=control:rtsp://192.168.1.100/all")
+    track = camera.described("Content-Base: rtsp://192.168.1.100/base/", body=body).tracks[0]
+    camera.connection.setup(track, tcp(0, 1), 0.0)
+    camera.answer("200 OK", "Session: 1")
+    asked = []
+    for now in range(3):
+        camera.connection.keepalive(now)
+        camera.answer("400 Bad Request")
+        asked.append(camera.first)
+    assert asked[0] == "OPTIONS rtsp://192.168.1.100:554/all RTSP/1.0"
+    assert asked[2] == "OPTIONS rtsp://192.168.1.100:554/base/ RTSP/1.0"
+
+
 def test_an_unanswered_keepalive() -> None:
     camera = Camera()
     camera.playing(public="GET_PARAMETER")
@@ -608,7 +638,9 @@ def test_teardown_after_nonsense() -> None:
 # -- the camera asks -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["OPTIONS", "GET_PARAMETER", "SET_PARAMETER", "ANNOUNCE", "TEARDOWN", "REDIRECT"])
+@pytest.mark.parametrize(
+    "method", ["OPTIONS", "GET_PARAMETER", "SET_PARAMETER", "ANNOUNCE", "PLAY_NOTIFY", "TEARDOWN", "REDIRECT"]
+)
 def test_requests_of_the_camera(method: str) -> None:
     camera = Camera()
     camera.playing()
@@ -720,6 +752,70 @@ def test_basic_is_not_answered_after_digest() -> None:
     assert "Basic" not in "".join(camera.sent)
 
 
+@pytest.mark.parametrize("request_name", ["options", "describe", "setup", "play", "teardown"])
+@pytest.mark.parametrize("stale", ["", ", stale=true", ", stale=false"])
+def test_a_new_nonce_is_answered_in_any_request(request_name: str, stale: str) -> None:
+    camera = Camera(SECRET_URL)
+    connection = camera.connection
+    connection.options(0.0)
+    challenge(camera, MD5)
+    camera.answer()
+    if request_name in {"play", "teardown"}:
+        camera.set_up()
+    if request_name == "setup":
+        connection.setup(camera.described().tracks[0], tcp(0, 1), 0.0)
+    else:
+        getattr(connection, request_name)(0.0)
+    assert challenge(camera, MD5.replace("n1", "n2") + stale) is None
+    assert camera.answer(body=SDP) is not None
+    assert 'nonce="n2"' in camera.headers["Authorization"]
+    assert "nonce-renewed" in connection.quirks
+
+
+def test_the_nonce_to_go_on_with() -> None:
+    camera = Camera(SECRET_URL)
+    camera.connection.options(0.0)
+    challenge(camera, MD5)
+    camera.answer("200 OK", 'Authentication-Info: nextnonce="n9"')
+    camera.connection.describe(0.0)
+    assert 'nonce="n9"' in camera.request()[1]["Authorization"]
+
+
+def test_digest_outlives_the_connection() -> None:
+    """Who is in between now may not ask for the password in the clear."""
+    memory = CameraMemory()
+    camera = Camera(SECRET_URL, memory=memory)
+    camera.connection.options(0.0)
+    challenge(camera, 'Basic realm="cam"', MD5)
+    assert memory.digest_origins == {("rtsp", "192.168.1.100", 554)}
+    camera = Camera(SECRET_URL, memory=memory)
+    camera.connection.options(0.0)
+    with pytest.raises(AuthenticationError, match="has offered Digest before"):
+        challenge(camera, 'Basic realm="cam"')
+    assert "Authorization" not in "".join(camera.sent)
+    for other in ("rtsp://admin:hunter2@192.168.1.101/", "rtsps://admin:hunter2@192.168.1.100:554/"):
+        camera = Camera(other, memory=memory)
+        camera.connection.options(0.0)
+        assert challenge(camera, 'Basic realm="cam"') is None
+
+
+@pytest.mark.parametrize(("url", "noted"), [(SECRET_URL, True), (SECRET_URL.replace("rtsp:", "rtsps:"), False)])
+def test_basic_in_the_clear_is_noted(url: str, noted: bool) -> None:
+    camera = Camera(url)
+    camera.connection.options(0.0)
+    assert challenge(camera, 'Basic realm="cam"') is None
+    assert ("basic-in-clear" in camera.connection.quirks) is noted
+
+
+def test_digest_is_given_up_for_basic_only_where_tls_hides_it() -> None:
+    camera = Camera("rtsps://admin:hunter2@cam/")
+    for value, scheme in ((MD5, "Digest "), ('Basic realm="cam"', "Basic ")):
+        camera.connection.options(0.0)
+        assert challenge(camera, value) is None
+        camera.answer()
+        assert camera.headers["Authorization"].startswith(scheme)
+
+
 def test_the_password_is_nowhere() -> None:
     camera = Camera(SECRET_URL)
     connection = camera.connection
@@ -748,6 +844,32 @@ def test_refusal(camera: Camera) -> None:
     assert (caught.value.status, caught.value.reason) == (404, "Stream Not Found")
     assert not isinstance(caught.value, AuthenticationError)
     camera.described()  # the connection goes on
+
+
+@pytest.mark.parametrize(("status", "is_busy"), [(453, True), (503, True), (404, False), (500, False), (454, False)])
+def test_busy(camera: Camera, status: int, is_busy: bool) -> None:
+    camera.connection.describe(0.0)
+    with pytest.raises(ResponseError) as caught:
+        camera.answer(f"{status} Whatever")
+    assert caught.value.is_busy is is_busy
+    assert ("no room for one more session" in str(caught.value)) is is_busy
+
+
+@pytest.mark.parametrize("request_name", ["setup", "play"])
+def test_a_session_that_is_over_can_be_begun_again(camera: Camera, request_name: str) -> None:
+    camera.set_up(count=1)
+    if request_name == "play":
+        camera.connection.play(0.0)
+    else:
+        tracks = Camera().described().tracks
+        camera.connection.setup(tracks[1], tcp(2, 3), 0.0)
+    with pytest.raises(ResponseError, match="454 Session Not Found; the session is over") as caught:
+        camera.answer("454 Session Not Found")
+    assert caught.value.status == 454
+    assert camera.connection.state is State.DESCRIBED
+    assert camera.connection.next_timeout() is None
+    assert [event.transport.interleaved for event in camera.set_up(session="2")] == [(0, 1), (2, 3)]
+    assert camera.headers["Session"] == "2"
 
 
 def test_refused_options(camera: Camera) -> None:

@@ -6,10 +6,11 @@ import re
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from rtspkit.control import join_control, resolve_base
 from rtspkit.errors import RemoteProtocolError, UnsupportedError
 from rtspkit.limits import DEFAULT_LIMITS
 from rtspkit.media import AACParameters, H264Parameters
-from rtspkit.sdp import join_control, parse_sdp, resolve_base, select_tracks
+from rtspkit.sdp import parse_sdp, select_tracks
 
 BASE = "rtsp://cam:8554/live?x=1"
 

@@ -17,6 +17,7 @@ from rtspkit.server.config import (
     url_secrets,
 )
 from rtspkit.server.mtxkeys import DEPRECATED_GLOBAL, DEPRECATED_PATH, INERT_GLOBAL, INERT_PATH
+from rtspkit.server.retry import RetryPolicy
 
 SEED = f"{PATHS_BLOCK}\n{HLS_BLOCK}".encode()
 
@@ -54,8 +55,9 @@ def test_seed_buffer_settings_load_with_a_warning_each() -> None:
     config = read(SEED + b"rtspUDPReadBufferSize: 65536    # 64KB\nwriteQueueSize: 65536           # 64K packets\n")
     about = [line for line in config.warnings if "hlsPart" not in line]
     assert len(about) == 2
-    assert about[0].startswith("config.yml:18: 'rtspUDPReadBufferSize' has no effect")
+    assert about[0] == "config.yml:18: 'rtspUDPReadBufferSize' is deprecated: use 'udpReadBufferSize'"
     assert about[1].startswith("config.yml:19: 'writeQueueSize' has no effect")
+    assert config.paths["cam_2"].udp_read_buffer_size == 65536
 
 
 def test_segments_of_less_than_a_second_are_not_made() -> None:
@@ -151,14 +153,17 @@ def test_inert_path_keys_warn(key: str) -> None:
     assert warning.startswith(f"config.yml:3: path 'cam': {key!r} has no effect: ")
 
 
-@pytest.mark.parametrize("key", sorted(set(DEPRECATED_GLOBAL) - {"hlsDisable"}))
+@pytest.mark.parametrize("key", sorted(set(DEPRECATED_GLOBAL) - {"hlsDisable", "rtspUDPReadBufferSize"}))
 def test_deprecated_global_keys_warn(key: str) -> None:
     (warning,) = read(f"{key}: something\npaths: {{cam: }}\n").warnings
     assert warning.startswith(f"config.yml:1: {key!r}")
     assert "deprecated" in warning
 
 
-@pytest.mark.parametrize("key", sorted(set(DEPRECATED_PATH) - {"sourceProtocol"}))
+DEPRECATED_THAT_WORK = {"sourceProtocol", "sourceAnyPortEnable", "rtspUDPReadBufferSize"}
+
+
+@pytest.mark.parametrize("key", sorted(set(DEPRECATED_PATH) - DEPRECATED_THAT_WORK))
 def test_deprecated_path_keys_warn(key: str) -> None:
     (warning,) = read(f"paths:\n  cam:\n    {key}: something\n").warnings
     assert warning.startswith(f"config.yml:3: path 'cam': {key!r}")
@@ -171,6 +176,55 @@ def test_deprecated_keys_that_work() -> None:
     assert config.paths["cam"].rtsp_transport == "tcp"
     assert len(config.warnings) == 3
     assert all("is deprecated: use" in warning for warning in config.warnings)
+
+
+def test_transports() -> None:
+    text = (
+        "pathDefaults: {rtspTransport: udp}\npaths:\n  a: {rtspAnyPort: yes, rtspUDPSourcePortRange: [40000, 40999]}\n"
+    )
+    config = read(text + "  b: {rtspTransport: multicast}\n  c: {rtspTransport: automatic}\n")
+    assert {name: path.rtsp_transport for name, path in config.paths.items()} == {
+        "a": "udp",
+        "b": "multicast",
+        "c": "automatic",
+    }
+    a, b = config.paths["a"], config.paths["b"]
+    assert (a.rtsp_any_port, a.rtsp_udp_source_port_range) == (True, (40000, 40999))
+    assert (b.rtsp_any_port, b.rtsp_udp_source_port_range) == (False, (32768, 60999))
+    assert config.warnings == ()
+
+
+def test_old_names_of_transports_work() -> None:
+    config = read(
+        "rtspUDPReadBufferSize: 2M\npaths:\n"
+        "  a: {sourceProtocol: multicast, sourceAnyPortEnable: yes}\n  b: {rtspUDPReadBufferSize: 65536}\n"
+    )
+    a, b = config.paths["a"], config.paths["b"]
+    assert (a.rtsp_transport, a.rtsp_any_port) == ("multicast", True)
+    assert (a.udp_read_buffer_size, b.udp_read_buffer_size) == (2 << 20, 65536)
+    assert len(config.warnings) == 4
+    assert all("is deprecated: use" in warning for warning in config.warnings)
+
+
+def test_ports_from_the_environment() -> None:
+    config = read("paths: {cam: }\n", MTX_PATHS_CAM_RTSPUDPSOURCEPORTRANGE="40000, 40999", MTX_UDPREADBUFFERSIZE="1M")
+    assert config.paths["cam"].rtsp_udp_source_port_range == (40000, 40999)
+    assert config.paths["cam"].udp_read_buffer_size == 1 << 20
+
+
+def test_retries_are_as_patient_as_ever_where_nothing_is_set() -> None:
+    assert read("paths: {cam: }\n").paths["cam"].retry_policy == RetryPolicy()
+
+
+def test_retries_globally_by_default_and_in_a_path() -> None:
+    config = read(
+        "sourceTries: 5\nsourceRetryPause: 2s\nsourceRetryPauseMax: 20s\nsourceRefusedPause: 5m\n"
+        "pathDefaults: {sourceRetryPauseMax: 10s}\n"
+        "paths:\n  a: {sourceRetryPauseMax: 1s, sourceTryPause: 0, sourceRetryPauseGap: 900ms}\n  b:\n"
+    )
+    a, b = config.paths["a"].retry_policy, config.paths["b"].retry_policy
+    assert b == RetryPolicy(tries=5, pause=2.0, pause_max=10.0, refused_pause=300.0)
+    assert a == RetryPolicy(tries=5, try_pause=0.0, pause=2.0, pause_max=1.0, pause_gap=0.9, refused_pause=300.0)
 
 
 def test_what_asks_for_nothing_warns_of_nothing() -> None:
@@ -229,6 +283,28 @@ def test_foreign_protocols_share_one_warning() -> None:
             "hlsAddress: :99999\n",
             "config.yml:1: hlsAddress: expected an address such as :8888 or 127.0.0.1:8888, got ':99999'",
         ),
+        (
+            "paths:\n  a:\n    rtspTransport: quic\n",
+            "config.yml:3: path 'a': rtspTransport: expected automatic, udp, multicast or tcp, got 'quic'",
+        ),
+        (
+            "paths:\n  a:\n    rtspUDPSourcePortRange: [1, 2, 3]\n",
+            "config.yml:3: path 'a': rtspUDPSourcePortRange: expected two ports such as [32768, 60999], got a list",
+        ),
+        (
+            "paths:\n  a:\n    rtspUDPSourcePortRange: [60999, 32768]\n",
+            "config.yml:3: path 'a': rtspUDPSourcePortRange: expected two ports such as [32768, 60999], "
+            "got ['60999', '32768']",
+        ),
+        (
+            "udpReadBufferSize: 1G\n",
+            "config.yml:1: udpReadBufferSize: must lie between 0 and 64M, got 1073741824 bytes",
+        ),
+        (
+            "sourceRefusedPause: 1ms\n",
+            "config.yml:1: sourceRefusedPause: must be at least 1s, got 0.001s",
+        ),
+        ("sourceTries: 0\n", "config.yml:1: sourceTries: must be at least 1, got 0"),
         ("hlsDirectory: [x]\n", "config.yml:1: hlsDirectory: expected text, got a list"),
         ("paths:\n  /cam:\n", "config.yml:2: path name '/cam' must not begin or end with a slash"),
         ("paths:\n  a b:\n", "config.yml:2: path name 'a b' may hold letters, digits and _ . - / only"),

@@ -19,6 +19,7 @@ from rtspkit.client import CameraOptions, CameraStats
 from rtspkit.errors import AuthenticationError, ConnectionLost, UnsupportedError
 from rtspkit.limits import Limits
 from rtspkit.media import AACParameters, Fragment, H264Parameters, Run, Track
+from rtspkit.memory import CameraMemory
 from rtspkit.rtp import TrackStats
 from rtspkit.server.config import PathConfig
 from rtspkit.server.manager import PathManager
@@ -32,18 +33,15 @@ PPS = bytes.fromhex("68ebe3cb22c0")
 VIDEO = Track(0, "video", "h264", 90000, H264Parameters(SPS, (PPS,)))
 AUDIO = Track(1, "audio", "aac", 16000, AACParameters(bytes.fromhex("1408")))
 
-#: The machine's times, a hundred times faster.
-QUICK = Timing(
-    try_interval=0.005,
-    backoff=0.1,
-    gap_backoff=0.02,
-    refused=0.1,
-    refused_max=0.4,
-    failed=0.3,
-    hold=0.3,
-    stable=0.6,
-    report=0.0,
-)
+#: The machine's times, a hundred times faster, and those that can be set.
+QUICK = Timing(failed=0.3, hold=0.3, report=0.0)
+QUICK_RETRIES = {
+    "source_try_pause": 0.005,
+    "source_retry_pause": 0.1,
+    "source_retry_pause_max": 0.1,
+    "source_retry_pause_gap": 0.02,
+    "source_refused_pause": 0.1,
+}
 SOURCE = "rtsp://admin:hunter2-secret@192.0.2.1/stream1"
 
 
@@ -111,11 +109,13 @@ class FakeNetwork:
         self.cameras: list[FakeCamera] = []
         self.urls: list[str] = []
         self.how: list[tuple[CameraOptions, Any]] = []
+        self.memories: list[CameraMemory] = []
 
-    async def connect(self, url: str, *, options: CameraOptions, ticker: Any) -> Any:
+    async def connect(self, url: str, *, options: CameraOptions, ticker: Any, memory: CameraMemory) -> Any:
         self.tries += 1
         self.urls.append(url)
         self.how.append((options, ticker))
+        self.memories.append(memory)
         if self.answer is None:
             await asyncio.sleep(60)
         if isinstance(self.answer, Exception):
@@ -161,7 +161,7 @@ async def until(condition: Callable[[], bool], seconds: float = 3.0) -> None:
 async def running(
     network: FakeNetwork, timing: Timing = QUICK, limits: Limits | None = None, **options: Any
 ) -> AsyncIterator[tuple[PathManager, Path]]:
-    config = PathConfig(**{"source": SOURCE, "hls_segment_duration": 1.0, **options})
+    config = PathConfig(source=SOURCE).model_copy(update={**QUICK_RETRIES, **options})
     manager = PathManager({"cam": config}, connect=network.connect, timing=timing, limits=limits or Limits())
     manager.start()
     path = manager.find("cam")
@@ -357,7 +357,7 @@ async def test_parameter_sets_that_come_in_band_are_answered_before_a_sync_sampl
         camera = await network.camera()
         assert camera._take is not None
         assert path.muxer is None
-        camera._take(replace(fragment(0, (VIDEO,)), is_sync=False))
+        camera._take(fragment(0, (VIDEO,))._replace(is_sync=False))
         assert path.muxer is not None
         assert path.muxer.get("index.m3u8") is not None
         assert path.state == "connecting"
@@ -365,7 +365,7 @@ async def test_parameter_sets_that_come_in_band_are_answered_before_a_sync_sampl
 
 async def test_a_muxer_without_media_goes_with_the_connection(lines: list[str]) -> None:
     network = FakeNetwork()
-    async with running(network, timing=Timing(try_interval=0.005, backoff=0.01)) as (manager, path):
+    async with running(network, timing=Timing(), source_retry_pause=0.01) as (manager, path):
         for number in range(5):
             camera = await network.camera(number)
             if number < 3:
@@ -402,7 +402,7 @@ async def test_media_lost_before_the_first_segment_was_whole_are_a_gap() -> None
 async def test_three_tries_then_failed_then_slowly_on(lines: list[str]) -> None:
     network = FakeNetwork()
     network.answer = ConnectionLost("192.0.2.1:554 cannot be reached: connection refused")
-    async with running(network, timing=Timing(try_interval=0.005, backoff=0.4)) as (manager, path):
+    async with running(network, timing=Timing(), source_retry_pause=0.4) as (manager, path):
         await until(lambda: path.state == "failed")
         assert network.tries == 3
         with pytest.raises(PathNotFound, match="connection refused"):
@@ -417,8 +417,8 @@ async def test_three_tries_then_failed_then_slowly_on(lines: list[str]) -> None:
 async def test_viewer_held_meets_the_failure() -> None:
     network = FakeNetwork()
     network.answer = None
-    async with running(network, limits=Limits(connect_timeout=0.01)) as (manager, path):
-        path._timing = Timing(hold=5.0, try_interval=0.005)
+    async with running(network, limits=Limits(connect_timeout=0.01, udp_timeout=0.0)) as (manager, path):
+        path._timing = Timing(hold=5.0)
         with pytest.raises(PathNotFound, match="did not answer"):
             await manager.muxer("cam")
         assert network.tries == 3
@@ -439,41 +439,10 @@ async def test_wrong_credentials_two_tries(lines: list[str]) -> None:
     assert "hunter2" not in "".join(lines)
 
 
-async def test_pauses_after_refusals_grow() -> None:
-    network = FakeNetwork()
-    async with running(network, timing=Timing()) as (_, path):
-        path._fresh = True
-        pauses = [path._after_failure(AuthenticationError("no")) for _ in range(10)]
-    assert pauses[0] is not None
-    assert pauses[0] <= 0.5
-    for number, pause in enumerate(pauses[1:]):
-        assert pause is not None
-        longest = min(600.0, 60.0 * 2**number)
-        assert longest / 2 <= pause <= longest
-
-
-async def test_back_off_has_full_jitter_up_to_its_limit() -> None:
-    network = FakeNetwork()
-    pauses: dict[int, list[float]] = {}
-    async with running(network, timing=Timing()) as (_, path):
-        for _ in range(200):
-            path._failures = 0
-            path._set("connecting", "again")
-            path._fresh = True
-            for number in range(1, 12):
-                pause = path._after_failure(ConnectionLost("no"))
-                assert pause is not None
-                pauses.setdefault(number, []).append(pause)
-    for number, longest in {1: 0.5, 2: 0.5, 3: 1.0, 4: 2.0, 6: 8.0, 8: 30.0, 11: 30.0}.items():
-        assert max(pauses[number]) <= longest
-        assert max(pauses[number]) > longest * 0.8
-        assert min(pauses[number]) < longest * 0.2
-
-
 async def test_nothing_usable_fails_at_once() -> None:
     network = FakeNetwork()
     network.answer = UnsupportedError("the camera offers nothing usable: track 1 (H265)")
-    async with running(network, timing=Timing()) as (manager, path):
+    async with running(network, source_retry_pause=60.0) as (manager, path):
         await until(lambda: path.state == "failed")
         assert network.tries == 1
         with pytest.raises(PathNotFound, match="H265"):
@@ -504,7 +473,7 @@ async def test_directory_that_cannot_be_written(tmp_path: FilePath) -> None:
     blocked.write_text("")
     network = FakeNetwork()
     configs = {
-        "bad": PathConfig(source=SOURCE, hls_directory=str(blocked)),
+        "bad": PathConfig(source=SOURCE, hls_directory=str(blocked)).model_copy(update=QUICK_RETRIES),
         "good": PathConfig(source=SOURCE, hls_directory=str(tmp_path / "good"), hls_segment_duration=1.0),
     }
     manager = PathManager(configs, connect=network.connect, timing=QUICK)
@@ -630,7 +599,7 @@ async def test_viewer_who_comes_while_the_camera_is_let_go() -> None:
         second.send()
         assert await again is path.muxer
         await until(lambda: camera.is_closed)
-        assert path._camera is second  # type: ignore[comparison-overlap]
+        assert path.source.camera is second  # type: ignore[comparison-overlap]
 
 
 # -- losing the camera ----------------------------------------------------
@@ -694,8 +663,7 @@ async def test_gap_on_demand_ends_the_tries() -> None:
 async def test_gap_lasts_where_credentials_are_refused() -> None:
     """Who has been playing gets no 4xx while the camera is away; the camera is not asked too often all the same."""
     network = FakeNetwork()
-    timing = replace(QUICK, refused=60.0, refused_max=600.0)
-    async with running(network, timing, gap_keep_alive=0.3) as (manager, path):
+    async with running(network, gap_keep_alive=0.3, source_refused_pause=60.0) as (manager, path):
         camera = await network.camera()
         camera.send(3)
         muxer = path.muxer
@@ -715,8 +683,9 @@ async def test_gap_lasts_where_credentials_are_refused() -> None:
 
 async def test_gap_on_demand_where_credentials_are_refused_is_not_forgiven_soon() -> None:
     network = FakeNetwork()
-    timing = replace(QUICK, refused=60.0, refused_max=600.0, failed=0.01)
-    async with running(network, timing, gap_keep_alive=0.1, source_on_demand=True) as (manager, path):
+    timing = replace(QUICK, failed=0.01)
+    options = {"gap_keep_alive": 0.1, "source_on_demand": True, "source_refused_pause": 60.0}
+    async with running(network, timing, **options) as (manager, path):
         waiting = asyncio.create_task(manager.muxer("cam"))
         camera = await network.camera()
         camera.send(3)
@@ -735,7 +704,7 @@ async def test_a_camera_without_sync_samples_is_not_live() -> None:
         camera = await network.camera()
         assert camera._take is not None
         for number in range(3):
-            camera._take(replace(fragment(number), is_sync=False))
+            camera._take(fragment(number)._replace(is_sync=False))
         assert path.state == "connecting"
         assert not path.readable
         assert "no sync sample yet" in path.reason
@@ -752,11 +721,11 @@ async def test_no_sync_sample_for_long_is_told_at_once(lines: list[str]) -> None
     async with running(network, replace(QUICK, hold=5.0), keyframe_timeout=0.05) as (manager, path):
         camera = await network.camera()
         assert camera._take is not None
-        camera._take(replace(fragment(0), is_sync=False))
+        camera._take(fragment(0)._replace(is_sync=False))
         muxer = path.muxer
         await asyncio.sleep(0.06)
         for number in range(1, 4):
-            camera._take(replace(fragment(number), is_sync=False))
+            camera._take(fragment(number)._replace(is_sync=False))
         assert (path.state, path.muxer) == ("connecting", None)
         started = time.monotonic()
         with pytest.raises(NotReady, match=reason):
@@ -768,9 +737,9 @@ async def test_no_sync_sample_for_long_is_told_at_once(lines: list[str]) -> None
         camera.lose()
         camera = await network.camera(1)
         assert camera._take is not None
-        camera._take(replace(fragment(0), is_sync=False))
+        camera._take(fragment(0)._replace(is_sync=False))
         await asyncio.sleep(0.06)
-        camera._take(replace(fragment(1), is_sync=False))
+        camera._take(fragment(1)._replace(is_sync=False))
         assert "no sync sample" in path.reason
         assert path.state == "gap"  # and whoever has been playing is kept
         assert manager.get("cam") is path.muxer is not None
@@ -806,7 +775,7 @@ async def test_numbers_never_go_back(monkeypatch: pytest.MonkeyPatch) -> None:
         continuation = path.muxer.continuation
         msn, discontinuity = continuation.msn, continuation.discontinuity
         now = time.time()
-        monkeypatch.setattr("rtspkit.server.paths.time.time", lambda: now - 3600)
+        monkeypatch.setattr("rtspkit.server.output.time.time", lambda: now - 3600)
         network.answer = lambda: FakeCamera((VIDEO, AUDIO))
         first = path.muxer
         (await network.camera(4)).lose()
@@ -815,34 +784,6 @@ async def test_numbers_never_go_back(monkeypatch: pytest.MonkeyPatch) -> None:
         assert path.muxer is not first
         assert path.muxer.continuation.msn > msn
         assert path.muxer.continuation.discontinuity > discontinuity
-
-
-async def test_a_camera_that_flaps_is_not_hammered() -> None:
-    network = FakeNetwork()
-    async with running(network, timing=Timing(try_interval=0.0, gap_backoff=5.0, stable=60.0)) as (_, path):
-        for number in range(3):
-            camera = await network.camera(number)
-            camera.send()
-            camera.lose()
-            await until(lambda: path.state == "gap")
-        pauses = []
-        for _ in range(50):
-            path._failures = 3
-            path._fresh = False
-            pauses.append(path._after_failure(ConnectionLost("no")))
-        assert max(pause or 0.0 for pause in pauses) > 1.0
-
-
-async def test_long_media_forgive_earlier_failures() -> None:
-    network = FakeNetwork()
-    async with running(network, timing=Timing(stable=0.02)) as (_, path):
-        camera = await network.camera()
-        camera.send()
-        path._failures = 9
-        await asyncio.sleep(0.03)
-        camera.lose()
-        await until(lambda: path.state == "gap")
-        assert path._failures == 1
 
 
 async def test_other_tracks_need_a_new_muxer(lines: list[str]) -> None:
@@ -958,10 +899,10 @@ async def test_counters_outlive_connections() -> None:
     async with running(network) as (_, path):
         camera = await network.camera()
         camera.send(3)
-        assert path.inbound_bytes == 600
+        assert path.source.inbound_bytes == 600
         camera.lose()
         (await network.camera(1)).send(2)
-        assert path.inbound_bytes == 1000
+        assert path.source.inbound_bytes == 1000
 
 
 async def test_numbers_are_kept_now_and_then_and_at_the_end(

@@ -18,11 +18,11 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import unquote
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from rtspkit.options import TransportChoice
 from rtspkit.server.mtxkeys import (
     DEPRECATED_GLOBAL,
     DEPRECATED_PATH,
@@ -31,8 +31,29 @@ from rtspkit.server.mtxkeys import (
     INERT_GLOBAL,
     INERT_PATH,
 )
+from rtspkit.server.retry import RetryPolicy
+from rtspkit.server.values import (
+    Address,
+    Destinations,
+    Directory,
+    Flag,
+    Ports,
+    Text,
+    Texts,
+    duration,
+    one_of,
+    parse_duration,
+    parse_size,
+    read_flag,
+    read_text,
+    redact_url,
+    show,
+    size,
+    split_userinfo,
+    url_secrets,
+    whole_number,
+)
 from rtspkit.server.yamlfile import MAX_SIZE, ConfigError, Location, Tree, load_text, scalar
-from rtspkit.url import split
 
 __all__ = [
     "Config",
@@ -48,204 +69,26 @@ __all__ = [
 ]
 
 _PATH_NAME = re.compile(r"[0-9A-Za-z_.\-]+(?:/[0-9A-Za-z_.\-]+)*")
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(d|h|ms|m|s|us|µs|μs|ns)", re.ASCII)
-_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
-_CREDENTIALS = re.compile(r":\S*@")
-_SECRET_QUERY = re.compile(r"(?i)([?&](?:\w*pass\w*|pwd|psw|\w*token|\w*secret|auth|sig(?:nature)?)=)([^&#]*)")
-
-
-# -- values ---------------------------------------------------------------
-
-
-def redact_url(url: str) -> str:
-    """`url` with its password, and what looks like one in its query, as `***`."""
-    scheme, found, rest = url.partition("://")
-    if not found:
-        return url
-    userinfo, at, host = _split_userinfo(rest)
-    if at:
-        user, colon, _ = userinfo.partition(":")
-        rest = f"{user}{':***' if colon else ''}@{host}"
-    return f"{scheme}://" + _SECRET_QUERY.sub(r"\1***", rest)
-
-
-def url_secrets(url: str) -> set[str]:
-    """What must never be shown of `url`: its password, as written and percent-decoded, and those in its query."""
-    userinfo = _split_userinfo(url.partition("://")[2])[0]
-    password = userinfo.partition(":")[2]
-    found = {password, unquote(password)} | {match[2] for match in _SECRET_QUERY.finditer(url)}
-    return {secret for secret in found if secret}
-
-
-def _split_userinfo(rest: str) -> tuple[str, str, str]:
-    """userinfo, "@" or "", and what follows."""
-    userinfo, authority, tail = split(rest)
-    return ("", "", rest) if userinfo is None else (userinfo, "@", authority + tail)
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of a Go duration plus days: "10s", "1h30m", "1.5s", "200ms", "1d", "0".
-
-    Raises:
-        ValueError: it is none.
-    """
-    if text == "0":
-        return 0.0
-    total, end = 0.0, 0
-    for match in _DURATION.finditer(text):
-        if match.start() != end:
-            break
-        total += float(match[1]) * _SECONDS[match[2]]
-        end = match.end()
-    if not text or end != len(text):
-        raise ValueError(f"expected a duration such as 10s, 1m30s, 500ms or 1d, got {_show(text)}")
-    return total
-
-
-def parse_size(text: str) -> int:
-    """Bytes of a size such as "50M" (50 * 2**20), "512K", "1.5G", "1000".
-
-    Raises:
-        ValueError: it is none.
-    """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"expected a size such as 50M, got {_show(text)}")
-    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
-
-
-def _show(value: object) -> str:
-    """`value` for a message: short, one line, without a password."""
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    text = redact_url(value) if isinstance(value, str) else str(value)
-    if "://" not in text:  # a URL with a slip in it
-        text = _CREDENTIALS.sub(":***@", text)
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
-
-
-def _bool(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in ("yes", "no", "true", "false"):
-        return value.lower() in ("yes", "true")
-    raise ValueError(f"expected yes or no, got {_show(value)}")
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise ValueError(f"expected text, got {_show(value)}")
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    items = [value] if isinstance(value, str) else value
-    if isinstance(items, list | tuple) and all(isinstance(item, str) for item in items):
-        return tuple(items)
-    raise ValueError(f"expected a list of texts, got {_show(value)}")
-
-
-def _count(minimum: int) -> BeforeValidator:
-    def check(value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"expected a whole number, got {_show(value)}")
-        if not minimum <= value <= 1_000_000:
-            raise ValueError(f"must be at least {minimum}, got {value}")
-        return value
-
-    return BeforeValidator(check)
-
-
-def _duration(minimum: float, maximum: float = 366 * 86400.0) -> BeforeValidator:
-    def check(value: object) -> float:
-        if isinstance(value, str):
-            seconds = parse_duration(value)
-        elif value == 0 and not isinstance(value, bool):
-            seconds = 0.0
-        elif isinstance(value, float):
-            seconds = value  # has been read before
-        else:
-            raise ValueError(f"expected a duration such as 10s (with its unit), got {_show(value)}")
-        if not minimum <= seconds <= maximum:
-            raise ValueError(f"must lie between {minimum:g}s and {maximum:g}s, got {seconds:g}s")
-        return seconds
-
-    return BeforeValidator(check)
-
-
-def _size(value: object) -> int:
-    size = value if isinstance(value, int) and not isinstance(value, bool) else None
-    if size is None:
-        if not isinstance(value, str):
-            raise ValueError(f"expected a size such as 50M, got {_show(value)}")
-        size = parse_size(value)
-    if not 100_000 <= size <= 1 << 32:
-        raise ValueError(f"must lie between 100K and 4G, got {size} bytes")
-    return size
-
-
-def _one_of(*choices: str) -> BeforeValidator:
-    def check(value: object) -> str:
-        if value is False and "no" in choices:
-            return "no"
-        if value not in choices:
-            raise ValueError(f"expected {', '.join(choices[:-1])} or {choices[-1]}, got {_show(value)}")
-        return str(value)
-
-    return BeforeValidator(check)
-
-
-def _destinations(value: object) -> tuple[str, ...]:
-    names = _texts(value)
-    for name in names:
-        if name not in ("stdout", "file", "syslog"):
-            raise ValueError(f"expected stdout or file, got {_show(name)}")
-    return names
-
-
-def _address(value: object) -> str:
-    """ ":8888", "127.0.0.1:8888", "[::1]:8888"."""
-    text = _text(str(value) if type(value) is int else value)  # a port alone is a number to YAML
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535 or not re.fullmatch(r"[\w.\-:\[\]%]*", host):
-        raise ValueError(f"expected an address such as :8888 or 127.0.0.1:8888, got {_show(text)}")
-    return text
 
 
 def _source(value: object) -> str:
-    text = _text(value)
+    text = read_text(value)
     if text in ("publisher", "redirect", "rpiCamera"):
         return text
     scheme, found, rest = text.partition("://")
     if not found:
-        raise ValueError(f"expected a URL such as rtsp://user:pass@host:554/path, got {_show(text)}")
+        raise ValueError(f"expected a URL such as rtsp://user:pass@host:554/path, got {show(text)}")
     if scheme in FOREIGN_SCHEMES:
         return text
     if scheme != "rtsp":
-        raise ValueError(f"unknown scheme {scheme[:20]!r} in {_show(text)} (rtsp://… is what works)")
-    host = re.split(r"[/?#]", _split_userinfo(rest)[2], maxsplit=1)[0]
+        raise ValueError(f"unknown scheme {scheme[:20]!r} in {show(text)} (rtsp://… is what works)")
+    host = re.split(r"[/?#]", split_userinfo(rest)[2], maxsplit=1)[0]
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:\s]+)(?::(\d{1,5}))?", host)
     if match is None or (match[2] is not None and not 0 < int(match[2]) < 65536):
-        raise ValueError(f"expected rtsp://user:pass@host:554/path, got {_show(text)}")
+        raise ValueError(f"expected rtsp://user:pass@host:554/path, got {show(text)}")
     if re.search(r"[\x00-\x20\x7f]", text):
-        raise ValueError(f"a URL must not hold spaces or control characters, got {_show(text)}")
+        raise ValueError(f"a URL must not hold spaces or control characters, got {show(text)}")
     return text
-
-
-def _directory(value: object) -> str:
-    return "no" if value is False else _text(value)
-
-
-Flag = Annotated[bool, BeforeValidator(_bool)]
-Text = Annotated[str, BeforeValidator(_text)]
-Address = Annotated[str, BeforeValidator(_address)]
 
 
 # -- models ---------------------------------------------------------------
@@ -260,21 +103,42 @@ class _Model(BaseModel):
     model_config = ConfigDict(alias_generator=_camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
-class HLSOptions(_Model):
+class SharedOptions(_Model):
     """What may stand globally, in `pathDefaults` and in a path. Times are seconds, sizes bytes."""
 
     hls_always_remux: Flag = False
-    hls_variant: Annotated[Literal["lowLatency", "fmp4", "mpegts"], _one_of("fmp4", "lowLatency", "mpegts")] = "fmp4"
-    hls_segment_count: Annotated[int, _count(3)] = 7
-    hls_segment_duration: Annotated[float, _duration(0.1, 60.0)] = 1.0
-    hls_part_duration: Annotated[float, _duration(0.05, 5.0)] = 0.2
-    hls_segment_max_size: Annotated[int, BeforeValidator(_size)] = 50 << 20
+    hls_variant: Annotated[Literal["lowLatency", "fmp4", "mpegts"], one_of("fmp4", "lowLatency", "mpegts")] = "fmp4"
+    hls_segment_count: Annotated[int, whole_number(3)] = 7
+    hls_segment_duration: Annotated[float, duration(0.1, 60.0)] = 1.0
+    hls_part_duration: Annotated[float, duration(0.05, 5.0)] = 0.2
+    hls_segment_max_size: Annotated[int, size(100 << 10, 4 << 30)] = 50 << 20
     hls_directory: Text = ""
-    hls_muxer_close_after: Annotated[float, _duration(0.0)] = 60.0
+    hls_muxer_close_after: Annotated[float, duration(0.0)] = 60.0
     #: how long viewers are kept on a playlist whose camera is lost
-    gap_keep_alive: Annotated[float, _duration(0.0)] = 60.0
+    gap_keep_alive: Annotated[float, duration(0.0)] = 60.0
     #: how long a camera may send media without a sync sample before viewers are told so
-    keyframe_timeout: Annotated[float, _duration(0.01)] = 30.0
+    keyframe_timeout: Annotated[float, duration(0.01)] = 30.0
+    #: see `RetryPolicy`
+    source_tries: Annotated[int, whole_number(1)] = RetryPolicy.tries
+    source_try_pause: Annotated[float, duration(0.0)] = RetryPolicy.try_pause
+    source_retry_pause: Annotated[float, duration(0.1)] = RetryPolicy.pause
+    source_retry_pause_max: Annotated[float, duration(0.1)] = RetryPolicy.pause_max
+    source_retry_pause_gap: Annotated[float, duration(0.1)] = RetryPolicy.pause_gap
+    source_refused_pause: Annotated[float, duration(1.0)] = RetryPolicy.refused_pause
+    #: of a UDP socket at least; 0: as much as suits
+    udp_read_buffer_size: Annotated[int, size(0, 64 << 20)] = 0
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """When a lost camera is tried again."""
+        return RetryPolicy(
+            tries=self.source_tries,
+            try_pause=self.source_try_pause,
+            pause=self.source_retry_pause,
+            pause_max=self.source_retry_pause_max,
+            pause_gap=self.source_retry_pause_gap,
+            refused_pause=self.source_refused_pause,
+        )
 
     @property
     def part_duration(self) -> float | None:
@@ -284,16 +148,18 @@ class HLSOptions(_Model):
         return min(self.hls_part_duration, max(1.0, self.hls_segment_duration))
 
 
-class PathConfig(HLSOptions):
+class PathConfig(SharedOptions):
     """One path; every value is the one in force, defaults and global keys included."""
 
     #: never part of a repr: it may hold a password
     source: Annotated[str, BeforeValidator(_source), Field(repr=False)] = "publisher"
     source_on_demand: Flag = False
-    source_on_demand_start_timeout: Annotated[float, _duration(0.1)] = 10.0
-    source_on_demand_close_after: Annotated[float, _duration(0.0)] = 10.0
-    max_readers: Annotated[int, _count(0)] = 0
-    rtsp_transport: Annotated[str, _one_of("automatic", "tcp", "udp", "multicast")] = "automatic"
+    source_on_demand_start_timeout: Annotated[float, duration(0.1)] = 10.0
+    source_on_demand_close_after: Annotated[float, duration(0.0)] = 10.0
+    max_readers: Annotated[int, whole_number(0)] = 0
+    rtsp_transport: Annotated[TransportChoice, one_of("automatic", "udp", "multicast", "tcp")] = "automatic"
+    rtsp_any_port: Flag = False
+    rtsp_udp_source_port_range: Annotated[Ports, Field(alias="rtspUDPSourcePortRange")] = (32768, 60999)
 
     @property
     def shown_source(self) -> str:
@@ -301,7 +167,7 @@ class PathConfig(HLSOptions):
         return redact_url(self.source)
 
 
-class Config(HLSOptions):
+class Config(SharedOptions):
     """The whole configuration.
 
     Attributes:
@@ -311,19 +177,19 @@ class Config(HLSOptions):
         explicit: the keys that were really given (YAML names).
     """
 
-    log_level: Annotated[str, _one_of("error", "warn", "info", "debug")] = "info"
-    log_destinations: Annotated[tuple[str, ...], BeforeValidator(_destinations)] = ("stdout",)
+    log_level: Annotated[str, one_of("error", "warn", "info", "debug")] = "info"
+    log_destinations: Destinations = ("stdout",)
     log_structured: Flag = False
     log_file: Text = "rtspkit.log"
-    read_timeout: Annotated[float, _duration(0.1, 3600.0)] = 10.0
+    read_timeout: Annotated[float, duration(0.1, 3600.0)] = 10.0
     hls: Flag = True
     hls_address: Address = ":8888"
-    hls_allow_origins: Annotated[tuple[str, ...], BeforeValidator(_texts)] = ("*",)
+    hls_allow_origins: Texts = ("*",)
     api: Flag = True
     api_address: Address = "127.0.0.1:9997"
-    api_allow_origins: Annotated[tuple[str, ...], BeforeValidator(_texts)] = ()
+    api_allow_origins: Texts = ()
     #: where it is kept what must outlive the process; "": see `state.find_directory`; "no": nowhere
-    state_directory: Annotated[str, BeforeValidator(_directory)] = ""
+    state_directory: Directory = ""
     paths: dict[str, PathConfig] = {}
     warnings: tuple[str, ...] = ()
     origin: str | None = None
@@ -336,10 +202,15 @@ class Config(HLSOptions):
 
 
 _OWN = ("paths", "warnings", "origin", "explicit")
-_GLOBAL_KEYS = {_camel(name): name for name in Config.model_fields if name not in _OWN}
-_PATH_KEYS = {_camel(name): name for name in PathConfig.model_fields}
-_HLS_KEYS = {_camel(name): name for name in HLSOptions.model_fields}
-_GLOBAL_ONLY = set(_GLOBAL_KEYS) - set(_HLS_KEYS) | set(INERT_GLOBAL)
+
+
+def _keys(model: type[_Model]) -> dict[str, str]:
+    """The keys of the file -> the model's fields."""
+    return {str(field.alias): name for name, field in model.model_fields.items() if name not in _OWN}
+
+
+_GLOBAL_KEYS, _PATH_KEYS, _SHARED_KEYS = _keys(Config), _keys(PathConfig), _keys(SharedOptions)
+_GLOBAL_ONLY = set(_GLOBAL_KEYS) - set(_SHARED_KEYS) | set(INERT_GLOBAL)
 
 
 def check_path_name(name: str) -> str | None:
@@ -421,13 +292,13 @@ class _Loader:
     def translate(self, place: Location, key: str, value: Any) -> Any:
         if key == "hlsDisable":
             try:
-                return not _bool(value)
+                return not read_flag(value)
             except ValueError as error:
                 raise self.fail(place, f"{key}: {error}") from None
         return value
 
     def unknown(self, key: str, at: Location, *known: Iterable[str]) -> str:
-        shown = _show(key)
+        shown = show(key)
         if at and key in _GLOBAL_ONLY:
             return f"key {shown} is global and cannot stand here"
         if not at and (key in _PATH_KEYS or key in INERT_PATH or key in DEPRECATED_PATH):
@@ -452,24 +323,22 @@ class _Loader:
         if value is None:
             return {}
         if not isinstance(value, dict):
-            raise self.fail(location, f"expected keys and values, got {_show(value)}")
+            raise self.fail(location, f"expected keys and values, got {show(value)}")
         return value
 
     def path(self, raw: dict[str, Any], at: Location) -> PathConfig:
         kept = self.sort(raw, at, _PATH_KEYS, INERT_PATH, DEPRECATED_PATH)
         path = self.model(PathConfig, kept, at)
         self.check_hls(path, at)
-        if path.rtsp_transport in ("udp", "multicast"):
-            self.warn((*at, "rtspTransport"), f"'rtspTransport: {path.rtsp_transport}' has no effect: TCP is used")
         return path
 
-    def check_hls(self, options: HLSOptions, at: Location) -> None:
+    def check_hls(self, options: SharedOptions, at: Location) -> None:
         if options.hls_variant == "mpegts":
             self.warn((*at, "hlsVariant"), "'hlsVariant: mpegts' is not built yet: fmp4 is served")
         if options.hls_segment_duration < 1.0:
             self.warn((*at, "hlsSegmentDuration"), "'hlsSegmentDuration' counts as 1s: shorter segments are not made")
 
-    def check_parts(self, given: HLSOptions, at: Location, served: Iterable[HLSOptions]) -> None:
+    def check_parts(self, given: SharedOptions, at: Location, served: Iterable[SharedOptions]) -> None:
         """Warns about an `hlsPartDuration` that can change nothing for those it stands for."""
         place = (*at, "hlsPartDuration")
         if "hls_part_duration" not in given.model_fields_set:
@@ -494,7 +363,7 @@ class _Loader:
         if "*" in config.api_allow_origins:
             self.warn(("apiAllowOrigins",), "'apiAllowOrigins: *' has no effect: name the origins")
         defaults = self.path(raw_defaults, defaults_at)
-        inherited = {name: getattr(config, name) for name in _HLS_KEYS.values()}
+        inherited = {name: getattr(config, name) for name in _SHARED_KEYS.values()}
         inherited.update((name, getattr(defaults, name)) for name in defaults.model_fields_set)
         paths: dict[str, PathConfig] = {}
         for name, value in raw_paths.items():
@@ -506,7 +375,7 @@ class _Loader:
                 continue
             problem = check_path_name(name)
             if problem:
-                raise ConfigError(f"{self.where(at)}: path name {_show(name)} {problem}")
+                raise ConfigError(f"{self.where(at)}: path name {show(name)} {problem}")
             path = self.path(own, at)
             given = {field: getattr(path, field) for field in path.model_fields_set}
             paths[name] = path.model_copy(update={**inherited, **given})
@@ -569,6 +438,8 @@ def _match(text: str, keys: Iterable[str]) -> str | None:
 def _environment_value(key: str, text: str) -> Any:
     if key in ("logDestinations", "hlsAllowOrigins", "apiAllowOrigins"):
         return [item.strip() for item in text.split(",") if item.strip()]
+    if key == "rtspUDPSourcePortRange":
+        return [int(item) if item.strip().isdecimal() else item.strip() for item in text.strip("[] ").split(",")]
     if key in ("source", "hlsDirectory", "logFile", "hlsAddress", "apiAddress", "stateDirectory"):
         return text
     kind: str = yaml.SafeLoader("").resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]

@@ -22,7 +22,8 @@ from rtspkit.server.config import Config
 from rtspkit.server.http import Front, Server, bind
 from rtspkit.server.log import logger
 from rtspkit.server.manager import PathManager
-from rtspkit.server.paths import Connect, Timing
+from rtspkit.server.paths import Timing
+from rtspkit.server.source import Connect
 from rtspkit.server.state import StateFile, find_file
 from rtspkit.server.web import player_page
 from rtspkit.ticker import Ticker

@@ -9,7 +9,9 @@ from rtspkit.asgi import PathNotFound
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.muxer import Muxer
 from rtspkit.server.config import PathConfig
-from rtspkit.server.paths import BACKGROUND, Connect, Path, Timing
+from rtspkit.server.pace import Gate
+from rtspkit.server.paths import Path, Timing
+from rtspkit.server.source import BACKGROUND, Connect
 from rtspkit.server.state import INTERVAL, StateFile
 from rtspkit.ticker import Ticker
 
@@ -27,6 +29,7 @@ class PathManager:
         limits: bounds on what cameras send; its times are the connection's deadlines.
         timing: the state machine's times.
         state: how far the paths had come; in memory only if None.
+        gate: whose turn it is to connect; one with the usual pace if None.
     """
 
     def __init__(
@@ -39,9 +42,11 @@ class PathManager:
         limits: Limits = DEFAULT_LIMITS,
         timing: Timing | None = None,
         state: StateFile | None = None,
+        gate: Gate | None = None,
     ) -> None:
         quick = ticker if quick_ticker is None else quick_ticker  # an empty one is false
         self._state = StateFile() if state is None else state
+        gate = gate or Gate()
         self._timer: asyncio.TimerHandle | None = None
         self._paths = {
             name: Path(
@@ -52,6 +57,7 @@ class PathManager:
                 limits=limits,
                 timing=timing or Timing(),
                 state=self._state,
+                gate=gate,
             )
             for name, config in paths.items()
         }

@@ -50,7 +50,7 @@ INERT_GLOBAL: dict[str, str] = _table(
         "writeTimeout writeQueueSize",
         "every viewer is sent the same segments, so there are no queues to size",
     ),
-    udp=("udpMaxPayloadSize udpReadBufferSize", "cameras are read over TCP"),
+    udp=("udpMaxPayloadSize", "it bounds what is sent, and to cameras next to nothing is"),
     hooks=("runOnConnect runOnConnectRestart runOnDisconnect", _HOOK),
     auth=(
         "authMethod authInternalUsers authHTTPAddress authHTTPFingerprint authHTTPExclude authHTTPForceHTTPS "
@@ -95,11 +95,8 @@ INERT_PATH: dict[str, str] = _table(
     ),
     forward=("forward", "streams are not forwarded yet"),
     record=(" ".join(sorted(RECORD_KEYS)), _RECORD),
-    rtsp=(
-        "rtspAnyPort rtspUDPReadBufferSize rtspUDPSourcePortRange mpegtsUDPReadBufferSize rtpUDPReadBufferSize "
-        "rtpSDP rtspDemuxMpegts",
-        "cameras are read over TCP",
-    ),
+    udp=("mpegtsUDPReadBufferSize rtpUDPReadBufferSize rtpSDP", "streams without RTSP are not read"),
+    mpegts=("rtspDemuxMpegts", "MPEG-TS in RTSP is not read yet"),
     range=("rtspRangeType rtspRangeStart rtspScale", "cameras are read live"),
     redirect=("sourceRedirect", "there is no redirect source"),
     publish=("overridePublisher", "nobody can publish to a path"),
@@ -125,13 +122,14 @@ DEPRECATED_GLOBAL: dict[str, tuple[str | None, str | None]] = {
     "authMethods": ("rtspAuthMethods", _RTSP),
     "readBufferCount": ("writeQueueSize", "there are no queues to size"),
     "externalAuthenticationURL": ("authHTTPAddress", _AUTH),
-    "rtspUDPReadBufferSize": ("udpReadBufferSize", "cameras are read over TCP"),
+    "rtspUDPReadBufferSize": ("udpReadBufferSize", None),
     **{key: (f"pathDefaults: {key}", _RECORD) for key in sorted(RECORD_KEYS)},
 }
 
 DEPRECATED_PATH: dict[str, tuple[str | None, str | None]] = {
     "sourceProtocol": ("rtspTransport", None),
-    "sourceAnyPortEnable": ("rtspAnyPort", "cameras are read over TCP"),
+    "sourceAnyPortEnable": ("rtspAnyPort", None),
+    "rtspUDPReadBufferSize": ("udpReadBufferSize", None),
     "publishUser": ("authInternalUsers", "nobody can publish to a path"),
     "publishPass": ("authInternalUsers", "nobody can publish to a path"),
     "publishIPs": ("authInternalUsers", "nobody can publish to a path"),

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from .network import Network
 from .parts import SYSTEM_PYTHON, require_gstreamer
 
 SERVER = Path(__file__).with_name("gst_server.py")
@@ -88,7 +87,7 @@ VARIANTS = {
 
 
 class GstCamera:
-    """One camera; the same port every time it is started.
+    """One camera on 127.0.0.1; the same port every time it is started.
 
     Attributes:
         events: what the server has said, oldest first: dicts with `event` ("connected", "options", "describe", "setup",
@@ -103,18 +102,9 @@ class GstCamera:
         user: str = USER,
         password: str = PASSWORD,
         path: str = "/stream1",
-        transports: tuple[str, ...] = (),
-        network: Network | None = None,
     ) -> None:
-        """Args:
-        transports: what it offers to carry media over ("tcp", "udp", "multicast"); empty: all but multicast.
-        network: the host it is on; None: this one.
-        """
         self.variant = VARIANTS[variant]
         self.auth, self.user, self.password, self.path = auth, user, password, path
-        self.transports = transports
-        self.host = "127.0.0.1" if network is None else network.remote
-        self._prefix = () if network is None else network.prefix
         self.port = 0
         self.events: list[dict[str, Any]] = []
         self._process: subprocess.Popen[str] | None = None
@@ -124,7 +114,7 @@ class GstCamera:
     def url(self) -> str:
         """The camera's address, with its credentials where it wants some."""
         login = "" if self.auth == "none" else f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@"
-        return f"rtsp://{login}{self.host}:{self.port}{self.path}"
+        return f"rtsp://{login}127.0.0.1:{self.port}{self.path}"
 
     @property
     def is_running(self) -> bool:
@@ -144,11 +134,9 @@ class GstCamera:
             "auth": self.auth,
             "user": self.user,
             "password": self.password,
-            "transports": self.transports,
-            "host": self.host,
         }
         self._process = subprocess.Popen(
-            [*self._prefix, SYSTEM_PYTHON, str(SERVER), json.dumps(settings)],
+            [SYSTEM_PYTHON, str(SERVER), json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

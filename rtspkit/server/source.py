@@ -1,0 +1,228 @@
+"""The camera of one path: its connections, one after the other, and what is counted over all of them.
+
+Strategy: `paths` decides when there is a connection; `Source.read` makes one, in its turn (`pace`), says so in the
+log, hands its media over and always ends it with TEARDOWN, whatever has ended it. What is known of the camera from
+one connection to the next (`CameraMemory`), and the counters of past ones, stay here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Protocol
+
+from rtspkit.client import Camera, CameraOptions
+from rtspkit.errors import RtspkitError, TimeoutExceeded
+from rtspkit.limits import Limits
+from rtspkit.media import Fragment
+from rtspkit.memory import CameraMemory
+from rtspkit.server.config import PathConfig
+from rtspkit.server.log import Logger, logger
+from rtspkit.server.pace import Gate
+from rtspkit.server.retry import classify
+from rtspkit.server.values import redact_url
+from rtspkit.ticker import Ticker
+
+__all__ = ["BACKGROUND", "Connect", "Source", "in_background"]
+
+#: What is said before the camera's own words where the kind of trouble is known, but not by everybody.
+_MEANING = {
+    "busy": "the camera has no room for another session",
+    "stale": "the camera does not know its session any more",
+}
+
+
+class Connect(Protocol):
+    """What `rtspkit.client.connect` is."""
+
+    def __call__(
+        self, url: str, *, options: CameraOptions, ticker: Ticker | None, memory: CameraMemory
+    ) -> Awaitable[Camera]:
+        """Connects to a camera, up to PLAY."""
+
+
+def camera_options(config: PathConfig, limits: Limits) -> CameraOptions:
+    """How a path's camera is talked to."""
+    return CameraOptions(
+        limits=limits,
+        fragment_duration=config.part_duration or 1.0,
+        low_latency=config.part_duration is not None,
+        transport=config.rtsp_transport,
+        any_port=config.rtsp_any_port,
+        udp_source_ports=config.rtsp_udp_source_port_range,
+        udp_read_buffer_size=config.udp_read_buffer_size,
+    )
+
+
+class Source:
+    """The camera of one path.
+
+    Attributes:
+        options: how it is talked to.
+        memory: what is known of it.
+        camera: the present connection; None while there is none.
+
+    Args:
+        name, config: of the path.
+        connect: makes a connection.
+        ticker: drains it together with others.
+        limits: bounds on what it sends.
+        gate: whose turn it is to connect.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: PathConfig,
+        *,
+        connect: Connect,
+        ticker: Ticker | None,
+        limits: Limits,
+        gate: Gate,
+    ) -> None:
+        self.options = camera_options(config, limits)
+        self.memory = CameraMemory()
+        self.camera: Camera | None = None
+        self.log = logger(f"path {name}", "RTSP source")
+        self._name = name
+        self._url = config.source
+        self._connect = connect
+        self._ticker = ticker
+        self._gate = gate
+        self._last_error = ""  # of the log
+        self._lost_reported = 0
+        self._past_bytes = 0
+        self._past_errors = 0
+
+    @property
+    def inbound_bytes(self) -> int:
+        """Bytes received, over all connections."""
+        return self._past_bytes + (self.camera.stats().bytes_received if self.camera else 0)
+
+    @property
+    def inbound_errors(self) -> int:
+        """Broken packets received, over all connections."""
+        return self._past_errors + (self.camera.stats().errors if self.camera else 0)
+
+    # -- a connection -----------------------------------------------------
+
+    async def read(
+        self, on_connected: Callable[[Camera], None], on_fragment: Callable[[Fragment], None], *, is_urgent: bool
+    ) -> None:
+        """Connects, and hands over what the camera sends until it is lost.
+
+        Args:
+            on_connected: called once, before any media.
+            on_fragment: called with them; it must not raise.
+            is_urgent: somebody waits for it.
+
+        Raises:
+            RtspkitError, OSError: how it was lost; it returns where `Camera.close` was called.
+        """
+        async with self._gate.turn(is_urgent=is_urgent):  # waiting for it is nobody's delay
+            camera = await self._connected()
+        connection, session = self._announce(camera)
+        self.camera = camera
+        self._lost_reported = 0
+        try:
+            on_connected(camera)
+            await camera.stream(on_fragment)
+            self.memory.reconnects += 1
+        except Exception:
+            self.memory.reconnects += 1
+            raise
+        finally:
+            if self.camera is camera:  # not yet another one's
+                self.camera = None
+            with suppress(RtspkitError, OSError):
+                await camera.close()
+            stats = camera.stats()
+            self._past_bytes += stats.bytes_received
+            self._past_errors += stats.errors
+            session.info("destroyed")
+            connection.info("closed")
+
+    async def _connected(self) -> Camera:
+        limits = self.options.limits
+        # a little later than the client's own deadlines, whose messages say more
+        seconds = limits.connect_timeout + 0.5
+        if self.options.transport == "automatic" and self.memory.transport != "tcp":
+            seconds += limits.udp_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._connect(self._url, options=self.options, ticker=self._ticker, memory=self.memory)
+        except TimeoutError as error:
+            if isinstance(error, RtspkitError):
+                raise
+            raise TimeoutExceeded(f"the camera did not answer within {limits.connect_timeout:g} s") from None
+
+    # -- the log ----------------------------------------------------------
+
+    def _announce(self, camera: Camera) -> tuple[Logger, Logger]:
+        """The connection and the session in the log, as MediaMTX tells of its own."""
+        address = camera.remote_address
+        connection = logger("RTSP", f"conn {address}")
+        session = logger("RTSP", f"session {camera.session_id or secrets.token_hex(4)}")
+        count = len(camera.tracks)
+        connection.info("opened")
+        session.info("created by %s", address)
+        session.info("is reading from path '%s', %d track%s with TCP", self._name, count, "s" * (count != 1))
+        return connection, session
+
+    def explain(self, error: Exception) -> str:
+        """One line for the log and the API; a repeated one is not logged again as an error."""
+        text = str(error) if isinstance(error, RtspkitError) or str(error) else type(error).__name__
+        if isinstance(error, OSError) and not isinstance(error, RtspkitError) and error.strerror:
+            text = error.strerror
+        meaning = _MEANING.get(classify(error))
+        if meaning:
+            text = f"{meaning}: {text}"
+        text = redact_url(" ".join(text.split()))
+        log = self.log.debug if text == self._last_error else self.log.error
+        self._last_error = self.memory.last_error = text
+        log("%s", text)
+        return text
+
+    def succeeded(self) -> None:
+        """It sends: what goes wrong next is news, even if it is the same."""
+        self._last_error = ""
+
+    def report_loss(self) -> None:
+        """Logs what was lost since the last time."""
+        if self.camera is None:
+            return
+        lost = self.camera.stats().packets_lost
+        if lost > self._lost_reported:
+            count = lost - self._lost_reported
+            self.log.warning("%d RTP packet%s lost", count, "s" * (count != 1))
+            self._lost_reported = lost
+
+    # -- what the path asks of it -----------------------------------------
+
+    def request_sync(self) -> None:
+        """Asks the camera for a sync sample."""
+        if self.camera is not None:
+            self.camera.request_sync()
+
+    def cut_at(self, pts: int) -> None:
+        """Where the next fragment should end."""
+        if self.camera is not None:
+            self.camera.cut_at(pts)
+
+    def give_up(self) -> None:
+        """Ends a connection whose media cannot be used."""
+        if self.camera is not None:
+            in_background(self.camera.close())
+
+
+def in_background(work: Coroutine[Any, Any, None]) -> None:
+    """Runs something that nothing else refers to (asyncio itself keeps weak references only)."""
+    task = asyncio.create_task(work)
+    BACKGROUND.add(task)
+    task.add_done_callback(BACKGROUND.discard)
+
+
+#: The tasks of `in_background`.
+BACKGROUND: set[asyncio.Task[None]] = set()

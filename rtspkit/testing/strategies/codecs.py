@@ -1,0 +1,192 @@
+"""Strategies for H.264 and AAC: parameter sets that a decoder would take, and access units that fit them.
+
+Strategy: a sequence parameter set is written bit by bit from what it is to say. Slices have a true header as far as a
+gateway reads it (first_mb_in_slice, slice_type, the parameter set's id) and any bytes behind it, escaped.
+
+Specs: ITU-T H.264 7.3.1, 7.3.2.1, 7.3.2.2, 7.3.3, A.3, E.1; ISO/IEC 14496-3, 1.6.2.1.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal
+
+from hypothesis import strategies as st
+
+from rtspkit import aac
+from rtspkit.media import AACParameters, H264Parameters
+from rtspkit.testing.strategies.values import ElementaryStream, PictureFormat, SoundFormat, Wire
+
+__all__ = [
+    "aac_parameters",
+    "access_units",
+    "h264_parameters",
+    "picture_parameter_sets",
+    "sequence_parameter_sets",
+]
+
+#: Table A-1: level_idc -> macroblocks of a picture.
+_LEVELS = {10: 99, 11: 396, 13: 396, 20: 396, 21: 792, 22: 1620, 30: 1620, 31: 3600, 32: 5120, 40: 8192, 50: 22080}
+#: profile_idc and the constraint flags that go with it.
+_PROFILES = ((66, 0xC0), (77, 0), (100, 0))
+#: num_units_in_tick, time_scale.
+_TIMINGS = ((1, 50), (1, 30), (1, 60), (1001, 60000), (2, 25), (1, 2), (3600, 180000))
+_SAMPLE_RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 96000)
+
+
+class _Bits:
+    """Writes a NAL unit bit by bit."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def u(self, size: int, value: int) -> _Bits:
+        self._text += f"{value:0{size}b}"
+        return self
+
+    def ue(self, *values: int) -> _Bits:
+        for value in values:
+            code = f"{value + 1:b}"
+            self._text += "0" * (len(code) - 1) + code
+        return self
+
+    def se(self, *values: int) -> _Bits:
+        return self.ue(*(2 * value - 1 if value > 0 else -2 * value for value in values))
+
+    def nal(self, header: int, more: bytes = b"") -> bytes:
+        """The NAL unit: header, these bits, `more` bytes, a stop bit; escaped (7.3.1)."""
+        text = self._text if more else self._text + "1"
+        text += "0" * (-len(text) % 8)
+        payload = int(text, 2).to_bytes(len(text) // 8, "big") + (more + b"\x80" if more else b"")
+        found = bytearray((header,))
+        zeros = 0
+        for byte in payload:
+            if zeros == 2 and byte <= 3:
+                found.append(3)
+                zeros = 0
+            found.append(byte)
+            zeros = zeros + 1 if byte == 0 else 0
+        return bytes(found)
+
+
+@st.composite
+def sequence_parameter_sets(draw: st.DrawFn) -> Wire[PictureFormat]:
+    """H.264 sequence parameter sets of Baseline, Main and High; sizes from 2x2 to 4096x2304.
+
+    Cropping, and a VUI with and without timing, are among them; the NAL unit comes without a start code.
+    """
+    profile, flags = draw(st.sampled_from(_PROFILES))
+    level = draw(st.sampled_from(tuple(_LEVELS)))
+    most = _LEVELS[level]
+    side = int((8 * most) ** 0.5)  # A.3.1
+    width = draw(st.integers(1, min(side, 256, most)))
+    height = draw(st.integers(1, min(side, 144, most // width)))
+    crop = draw(st.none() | st.tuples(*[st.integers(0, 3)] * 4))
+    timing = draw(st.none() | st.sampled_from(_TIMINGS))
+    bits = _Bits().u(8, profile).u(8, flags).u(8, level).ue(0)
+    if profile == 100:
+        bits.ue(1, 0, 0).u(1, 0).u(1, 0)  # 4:2:0, 8 bits, no scaling matrix
+    bits.ue(draw(st.integers(0, 12)))  # log2_max_frame_num_minus4
+    if draw(st.booleans()):
+        bits.ue(0, draw(st.integers(0, 12)))  # pic_order_cnt_type 0
+    else:
+        bits.ue(2)
+    bits.ue(draw(st.integers(0, 16))).u(1, 0)  # max_num_ref_frames
+    bits.ue(width - 1, height - 1).u(1, 1).u(1, 1)
+    bits.u(1, crop is not None)
+    left, right, top, bottom = crop or (0, 0, 0, 0)
+    if crop is not None:
+        bits.ue(left, right, top, bottom)
+    bits.u(1, timing is not None)
+    if timing is not None:
+        bits.u(4, 0).u(1, 1).u(32, timing[0]).u(32, timing[1]).u(1, 1).u(4, 0)
+    rate = None if timing is None else Fraction(timing[1], 2 * timing[0])
+    size = 16 * width - 2 * (left + right), 16 * height - 2 * (top + bottom)
+    return Wire(bits.nal(0x67), PictureFormat(profile, level, *size, rate))
+
+
+@st.composite
+def picture_parameter_sets(draw: st.DrawFn, *, identifier: int = 0) -> bytes:
+    """H.264 picture parameter sets that refer to sequence parameter set 0; without a start code.
+
+    Args:
+        identifier: pic_parameter_set_id.
+    """
+    bits = _Bits().ue(identifier, 0).u(1, draw(st.integers(0, 1))).u(1, 0).ue(0)
+    bits.ue(draw(st.integers(0, 15)), 0).u(1, 0).u(2, 0)
+    return bits.se(draw(st.integers(-26, 25)), 0, draw(st.integers(-12, 12))).u(1, 1).u(2, 0).nal(0x68)
+
+
+@st.composite
+def h264_parameters(draw: st.DrawFn) -> tuple[H264Parameters, PictureFormat]:
+    """Parameter sets of an H.264 stream, one or two picture parameter sets among them, and what they say."""
+    sps = draw(sequence_parameter_sets())
+    pps = [draw(picture_parameter_sets(identifier=number)) for number in range(draw(st.integers(1, 2)))]
+    return H264Parameters(sps.data, tuple(pps)), sps.value
+
+
+def aac_parameters() -> st.SearchStrategy[tuple[AACParameters, SoundFormat]]:
+    """AudioSpecificConfigs of AAC-LC, 8 to 96 kHz, 1 to 8 channels, and what they say."""
+    return st.builds(
+        lambda rate, channels: (AACParameters(aac.build_config(rate, channels)), SoundFormat(rate, channels)),
+        st.sampled_from(_SAMPLE_RATES),
+        st.sampled_from([1, 2, 3, 4, 5, 6, 8]),
+    )
+
+
+#: Mostly small, now and then more than a packet holds.
+_bodies = st.builds(
+    lambda data, times: data * times, st.binary(min_size=1, max_size=30), st.sampled_from([1, 1, 1, 1, 60])
+)
+
+
+@st.composite
+def _slices(draw: st.DrawFn, is_idr: bool, number: int) -> bytes:
+    """Slice number `number` of a picture."""
+    bits = _Bits().ue(number * 7, 7 if is_idr else 5, 0)  # first_mb_in_slice, slice_type, pic_parameter_set_id
+    return bits.nal(0x65 if is_idr else 0x41, draw(_bodies))
+
+
+@st.composite
+def _pictures(draw: st.DrawFn, parameters: H264Parameters, is_idr: bool) -> tuple[bytes, ...]:
+    nals: list[bytes] = [b"\x09\xf0"] if draw(st.booleans()) else []
+    nals += [parameters.sps, *parameters.pps] if is_idr else []
+    if draw(st.booleans()):
+        # SEI: user data unregistered, with as many bytes as it says (7.3.2.3.1)
+        data = bytes(16) + draw(st.binary(max_size=12))
+        nals.append(_Bits().u(8, 5).u(8, len(data)).nal(0x06, data))
+    nals += [draw(_slices(is_idr, number)) for number in range(draw(st.integers(1, 3)))]
+    return tuple(nals)
+
+
+@st.composite
+def access_units(
+    draw: st.DrawFn, codec: Literal["h264", "aac"] | None = None, *, max_units: int = 6
+) -> ElementaryStream:
+    """Access units one after the other, with the parameters that belong to them.
+
+    H.264 begins with an IDR picture; parameter sets stand before each; delimiters, SEI and up to three slices are among
+    the rest. AAC units hold any bytes but what would be taken for an ADTS header.
+
+    Args:
+        codec: "h264" or "aac"; None: either.
+        max_units: at most, and at least one.
+    """
+    codec = codec or draw(st.sampled_from(["h264", "aac"]))
+    if codec == "aac":
+        parameters, sound = draw(aac_parameters())
+        units = draw(st.lists(_bodies.filter(lambda unit: unit[0] != 0xFF), min_size=1, max_size=max_units))
+        return ElementaryStream(
+            "aac",
+            parameters,
+            sound.sample_rate,
+            1024,
+            tuple((unit,) for unit in units),
+            (True,) * len(units),
+        )
+    sets, _ = draw(h264_parameters())
+    is_sync = [True, *draw(st.lists(st.booleans(), max_size=max_units - 1))]
+    pictures = tuple(draw(_pictures(sets, is_idr)) for is_idr in is_sync)
+    return ElementaryStream(
+        "h264", sets, 90000, draw(st.sampled_from([3600, 3000, 3003, 6000])), pictures, tuple(is_sync)
+    )
