@@ -262,11 +262,10 @@ def survey(samples):
         samples: packed records of `rtspkit.media.SAMPLE_SIZE` bytes.
 
     Returns:
-        (count, size, first, last, low, high, step, arrival, last_arrival, pause): how many samples there are, and
-        how many bytes they announce; pts of the first and of the last, the least and the greatest, the longest
-        distance from one to the next, in ticks; and in ns when the first and the last arrived and the longest
-        distance of two arrivals. All 0 of an empty table.
-        Step is negative where a pts is less than the one before it.
+        (count, size, first, last, low, high, step, is_ordered, arrival, last_arrival, pause): how many samples there
+        are, and how many bytes they announce; pts of the first and of the last, the least and the greatest, the
+        longest distance from one to the next, in ticks; whether none is less than the one before it; and in ns when
+        the first and the last arrived and the longest distance of two arrivals. All 0 of an empty table.
 
     Raises:
         ValueError: the table is no whole number of sample records.
@@ -278,7 +277,7 @@ def survey(samples):
     cdef int64_t first = 0, last = 0, low = 0, high = 0, step = 0
     cdef int64_t arrival = 0, last_arrival = 0, pause = 0
     cdef uint64_t size = 0
-    cdef bint falls = False
+    cdef bint is_ordered = True
     PyObject_GetBuffer(samples, &view, PyBUF_SIMPLE)
     try:
         if view.len % <Py_ssize_t>sizeof(Sample):
@@ -294,14 +293,14 @@ def survey(samples):
                 arrival = last_arrival = sample.arrival
                 continue
             if sample.pts < last:
-                falls = True
+                is_ordered = False
             low = min(low, sample.pts)
             high = max(high, sample.pts)
             step = max(step, distance(last, sample.pts))
             pause = max(pause, distance(last_arrival, sample.arrival))
             last = sample.pts
             last_arrival = sample.arrival
-        return count, size, first, last, low, high, -1 if falls else step, arrival, last_arrival, pause
+        return count, size, first, last, low, high, step, True if is_ordered else False, arrival, last_arrival, pause
     finally:
         PyBuffer_Release(&view)
 

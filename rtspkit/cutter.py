@@ -76,6 +76,7 @@ class Cutter:
         outputs: what the call that is being worked off has given so far.
         now: monotonic seconds of that call; `wall`: Unix seconds of the same instant.
         target_duration: seconds; None until it is fixed.
+        limit: the duration that a segment must stay under (microseconds): rounded, EXTINF may not pass the target.
         init: the init section of the open segment; None before the first.
     """
 
@@ -121,6 +122,7 @@ class Cutter:
         self._last_sync: int | None = None
         self._gop: int | None = None  # the last whole one, in ticks
         self._first_gop: int | None = None
+        self._expect(self._tentative_target() if self.target_duration is None else self.target_duration)
         self._dates = Dates(lead.rate)
         # the clock that writes gaps: monotonic seconds at which the media so far ended, and the list grew
         self._ended_at: float | None = None
@@ -173,21 +175,17 @@ class Cutter:
 
     # -- where to cut -------------------------------------------------------------------------------------
 
+    def _expect(self, target: int) -> None:
+        """The target duration is that (s), or would be if the open segment were closed now."""
+        self._target = target
+        self.limit = target * MICROSECOND + MICROSECOND // 2
+
     def _tentative_target(self) -> int:
-        """The target duration, or what it would be if the open segment were closed now (s)."""
-        if self.target_duration is not None:
-            return self.target_duration
         if self._first_gop is not None:
             longest = self.microseconds(self._first_gop - self._lead.unit // 2)
         else:
             longest = round(_GOP_AWAITED * MICROSECOND)
         return max(1, _ceil_seconds(max(self._setting, longest)))
-
-    @property
-    def limit(self) -> int:
-        """The duration that a segment must stay under (microseconds): rounded, EXTINF may not pass the target."""
-        target = self.target_duration
-        return (self._tentative_target() if target is None else target) * MICROSECOND + MICROSECOND // 2
 
     def note_sync(self, at: int) -> None:
         """A sync sample begins there."""
@@ -195,6 +193,7 @@ class Cutter:
             self._gop = at - self._last_sync
             if self._first_gop is None and self.target_duration is None:
                 self._first_gop = self._gop
+                self._expect(self._tentative_target())
         self._last_sync = at
 
     def cut_before(self, is_sync: bool, boundary: int, end: int, size: int) -> None:
@@ -282,7 +281,7 @@ class Cutter:
             segment.part_data.append(data)
         if units:
             if self._ended_at is not None:
-                passed = min(self.now - self._ended_at, float(self._tentative_target()))
+                passed = min(self.now - self._ended_at, float(self._target))
                 self._rhythm = max(passed, self._rhythm * _RHYTHM_DECAY)
             self._ended_at = self.now
 
@@ -325,6 +324,7 @@ class Cutter:
             # and legal whatever happened so far
             longest = max(duration, self.microseconds(following))
             self.target_duration = max(target, (longest + MICROSECOND // 2) // MICROSECOND)
+            self._expect(self.target_duration)
         self._grown_at = self.now
         self.outputs.append(self._segment(segment, duration))
 

@@ -170,7 +170,8 @@ class Muxer:
         self._window = Window(self._store, epoch=self.epoch, segment_count=segment_count)
         self._units = Collector(tracks, self._segmenter.leader, part_duration=part_duration, now=now, wall=wall)
         self._init_tracks = self._segmenter.tracks
-        self._cache: dict[object, Response] = {}
+        self._multivariant: Response | None = None
+        self._playlists: dict[tuple[bool, bool], Response] = {}  # asked for since they have changed
         self._parts: dict[str, Response] = {}  # asked for last; all of them are in the store
         self._subscribers: list[Callable[[], None]] = []
         self._closed = False
@@ -289,29 +290,29 @@ class Muxer:
             self._closed = True
             self._store.close()
             self._window.clear()
-            self._cache.clear()
+            self._multivariant = None
             self._parts.clear()
             self._units.clear()
             self._changed()
 
     def _take(self, outputs: list[Output]) -> None:
         """Put what the segmenter gives into the window."""
-        segmenter, window = self._segmenter, self._window
-        now = self._units.clock[0]
+        window, now = self._window, self._units.clock[0]
+        target = self._segmenter.target_duration or 0
         changed = False
         for output in outputs:
-            changed |= window.take(output, segmenter.target_duration or 0, now)
-            if isinstance(output, InitSection) and output.tracks != self._init_tracks:
-                self._init_tracks = output.tracks
-                window.rates.forget()
-                self._cache.pop("index.m3u8", None)
-            elif isinstance(output, SegmentData):
+            changed |= window.take(output, target, now)
+            if isinstance(output, SegmentData):
                 self.stats.bytes += len(output.data)
             elif isinstance(output, Segment) and not output.is_gap:
                 self.stats.segments += 1
                 self.stats.last_segment_at = now
-                if window.rates.measure(window.listed, segmenter.target_duration or 1):
-                    self._cache.pop("index.m3u8", None)
+                if window.rates.measure(window.listed, target or 1):
+                    self._multivariant = None
+            elif isinstance(output, InitSection) and output.tracks != self._init_tracks:
+                self._init_tracks = output.tracks
+                window.rates.forget()
+                self._multivariant = None
         if changed:
             self._changed()
         window.forget(now)
@@ -320,8 +321,7 @@ class Muxer:
         return all(track.parameters is not None for track in self._segmenter.tracks)
 
     def _changed(self) -> None:
-        for key in [key for key in self._cache if key != "index.m3u8"]:
-            del self._cache[key]
+        self._playlists.clear()
         for callback in tuple(self._subscribers):
             callback()
 
@@ -392,9 +392,9 @@ class Muxer:
             if self._has_parts and not self._window.lists(msn, part, edge):
                 return None
         key = (waited, skip and self._has_parts)
-        response = self._cache.get(key)
+        response = self._playlists.get(key)
         if response is None:
-            response = self._cache[key] = self._make_media_playlist(waited=waited, skip=key[1])
+            response = self._playlists[key] = self._make_media_playlist(waited=waited, skip=key[1])
         return response
 
     def _refusal(self, msn: int, part: int | None, edge: Segment | None) -> Response | None:
@@ -427,9 +427,8 @@ class Muxer:
         return playlist_response(text, f"max-age=0, s-maxage={fresh}")
 
     def _multivariant_playlist(self) -> Response | None:
-        response = self._cache.get("index.m3u8")
-        if response is not None:
-            return response
+        if self._multivariant is not None:
+            return self._multivariant
         rates = self._window.rates
         try:
             text = playlist.multivariant_playlist(
@@ -440,5 +439,5 @@ class Muxer:
             )
         except RtspkitError:
             return None  # the parameter sets have not come, or not in a form that can be read
-        response = self._cache["index.m3u8"] = playlist_response(text, _CACHE_MULTIVARIANT)
-        return response
+        self._multivariant = playlist_response(text, _CACHE_MULTIVARIANT)
+        return self._multivariant

@@ -47,7 +47,8 @@ class Survey(NamedTuple):
         size: bytes that they announce.
         first, last: pts of the first and the last sample, in ticks.
         low, high: the least and the greatest.
-        step: the longest distance from one sample to the next; -1 where a pts is less than the one before it.
+        step: the longest distance from one sample to the next.
+        is_ordered: no pts is less than the one before it.
         arrival, last_arrival: monotonic ns at which the first and the last came.
         pause: the longest distance of two arrivals, ns.
     """
@@ -59,14 +60,10 @@ class Survey(NamedTuple):
     low: int
     high: int
     step: int
+    is_ordered: bool
     arrival: int
     last_arrival: int
     pause: int
-
-    @property
-    def is_ordered(self) -> bool:
-        """No pts is less than the one before it."""
-        return self.step >= 0
 
 
 def survey(run: Run) -> Survey:
@@ -75,7 +72,7 @@ def survey(run: Run) -> Survey:
     Raises:
         ValueError: the table is no whole number of sample records.
     """
-    return Survey._make(_fmp4.survey(run.samples))
+    return tuple.__new__(Survey, _fmp4.survey(run.samples))
 
 
 def times_of(run: Run) -> list[int]:
