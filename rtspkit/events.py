@@ -11,7 +11,6 @@ from rtspkit.url import CameraURL
 __all__ = [
     "Described",
     "Event",
-    "InterleavedData",
     "KeptAlive",
     "OptionsReceived",
     "Playing",

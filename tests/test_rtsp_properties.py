@@ -100,7 +100,10 @@ def answer(connection: Connection, body: str = "") -> Event | None:
     return connection.next_event()
 
 
-def outcome(pieces: list[bytes]) -> tuple[list[Event], str | None, bytes, State]:
+Outcome = tuple[list[Event], str | None, bytes, State, list[str]]
+
+
+def outcome(pieces: list[bytes]) -> Outcome:
     connection = playing()
     found: list[Event] = []
     failure = None
@@ -111,7 +114,7 @@ def outcome(pieces: list[bytes]) -> tuple[list[Event], str | None, bytes, State]
                 found.append(event)
     except RemoteProtocolError as error:
         failure = str(error).partition(" (bytes")[0]
-    return found, failure, connection.data_to_send(), connection.state
+    return found, failure, connection.data_to_send(), connection.state, list(connection.quirks)
 
 
 @given(
@@ -128,8 +131,8 @@ def test_any_split_gives_the_same(data: bytes, cuts: list[int]) -> None:
     assert scrub(outcome([data[i : i + 1] for i in range(len(data))])) == scrub(whole)
 
 
-def scrub(found: tuple[list[Event], str | None, bytes, State]) -> tuple[list[Event], str | None, bytes, State]:
-    return found[0], found[1], re.sub(rb'(response|cnonce)="\w+"', b"", found[2]), found[3]
+def scrub(found: Outcome) -> Outcome:
+    return found[0], found[1], re.sub(rb'(response|cnonce)="\w+"', b"", found[2]), *found[3:]
 
 
 transports = st.one_of(
