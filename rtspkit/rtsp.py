@@ -484,6 +484,7 @@ class Connection:
         tracks, skipped = select_tracks(description, request_url, content_base, limits=limits, quirks=quirks)
         self.base_url = resolve_base(self.url.request_url, content_base)
         self._aggregate_url = aggregate_url(description, self.base_url)
+        self._keepalive = Keepalive(self._memory)  # with these URLs
         self._events.append(Described(description, tracks, skipped))
 
     def _on_setup(self, pending: _Pending, response: Response) -> None:

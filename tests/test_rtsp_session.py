@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from rtspend import SDP, URL, Camera, a_camera, tcp
 
-from rtspkit.errors import LocalProtocolError, RemoteProtocolError, TimeoutExceeded
+from rtspkit.errors import LocalProtocolError, RemoteProtocolError, ResponseError, TimeoutExceeded
 from rtspkit.limits import Limits
 from rtspkit.memory import CameraMemory
 from rtspkit.rtsp import Connection, Described, KeptAlive, ServerRequest, State, TornDown
@@ -91,6 +91,20 @@ def test_the_base_is_asked_where_the_session_is_not_answered() -> None:
         asked.append(camera.first)
     assert asked[0] == "OPTIONS rtsp://192.168.1.100:554/all RTSP/1.0"
     assert asked[2] == "OPTIONS rtsp://192.168.1.100:554/base/ RTSP/1.0"
+
+
+def test_another_description_has_urls_of_its_own() -> None:
+    camera = Camera()
+    camera.set_up(count=1)
+    camera.connection.keepalive(0.0)
+    camera.answer()
+    camera.connection.play(0.0)
+    with pytest.raises(ResponseError):
+        camera.answer("454 Session Not Found")
+    camera.connection.setup(camera.described("Content-Base: rtsp://x/other").tracks[0], tcp(0, 1), 0.0)
+    camera.answer("200 OK", "Session: 2")
+    camera.connection.keepalive(0.0)
+    assert camera.request()[0] == "OPTIONS rtsp://192.168.1.100:554/other RTSP/1.0"
 
 
 def test_an_unanswered_keepalive() -> None:
