@@ -33,14 +33,14 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote
 
 from rtspkit.errors import RtspkitError
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.muxer import Muxer
 from rtspkit.responses import Response, error_response
-from rtspkit.waiting import Bell, Outcome, client_leaves, watch_client
+from rtspkit.waiting import Bell, Outcome, Wanted, client_leaves, watch_client
 
 __all__ = ["HLSApp", "MuxerProvider", "NotReady", "PathNotFound"]
 
@@ -166,7 +166,7 @@ class HLSApp:
             return self._page(path, scope)
         if name == "":
             return self._page(path, None)
-        wanted = _Wanted(name)
+        wanted = Wanted(name)
         if name == "stream.m3u8" and b"_HLS_" in scope.get("query_string", b""):
             try:
                 wanted = _directives(name, scope["query_string"])
@@ -203,7 +203,7 @@ class HLSApp:
 
     # -- waiting ------------------------------------------------------------------------------------------
 
-    async def _wait(self, path: str, muxer: Muxer | None, wanted: _Wanted, scope: Scope, receive: Receive) -> Response:
+    async def _wait(self, path: str, muxer: Muxer | None, wanted: Wanted, scope: Scope, receive: Receive) -> Response:
         """Hold a request until there is an answer.
 
         Raises:
@@ -213,30 +213,32 @@ class HLSApp:
         deadline = asyncio.get_running_loop().time() + self._hold
         if muxer is None:
             muxer = await self._wait_for_muxer(path, receive)
-        while (response := muxer.get(*wanted)) is None:
-            bell = self._bells.get(muxer)
-            if bell is None:
-                bell = self._bells[muxer] = Bell(muxer)
-            if len(bell.waiting) >= self._most_blocked:
-                raise NotReady("too many requests wait for this stream")
-            future = bell.wait(deadline)
-            release: Callable[[], object] = _nothing
-            try:
-                release = watch_client(scope, receive, future)
-                outcome = await future
-            finally:
-                release()
-                bell.leave(future)
-                if not bell.waiting and self._bells.get(muxer) is bell:
-                    bell.close()
-                    del self._bells[muxer]
-            if outcome is Outcome.LEFT:
-                raise _ClientLeft
-            if outcome is Outcome.LATE:
-                reason = "what you wait for has not come yet" if muxer.has_media else "the stream has not begun yet"
-                why = self._reason(path) if self._reason is not None else ""
-                raise NotReady(f"{reason}: {why}" if why else reason)
-        return response
+            response = muxer.get(*wanted)
+            if response is not None:
+                return response
+        bell = self._bells.get(muxer)
+        if bell is None:
+            bell = self._bells[muxer] = Bell(muxer)
+        if bell.count >= self._most_blocked:
+            raise NotReady("too many requests wait for this stream")
+        future = bell.wait(wanted, deadline)
+        release: Callable[[], object] = _nothing
+        try:
+            release = watch_client(scope, receive, future)
+            outcome = await future
+        finally:
+            release()
+            bell.leave(wanted, future)
+            if not bell.count and self._bells.get(muxer) is bell:
+                bell.close()
+                del self._bells[muxer]
+        if isinstance(outcome, Response):
+            return outcome
+        if outcome is Outcome.LEFT:
+            raise _ClientLeft
+        reason = "what you wait for has not come yet" if muxer.has_media else "the stream has not begun yet"
+        why = self._reason(path) if self._reason is not None else ""
+        raise NotReady(f"{reason}: {why}" if why else reason)
 
     async def _wait_for_muxer(self, path: str, receive: Receive) -> Muxer:
         """The muxer of a path that has to be waited for."""
@@ -414,16 +416,7 @@ def _target(scope: Scope) -> tuple[str, str | None]:
     return joined, name
 
 
-class _Wanted(NamedTuple):
-    """The arguments of `Muxer.get`."""
-
-    name: str
-    msn: int | None = None
-    part: int | None = None
-    skip: bool = False
-
-
-def _directives(name: str, query: bytes) -> _Wanted:
+def _directives(name: str, query: bytes) -> Wanted:
     """`_HLS_msn`, `_HLS_part` and `_HLS_skip`; anything else in the query is ignored.
 
     Raises:
@@ -443,7 +436,7 @@ def _directives(name: str, query: bytes) -> _Wanted:
             numbers[key] = int(found[key])
     if "_HLS_part" in numbers and "_HLS_msn" not in numbers:
         raise ValueError("_HLS_part needs _HLS_msn")
-    return _Wanted(name, numbers.get("_HLS_msn"), numbers.get("_HLS_part"), found.get("_HLS_skip") in {"YES", "v2"})
+    return Wanted(name, numbers.get("_HLS_msn"), numbers.get("_HLS_part"), found.get("_HLS_skip") in {"YES", "v2"})
 
 
 def _matches(condition: bytes | None, etag: bytes) -> bool:

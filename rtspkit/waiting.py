@@ -1,9 +1,10 @@
 """Requests that wait for a muxer: thousands of them cost a future each, and one timer together.
 
-Strategy: whoever waits gets a future from the muxer's `Bell`. It is resolved, by whoever is first, when the muxer
-has something new, when the time is up, or when the client has left. That a client has left ASGI tells only to
-who calls `receive`, which takes a task a request; a server that knows a cheaper way offers it as an extension of
-the scope, `LEAVING`, a function that takes the future (and None when nobody waits any more).
+Strategy: whoever waits gets a future from the muxer's `Bell`, by what it waits for. When the muxer has something new,
+what each of these wants is asked for once, and those who can be answered get the answer; the others sleep on. The
+time may also be up, or the client leave. That a client has left ASGI tells only to who calls `receive`, which takes
+a task a request; a server that knows a cheaper way offers it as an extension of the scope, `LEAVING`, a function that
+takes the future (and None when nobody waits any more).
 
 Spec: ASGI 3.0 (extensions); draft-pantos-hls-rfc8216bis 6.2.5.2 (blocking playlist reload).
 """
@@ -13,11 +14,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from rtspkit.muxer import Muxer
+from rtspkit.responses import Response
 
-__all__ = ["LEAVING", "Bell", "Outcome", "client_leaves", "resolve", "watch_client"]
+__all__ = ["LEAVING", "Bell", "Outcome", "Waiter", "Wanted", "client_leaves", "resolve", "watch_client"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -26,48 +28,76 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 LEAVING = "rtspkit.leaving"
 
 
-class Outcome(Enum):
-    """How a wait has ended."""
+class Wanted(NamedTuple):
+    """What is asked for: the arguments of `Muxer.get`."""
 
-    RUNG = "something is new"
+    name: str
+    msn: int | None = None
+    part: int | None = None
+    skip: bool = False
+
+
+class Outcome(Enum):
+    """How a wait has ended that brought no answer."""
+
     LATE = "the time is up"
     LEFT = "the client has left"
 
 
+#: Somebody who waits: resolved with the answer, or with why there is none.
+Waiter: TypeAlias = "asyncio.Future[Response | Outcome]"
+
+
 class Bell:
-    """Everybody who waits for one muxer."""
+    """Everybody who waits for one muxer.
+
+    Attributes:
+        count: how many they are.
+    """
 
     def __init__(self, muxer: Muxer) -> None:
         self.muxer = muxer
-        self.waiting: dict[asyncio.Future[Outcome], float] = {}  # with their deadlines
+        self.count = 0
+        self._waiting: dict[Wanted, dict[Waiter, float]] = {}  # with their deadlines
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         muxer.subscribe(self.ring)
 
-    def wait(self, deadline: float) -> asyncio.Future[Outcome]:
+    def wait(self, wanted: Wanted, deadline: float) -> Waiter:
         """A future that tells how the wait has ended; to be given back with `leave`.
 
         Args:
+            wanted: what the muxer does not have yet.
             deadline: time of the loop.
         """
-        future: asyncio.Future[Outcome] = self._loop.create_future()
-        self.waiting[future] = deadline
+        future: Waiter = self._loop.create_future()
+        self._waiting.setdefault(wanted, {})[future] = deadline
+        self.count += 1
         if self._timer is None or deadline < self._timer.when():
             self._arm(deadline)
         return future
 
-    def leave(self, future: asyncio.Future[Outcome]) -> None:
+    def leave(self, wanted: Wanted, future: Waiter) -> None:
         """Nobody waits for this future any more."""
-        self.waiting.pop(future, None)
-        if not self.waiting and self._timer is not None:
+        group = self._waiting.get(wanted)
+        if group is None or group.pop(future, None) is None:
+            return
+        self.count -= 1
+        if not group:
+            del self._waiting[wanted]
+        if not self.count and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def ring(self) -> None:
-        """Something is new: whoever waits looks again."""
-        waiting, self.waiting = self.waiting, {}
-        for future in waiting:
-            resolve(future, Outcome.RUNG)
+        """Something is new: whoever waits for that is answered."""
+        for wanted in tuple(self._waiting):
+            response = self.muxer.get(*wanted)
+            if response is not None:
+                group = self._waiting.pop(wanted)
+                self.count -= len(group)
+                for future in group:
+                    resolve(future, response)
 
     def close(self) -> None:
         """Nobody waits here any more."""
@@ -81,21 +111,24 @@ class Bell:
     def _expire(self) -> None:
         self._timer = None
         now = self._loop.time()
-        for future, deadline in self.waiting.items():
-            if deadline <= now:
-                resolve(future, Outcome.LATE)
-        left = [deadline for deadline in self.waiting.values() if deadline > now]
+        left = []
+        for group in self._waiting.values():
+            for future, deadline in group.items():
+                if deadline <= now:
+                    resolve(future, Outcome.LATE)
+                else:
+                    left.append(deadline)
         if left:
             self._arm(min(left))
 
 
-def resolve(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+def resolve(future: Waiter, outcome: Response | Outcome) -> None:
     """Resolve a future that may be resolved already."""
     if not future.done():
         future.set_result(outcome)
 
 
-def watch_client(scope: Scope, receive: Receive, future: asyncio.Future[Outcome]) -> Callable[[], object]:
+def watch_client(scope: Scope, receive: Receive, future: Waiter) -> Callable[[], object]:
     """Resolve the future when the client leaves; what is returned ends that."""
     leaving = (scope.get("extensions") or {}).get(LEAVING)
     if leaving is not None:

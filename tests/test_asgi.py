@@ -340,7 +340,7 @@ async def test_a_playlist_that_does_not_exist_yet_is_waited_for() -> None:
     app = HLSApp({"cam": muxer})
     async with client(app) as http, asyncio.TaskGroup() as group:
         asked = [group.create_task(http.get("/cam/stream.m3u8")) for _ in range(50)]
-        await until(lambda: app._bells and len(app._bells[muxer].waiting) == 50)
+        await until(lambda: app._bells and app._bells[muxer].count == 50)
         assert len(muxer._subscribers) == 1
         feed(muxer, Source((VIDEO_SMALL,)), 5)
     answers = [task.result() for task in asked]
@@ -503,7 +503,7 @@ async def test_a_viewer_who_leaves_is_not_waited_for(protocol: str) -> None:
             _reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(f"GET /{name}/stream.m3u8 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             writers.append(writer)
-        await until(lambda: app._bells and len(app._bells[muxer].waiting) == 3)
+        await until(lambda: app._bells and app._bells[muxer].count == 3)
         await asyncio.sleep(0.05)
         for writer in writers:
             writer.close()

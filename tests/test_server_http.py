@@ -50,6 +50,54 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"hello"})
 
 
+class Wire:
+    """A transport that keeps what is written to it, call by call."""
+
+    def __init__(self) -> None:
+        self.calls: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.calls.append(data)
+
+    def writelines(self, pieces: tuple[bytes, ...]) -> None:
+        self.calls.append(b"".join(pieces))
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
+LONG = bytes(100_000)
+
+
+@pytest.mark.parametrize(
+    ("written", "calls"),
+    [
+        ([HEAD, b"body"], [HEAD + b"body"]),
+        ([HEAD, b""], [HEAD]),
+        ([HEAD, LONG, b"more", b"and more"], [HEAD + LONG, b"more", b"and more"]),
+        ([HEAD, b"a", LONG], [HEAD + b"a", LONG]),
+        ([b"HTTP/1.1 100 Continue\r\n\r\n", HEAD, b"body"], [b"HTTP/1.1 100 Continue\r\n\r\n", HEAD + b"body"]),
+        ([HEAD], [HEAD]),
+        ([], []),
+    ],
+)
+def test_the_head_of_a_reply_goes_out_with_its_body(written: list[bytes], calls: list[bytes]) -> None:
+    """In one call of the system: thousands of replies are sent at one instant."""
+    wire = Wire()
+    reply = http._Joined(wire)  # type: ignore[arg-type]
+    for data in written:
+        reply.write(data)
+    assert not reply.is_closing()
+    reply.close()
+    assert wire.calls == calls
+    assert reply.is_closing()
+
+
 async def read_all(reader: asyncio.StreamReader) -> bytes:
     with contextlib.suppress(ConnectionError):
         return await asyncio.wait_for(reader.read(), 5)

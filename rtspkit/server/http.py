@@ -31,7 +31,7 @@ from rtspkit.server.log import logger
 from rtspkit.server.manager import PathManager
 from rtspkit.server.paths import VIEWER, Path
 from rtspkit.server.web import CONTENT_SECURITY_POLICY, asset, index_page
-from rtspkit.waiting import LEAVING, Outcome, resolve
+from rtspkit.waiting import LEAVING, Outcome, Waiter, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, MutableMapping
@@ -54,6 +54,8 @@ IDLE_TIME = 30
 STALL_TIME = 10.0
 #: Connections of one listener.
 CONNECTIONS = 20_000
+#: Bytes of a body that are copied behind its head rather than handed over beside it.
+_JOINED = 16 * 1024
 
 _Header = tuple[bytes, bytes]
 
@@ -176,6 +178,34 @@ class _Signal:
         return True
 
 
+class _Joined:
+    """The transport of one reply: its head goes out with the first bytes of its body, in one system call."""
+
+    __slots__ = ("_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._head is None and not data.startswith(b"HTTP/1.1 100"):
+            self._head = data
+        elif self._head and len(data) > _JOINED:
+            self._transport.writelines((self._head, data))
+            self._head = b""
+        else:
+            self._transport.write((self._head or b"") + data)
+            self._head = self._head and b""
+
+    def close(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+
 class _Deadlines:
     """Mixed into a uvicorn protocol: bounds on a request's headers, on idling, on readers who do not read.
 
@@ -195,7 +225,7 @@ class _Deadlines:
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)  # type: ignore[misc]
         self.flow._is_writable_event = _Signal(is_set=True)
-        self._leaving: asyncio.Future[Outcome] | None = None
+        self._leaving: Waiter | None = None
         self._early = b""
         self._head_size = 0
         self._head_begun = False
@@ -204,10 +234,11 @@ class _Deadlines:
 
     def _start_asgi_task(self, cycle: Any, app: App) -> None:  # httptools only: with h11 both are as uvicorn has them
         cycle.message_event = _Signal()
+        cycle.transport = _Joined(self.transport)
         cycle.scope.setdefault("extensions", {})[LEAVING] = self._set_leaving
         super()._start_asgi_task(cycle, app)  # type: ignore[misc]
 
-    def _set_leaving(self, future: asyncio.Future[Outcome] | None) -> None:
+    def _set_leaving(self, future: Waiter | None) -> None:
         self._leaving = future
         if future is not None and self.transport.is_closing():
             resolve(future, Outcome.LEFT)
