@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "rtspkit"
 
 GROUND = {"errors", "limits", "media"}
-CAMERA_SIDE = {"sdp", "auth", "url", "messages", "rtsp", "_rtp", "rtp"} | {
+CAMERA_SIDE = {"sdp", "auth", "url", "messages", "rtsp", "_rtp", "rtp", "health"} | {
     "memory",
     "quirks",
     "control",
