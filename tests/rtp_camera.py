@@ -79,6 +79,17 @@ def avcc(*nals: bytes) -> bytes:
     return b"".join(len(nal).to_bytes(4, "big") + nal for nal in nals)
 
 
+def nal_units(data: bytes) -> list[bytes]:
+    """The NAL units of an access unit, without their lengths."""
+    units = []
+    while data:
+        size = int.from_bytes(data[:4], "big")
+        assert 0 < size <= len(data) - 4
+        units.append(data[4 : 4 + size])
+        data = data[4 + size :]
+    return units
+
+
 def pts(unit_iterator: Iterator[AccessUnit] | list[AccessUnit]) -> list[int]:
     return [unit.pts for unit in unit_iterator]
 

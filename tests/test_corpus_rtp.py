@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from corpus import cases
 from reference_rtp import Receiver as ReferenceReceiver
+from rtp_camera import nal_units
 
 from rtspkit.errors import RemoteProtocolError
 from rtspkit.h264 import parameters_from_sprop
@@ -77,16 +78,6 @@ def receive(case: dict[str, Any], codec: str, reference: bool = False) -> tuple[
     receiver.finish()
     assert receiver.error is None
     return [unit for fragment in receiver.take_fragments() for unit in access_units(fragment)], receiver
-
-
-def nal_units(data: bytes) -> list[bytes]:
-    units = []
-    while data:
-        size = int.from_bytes(data[:4], "big")
-        assert 0 < size <= len(data) - 4
-        units.append(data[4 : 4 + size])
-        data = data[4 + size :]
-    return units
 
 
 def expected_h264(case: dict[str, Any]) -> list[tuple[int, list[bytes]]]:
