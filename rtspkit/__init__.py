@@ -23,6 +23,7 @@ from rtspkit.asgi import HLSApp, NotReady, PathNotFound
 from rtspkit.client import Camera, CameraOptions, CameraStats, connect
 from rtspkit.errors import (
     AuthenticationError,
+    CertificateError,
     ConnectionLost,
     LimitExceeded,
     LocalProtocolError,
@@ -49,6 +50,7 @@ __all__ = [
     "CameraOptions",
     "CameraReader",
     "CameraStats",
+    "CertificateError",
     "ConnectionLost",
     "DirectoryStore",
     "Fragment",

@@ -19,7 +19,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-__all__ = ["Authenticator", "Challenge", "parse_challenges"]
+from rtspkit.memory import CameraMemory
+from rtspkit.url import CameraURL
+
+__all__ = ["Authenticator", "Challenge", "parse_challenges", "refusal_text"]
 
 #: Cameras offer up to three.
 MAX_CHALLENGES = 16
@@ -173,6 +176,18 @@ class Authenticator:
     def __repr__(self) -> str:
         return f"Authenticator({self._username!r}, '***', scheme={self.scheme!r})"
 
+    @classmethod
+    def of(cls, url: CameraURL, memory: CameraMemory) -> Authenticator | None:
+        """The one for a camera; None where its URL has no credentials."""
+        if url.username is None:
+            return None
+        return cls(
+            url.username,
+            url.password or "",
+            basic_allowed=url.is_secure,
+            digest_known=url.origin in memory.digest_origins,
+        )
+
     @property
     def scheme(self) -> str | None:
         """The scheme in use: "Basic" or "Digest"; None before the first challenge."""
@@ -279,6 +294,20 @@ class Authenticator:
         if challenge.userhash:
             parts.append("userhash=true")
         return "Digest " + ", ".join(parts)
+
+
+def refusal_text(url: CameraURL, authenticator: Authenticator | None) -> str:
+    """What to say of a 401 that is final; one line."""
+    if authenticator is None:
+        return f"{url.address} wants a user name and a password; the URL has none ({url.scheme}://user:password@…)"
+    if authenticator.basic_refused:
+        return (
+            f"{url.address} offers only Basic authentication, which sends the password readably, and has offered "
+            "Digest before: it was set up anew, or somebody is in between; not answered before a restart"
+        )
+    if authenticator.scheme is None:
+        return f"{url.address} wants a kind of authentication that is not known here"
+    return f"{url.address} refuses the user name or the password"
 
 
 def _name_parameter(name: str, challenge: Challenge | None) -> str:

@@ -206,7 +206,7 @@ class Camera:
     # -- signalling -----------------------------------------------------------
 
     async def _start(self, tap: Tap | None) -> None:
-        self._link = link = await dial(self.url, self._options, tap)
+        self._link = link = await dial(self.url, self._options, self._memory, tap)
         self.local_address, self.remote_address = link.local_address, link.remote_address
         connection = self._connection
         conversation = Conversation(connection, link)

@@ -1,4 +1,5 @@
-"""The TCP connection to a camera: its name looked up, each of its addresses tried, the socket tuned.
+"""The connection to a camera: its name looked up, each of its addresses tried, the socket tuned, and what the
+URL's scheme puts over it.
 
 The time allowed is for all of it; an address that does not answer leaves the others their share.
 """
@@ -10,31 +11,53 @@ import contextlib
 import socket
 from typing import Any
 
-from rtspkit.errors import ConnectionLost, TimeoutExceeded, UnsupportedError
+from rtspkit.errors import ConnectionLost, TimeoutExceeded
 from rtspkit.links import Link, Tap, reason_text
+from rtspkit.memory import CameraMemory
 from rtspkit.options import CameraOptions
 from rtspkit.resolver import resolve
+from rtspkit.tls import secure
+from rtspkit.tunnel import open_tunnel
 from rtspkit.url import CameraURL
 
 __all__ = ["dial"]
 
 
-async def dial(url: CameraURL, options: CameraOptions, tap: Tap | None = None) -> Link:
+async def dial(
+    url: CameraURL, options: CameraOptions, memory: CameraMemory | None = None, tap: Tap | None = None
+) -> Link:
     """Connects to the camera.
 
     Args:
         url: where to; its scheme says what the link is made of.
         options: how; its `Limits.connect_timeout` is for everything.
+        memory: what is known of the camera, and learned; None: nothing.
         tap: hears all bytes of the link.
 
     Raises:
-        ConnectionLost: its name is not known, or every address refuses.
+        CertificateError: it is not to be trusted.
+        ConnectionLost: its name is not known, every address refuses, or it speaks another protocol.
         TimeoutExceeded: nobody answers in time.
-        UnsupportedError: the URL wants TLS or HTTP.
+        RtspkitError, Redirect: as `open_tunnel`.
     """
-    if url.scheme != "rtsp":  # never in the clear, by redirect or not
-        raise UnsupportedError(f"{url.address} wants RTSP over TLS or HTTP, which cannot be spoken yet")
-    return Link(await _dial_tcp(url, options.limits.connect_timeout), tap=tap)
+    if url.is_tunnel:
+        return await open_tunnel(
+            lambda: _connect_link(url, options), url, options.limits, memory or CameraMemory(), tap
+        )
+    return await _connect_link(url, options, tap)
+
+
+async def _connect_link(url: CameraURL, options: CameraOptions, tap: Tap | None = None) -> Link:
+    """A connection to the URL's host and port, over TLS where the scheme says so."""
+    timeout = options.limits.connect_timeout
+    deadline = asyncio.get_running_loop().time() + timeout
+
+    async def connect() -> socket.socket:
+        return await _dial_tcp(url, timeout)
+
+    if url.is_secure:
+        return await secure(connect, url, options.fingerprint, deadline, tap)
+    return Link(await connect(), tap=tap)
 
 
 async def _dial_tcp(url: CameraURL, timeout: float) -> socket.socket:  # noqa: ASYNC109 - one for all addresses, and worded

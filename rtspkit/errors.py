@@ -11,6 +11,7 @@
     │   └── AuthenticationError    ... because it wants other credentials (401)
     ├── UnsupportedError           valid, but nothing here can play it
     ├── ConnectionLost             also an OSError: refused, reset, closed, unreachable
+    │   └── CertificateError       ... or not made, because the camera's certificate is not to be trusted
     └── TimeoutExceeded            also a TimeoutError: nobody answered in time
 
 `rtspkit.asgi` adds two with which a provider of muxers answers: `PathNotFound` (404) and `NotReady` (503).
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 __all__ = [
     "AuthenticationError",
+    "CertificateError",
     "ConnectionLost",
     "LimitExceeded",
     "LocalProtocolError",
@@ -99,6 +101,19 @@ class UnsupportedError(RtspkitError):
 
 class ConnectionLost(RtspkitError, OSError):
     """The connection could not be made, or ended without being asked to."""
+
+
+class CertificateError(ConnectionLost):
+    """The camera shows a certificate that is not to be trusted, or TLS that is not safe. It was told nothing.
+
+    Attributes:
+        fingerprint: SHA-256 of that certificate in hexadecimal: what `CameraOptions.fingerprint` has to be for it
+            to be trusted. Only who runs the camera can say whether it is the camera's.
+    """
+
+    def __init__(self, message: str, *, fingerprint: str) -> None:
+        super().__init__(message)
+        self.fingerprint = fingerprint
 
 
 class TimeoutExceeded(RtspkitError, TimeoutError):

@@ -6,8 +6,8 @@ drained by the shared `Ticker` together with other cameras' (the gateway), or wh
 read (the library). It has one reader at a time, and none when it is closed. Writing never waits: what the
 socket does not take at once goes when it can, and a camera that takes nothing is given up.
 
-`Link` is plain TCP, whose sockets compiled code reads. What needs more than a socket (TLS, the HTTP tunnel)
-overrides the three methods that touch it, and is read in Python; so is any link with a tap.
+`Link` is plain TCP, whose sockets compiled code reads. What needs more than a socket (`tls`, `tunnel`)
+overrides how bytes are read and how they are put, and is read in Python; so is any link with a tap.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ __all__ = ["Link", "Tap", "address_text", "reason_text"]
 Tap = Callable[[Literal["in", "out"], bytes], None]
 
 #: Bytes that may wait to be sent before the camera counts as lost.
-_UNSENT_SIZE = 64 * 1024
-_READ_SIZE = 64 * 1024
+UNSENT_SIZE = 64 * 1024
+READ_SIZE = 64 * 1024
 #: Reads in a row before others have their turn.
 _ROUNDS = 8
 
@@ -67,15 +67,15 @@ class Link:
         """This end's address, without the port."""
         return str(self._sock.getsockname()[0])
 
-    # -- what touches the socket; a link over something else overrides these
+    # -- what a link over something else overrides
 
     def _read(self) -> bytes:
         """What has arrived, b"" at the end; BlockingIOError where nothing has."""
-        return self._sock.recv(_READ_SIZE)
+        return self._sock.recv(READ_SIZE)
 
-    def _write(self, data: bytes) -> int:
-        """How much of it was taken; BlockingIOError where nothing was."""
-        return self._sock.send(data)
+    def _seal(self, data: bytes) -> bytes:
+        """What the socket gets for it."""
+        return data
 
     @property
     def _is_plain(self) -> bool:
@@ -118,9 +118,13 @@ class Link:
             return
         if self._tap is not None:
             self._tap("out", data)
+        self._transmit(self._seal(data))
+
+    def _transmit(self, data: bytes) -> None:
+        """Gives the socket what `_seal` has made."""
         if self._unsent:
             self._unsent += data
-            if len(self._unsent) > _UNSENT_SIZE:
+            if len(self._unsent) > UNSENT_SIZE:
                 raise OSError("it takes nothing any more")
             return
         self._unsent = data
@@ -130,7 +134,7 @@ class Link:
 
     def _flush(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            self._unsent = self._unsent[self._write(self._unsent) :]
+            self._unsent = self._unsent[self._sock.send(self._unsent) :]
 
     def _on_writable(self) -> None:
         try:
@@ -153,12 +157,15 @@ class Link:
         """
         sock, loop = self._sock, self._loop
         self._receiver = receiver
-        if ticker is not None and self._is_plain:
-            ticker.add(receiver, sock, on_bytes)
-            self._give_back = lambda: ticker.remove(receiver)
+        if ticker is not None:
+            if self._is_plain:
+                ticker.add(receiver, sock, on_bytes)
+                self._give_back = lambda: ticker.remove(receiver)
+            else:
+                self._give_back = ticker.watch(lambda: self._poll(receiver, on_bytes))
             return
         if self._is_plain:
-            drain = Drain(_READ_SIZE)
+            drain = Drain(READ_SIZE)
 
             def read() -> None:
                 drain.drain((receiver,), time.monotonic_ns())
@@ -168,12 +175,9 @@ class Link:
         else:
 
             def read() -> None:
-                if self._feed(receiver):
+                if self._feed(receiver) or self._lost is not None:
                     on_bytes()
 
-        if ticker is not None:
-            self._give_back = ticker.watch(read)
-            return
         loop.add_reader(sock, read)
 
         def give_back() -> None:
@@ -183,8 +187,17 @@ class Link:
 
         self._give_back = give_back
 
-    def _feed(self, receiver: Receiver) -> bool:
-        """Reads in Python; whether anything has come, the end included."""
+    def _poll(self, receiver: Receiver, on_bytes: Callable[[], None]) -> bool:
+        """Reads in Python at a tick, as `Drain` does; whether there was so much that it should be done again soon."""
+        if time.monotonic_ns() < receiver.quiet_until:
+            return False
+        found = self._feed(receiver)
+        if receiver.ready or self._lost is not None:
+            on_bytes()
+        return found >= READ_SIZE
+
+    def _feed(self, receiver: Receiver) -> int:
+        """Reads in Python; how many bytes."""
         before = receiver.bytes_received
         try:
             for _ in range(_ROUNDS):
@@ -192,14 +205,14 @@ class Link:
                 if self._tap is not None:
                     self._tap("in", data)
                 if not data:
-                    self._lost = "closed the connection"
+                    self._lost = self._lost or "closed the connection"
                     break
                 receiver.feed(data, time.monotonic_ns())
         except BlockingIOError:
             pass
         except OSError as error:
-            self._lost = f"dropped the connection: {reason_text(error)}"
-        return self._lost is not None or receiver.bytes_received != before
+            self._lost = self._lost or f"dropped the connection: {reason_text(error)}"
+        return receiver.bytes_received - before
 
     @property
     def lost(self) -> str | None:

@@ -33,6 +33,7 @@ __all__ = [
     "Response",
     "Session",
     "Transport",
+    "parse_headers",
     "parse_public",
     "parse_rtp_info",
     "parse_session",
@@ -254,7 +255,7 @@ class Parser:
                 elif len(self._lines) > limits.header_count + 1:
                     raise self._fail(f"more than {limits.header_count} header lines", LimitExceeded)
                 continue
-            headers = self._headers(self._lines[1:])
+            headers = parse_headers(self._lines[1:], self._quirks)
             self._head = (self._lines[0], headers, self._body_length(headers))
             return True
 
@@ -263,22 +264,6 @@ class Parser:
             raise self._fail("the answer is HTTP, not RTSP; is the port right?")
         if not (_STATUS_LINE if line.startswith(b"RTSP/") else _REQUEST_LINE).fullmatch(line):
             raise self._fail("neither an RTSP/1.0 status line nor a request line")
-
-    def _headers(self, lines: list[bytes]) -> Headers:
-        pairs: list[tuple[str, str]] = []
-        for line in lines:
-            # control characters must never get from here into a request or a log
-            text = _CONTROL.sub(" ", line.decode("utf-8", "surrogateescape"))
-            self._quirks.note("header-lines", text[0] == " " or ":" not in text)
-            if text[0] == " ":  # folded; Luma sends a line of one space
-                if pairs and text.strip():
-                    name, value = pairs[-1]
-                    pairs[-1] = (name, f"{value} {text.strip()}".strip())
-                continue
-            name, colon, value = text.partition(":")
-            if colon and _NAME.fullmatch(name.strip()):
-                pairs.append((name.strip(), value.strip()))
-        return Headers(tuple(pairs))
 
     def _body_length(self, headers: Headers) -> int:
         values = [value for value in headers.get_all("Content-Length") if value]
@@ -314,6 +299,24 @@ class Parser:
 
 
 # -- header values -------------------------------------------------------------
+
+
+def parse_headers(lines: Iterable[bytes], quirks: Quirks) -> Headers:
+    """Reads header lines without their line ends; what is no header is left out."""
+    pairs: list[tuple[str, str]] = []
+    for line in lines:
+        # control characters must never get from here into a request or a log
+        text = _CONTROL.sub(" ", line.decode("utf-8", "surrogateescape"))
+        quirks.note("header-lines", text.startswith(" ") or ":" not in text)
+        if text.startswith(" "):  # folded; Luma sends a line of one space
+            if pairs and text.strip():
+                name, value = pairs[-1]
+                pairs[-1] = (name, f"{value} {text.strip()}".strip())
+            continue
+        name, colon, value = text.partition(":")
+        if colon and _NAME.fullmatch(name.strip()):
+            pairs.append((name.strip(), value.strip()))
+    return Headers(tuple(pairs))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from dataclasses import dataclass
 
 from rtspkit._version import __version__
 from rtspkit.answers import TransportRefused, granted_transport, match_rtp_info
-from rtspkit.auth import Authenticator
+from rtspkit.auth import Authenticator, refusal_text
 from rtspkit.control import resolve_base
 from rtspkit.errors import (
     AuthenticationError,
@@ -181,15 +181,8 @@ class Connection:
         self._user_agent = user_agent
         self._limits = limits
         self._memory = CameraMemory() if memory is None else memory
-        self._authenticator: Authenticator | None = None
+        self._authenticator = Authenticator.of(self.url, self._memory)
         self._authenticated = False
-        if self.url.username is not None:
-            self._authenticator = Authenticator(
-                self.url.username,
-                self.url.password or "",
-                basic_allowed=self.url.is_secure,
-                digest_known=self.url.origin in self._memory.digest_origins,
-            )
         self._keepalive = Keepalive(self._memory)
         self._parser = Parser(limits=limits, quirks=self.quirks)
         self._output = bytearray()
@@ -499,7 +492,7 @@ class Connection:
             text = f"{self.url.address} insists on {refused}"
             if wanted.protocol == "tcp":
                 raise UnsupportedError(f"{text}; only plain RTP over TCP can be used here") from None
-            raise ResponseError(text, status=461, reason=self._printable(response.reason), method="SETUP") from None
+            raise ResponseError(text, status=461, reason=self.url.printable(response.reason), method="SETUP") from None
         self._plan_keepalive(self._now)
         self._tracks.append(pending.track)
         self._channels |= set(transport.interleaved or ())
@@ -556,20 +549,10 @@ class Connection:
         self._events.append(Redirected(target))
 
     def _refusal(self, pending: _Pending, response: Response, advice: str = "") -> ResponseError:
-        reason = self._printable(response.reason)
+        reason = self.url.printable(response.reason)
         address, method, status = self.url.address, pending.method, response.status
         if status == 401:
-            if self._authenticator is None:
-                text = f"{address} wants a user name and a password; the URL has none (rtsp://user:password@…)"
-            elif self._authenticator.basic_refused:
-                text = (
-                    f"{address} offers only Basic authentication, which sends the password readably, and has offered "
-                    "Digest before: it was set up anew, or somebody is in between; not answered before a restart"
-                )
-            elif self._authenticator.scheme is None or pending.challenges < 1:
-                text = f"{address} wants a kind of authentication that is not known here"
-            else:
-                text = f"{address} refuses the user name or the password"
+            text = refusal_text(self.url, self._authenticator)
             return AuthenticationError(text, status=status, reason=reason, method=method)
         if pending.transport is not None:
             # not only 461: the word tells
@@ -584,12 +567,6 @@ class Connection:
             advice = "; the session is over"
         text = f"{address} refuses {method}: {response.status} {reason}".rstrip() + advice
         return ResponseError(text, status=status, reason=reason, method=method)
-
-    def _printable(self, text: str) -> str:
-        """A camera's words, fit for a log; should it repeat the password, not with that."""
-        if self.url.password:
-            text = text.replace(self.url.password, "***")
-        return re.sub(r"[^\x20-\x7e]", "?", text)[:100]
 
 
 def _transport_name(transport: Transport) -> str:

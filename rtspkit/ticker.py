@@ -13,6 +13,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from rtspkit.rtp import Drain, Receiver
 
@@ -20,6 +21,8 @@ __all__ = ["Ticker"]
 
 #: Seconds to the next drain after one that found half a receive buffer full.
 _HURRY = 0.01
+
+_T = TypeVar("_T")
 
 
 class Ticker:
@@ -37,7 +40,7 @@ class Ticker:
         self._sockets: dict[Receiver, socket.socket] = {}
         self._crowded: dict[Receiver, int] = {}  # bytes found at once that are half a receive buffer
         self._least_crowded = 1 << 30
-        self._polls: dict[Callable[[], None], None] = {}  # of links that compiled code cannot read
+        self._polls: dict[Callable[[], bool], None] = {}  # of links that compiled code cannot read
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -59,8 +62,11 @@ class Ticker:
         self._receivers = list(self._callbacks)
         self._arm()
 
-    def watch(self, poll: Callable[[], None]) -> Callable[[], None]:
+    def watch(self, poll: Callable[[], bool]) -> Callable[[], None]:
         """Calls `poll` at each tick, for a link that has to be read in Python.
+
+        Args:
+            poll: whether it found so much that it should be called again soon.
 
         Returns:
             What ends it; to be called before the link is closed.
@@ -117,15 +123,16 @@ class Ticker:
                 self._call(loop, on_ready)
         for poll in list(self._polls):
             if poll in self._polls:
-                self._call(loop, poll)
+                hurry = self._call(loop, poll) or hurry
         return hurry
 
-    def _call(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    def _call(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], _T]) -> _T | None:
         """A fault in one camera's handling must not stop the others'."""
         try:
-            callback()
+            return callback()
         except Exception as error:
             loop.call_exception_handler({"message": "a camera's media could not be handled", "exception": error})
+            return None
 
     def _measure(self, receiver: Receiver) -> int:
         """Half the socket's receive buffer as it is now, in bytes."""

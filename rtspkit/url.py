@@ -74,6 +74,12 @@ class CameraURL:
         """Host and port, for messages."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def printable(self, text: str) -> str:
+        """What this camera says, fit for a log; should it repeat the password, not with that."""
+        if self.password:
+            text = text.replace(self.password, "***")
+        return re.sub(r"[^\x20-\x7e]", "?", text)[:100]
+
     def __str__(self) -> str:
         rest = self.request_url.partition("://")[2]
         user = "" if self.username is None else f"{self.username}:***@"

@@ -242,13 +242,13 @@ async def test_credentials_do_not_follow_a_redirect_to_another_host(camera: Fake
 
 
 async def test_nothing_is_sent_in_the_clear_where_tls_is_wanted(camera: FakeCamera) -> None:
-    with pytest.raises(rtspkit.UnsupportedError, match="over TLS"):
-        await connect(camera.url_with_credentials.replace("rtsp://", "rtsps://"))
-    assert camera.connections == 0
+    with pytest.raises(rtspkit.TimeoutExceeded, match="is it rtsp://"):
+        await connect(camera.url_with_credentials.replace("rtsp://", "rtsps://"), options=options())
+    assert not camera.requests
     camera.redirect = camera.url.replace("rtsp://", "rtsps://")
-    with pytest.raises(rtspkit.UnsupportedError, match="over TLS"):
-        await connect(camera.url)
-    assert camera.connections == 1
+    with pytest.raises(rtspkit.TimeoutExceeded, match="is it rtsp://"):
+        await connect(camera.url, options=options())
+    assert camera.methods() == ["OPTIONS", "DESCRIBE"]
 
 
 async def test_a_redirect_loop_ends(camera: FakeCamera) -> None:

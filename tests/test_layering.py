@@ -19,6 +19,9 @@ CAMERA_SIDE = {"sdp", "auth", "url", "messages", "rtsp", "_rtp", "rtp", "health"
     "resolver",
     "dial",
     "links",
+    "tls",
+    "tunnel",
+    "httphead",
     "ticker",
     "conversation",
     "client",
@@ -41,7 +44,20 @@ VIEWER_SIDE = {"_fmp4", "fmp4", "restamp", "standing", "silence", "companion", "
 }
 SHARED = {"h264", "aac", "_bits"}
 SENDING = {"packetizer"}  # of neither side: the receiving half is checked against it
-SHELLS = {"client", "dial", "links", "conversation", "units", "resolver", "ticker", "reader", "waiting", "asgi"}
+SHELLS = {
+    "client",
+    "dial",
+    "links",
+    "tls",
+    "tunnel",
+    "conversation",
+    "units",
+    "resolver",
+    "ticker",
+    "reader",
+    "waiting",
+    "asgi",
+}
 WORLDLY = {"asyncio", "socket", "select", "selectors", "ssl", "threading", "time", "datetime", "concurrent", "signal"}
 
 

@@ -16,7 +16,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
+from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 REQUESTS = (
     "options", "describe", "setup", "play", "pause", "teardown", "get-parameter", "set-parameter",
@@ -38,14 +38,18 @@ def launch_line(settings):
 
 
 def protect(server, factory, settings):
-    """Asks for credentials as `auth` says: "basic" or "digest"."""
+    """Asks for credentials as `auth` says: "basic", "digest" or "none"; speaks TLS where there is a certificate."""
     scheme, user, password = settings["auth"], settings["user"], settings["password"]
     auth = GstRtspServer.RTSPAuth.new()
+    if settings.get("tls"):
+        auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(settings["tls"]))
     token = GstRtspServer.RTSPToken.new()
     token.set_string("media.factory.role", USER_ROLE)
     if scheme == "basic":
         auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
         auth.set_supported_methods(GstRtsp.RTSPAuthMethod.BASIC)
+    elif scheme == "none":
+        auth.set_default_token(token)
     else:
         auth.add_digest(user, password, token)
         auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
@@ -82,7 +86,7 @@ def main():
     Gst.parse_launch(line).set_state(Gst.State.NULL)  # a mistake shows here, not as a 503 later
     factory.set_launch(line)
     factory.set_shared(True)  # one encoder for all readers
-    if settings.get("auth") not in (None, "none"):
+    if settings.get("auth") not in (None, "none") or settings.get("tls"):
         protect(server, factory, settings)
     server.get_mount_points().add_factory(settings["path"], factory)
     server.connect("client-connected", lambda _server, client: watch(client))

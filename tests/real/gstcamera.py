@@ -89,6 +89,14 @@ VARIANTS = {
 class GstCamera:
     """One camera on 127.0.0.1; the same port every time it is started.
 
+    Args:
+        variant: what it sends.
+        auth: "none", "basic" or "digest".
+        user, password: what it wants then.
+        path: of its URL.
+        tls: a PEM file with its certificate and key, where it is to speak TLS.
+        tunnel: its URL is that of the HTTP tunnel, which it offers on the same port in any case.
+
     Attributes:
         events: what the server has said, oldest first: dicts with `event` ("connected", "options", "describe", "setup",
             "play", "get-parameter", "teardown", "closed" …), `at` (its monotonic seconds) and, of a request, `uri`.
@@ -102,9 +110,12 @@ class GstCamera:
         user: str = USER,
         password: str = PASSWORD,
         path: str = "/stream1",
+        tls: Path | None = None,
+        tunnel: bool = False,
     ) -> None:
         self.variant = VARIANTS[variant]
         self.auth, self.user, self.password, self.path = auth, user, password, path
+        self.tls, self.tunnel = tls, tunnel
         self.port = 0
         self.events: list[dict[str, Any]] = []
         self._process: subprocess.Popen[str] | None = None
@@ -114,7 +125,8 @@ class GstCamera:
     def url(self) -> str:
         """The camera's address, with its credentials where it wants some."""
         login = "" if self.auth == "none" else f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@"
-        return f"rtsp://{login}127.0.0.1:{self.port}{self.path}"
+        scheme = ("rtsps" if self.tls else "rtsp") + "+http" * self.tunnel
+        return f"{scheme}://{login}127.0.0.1:{self.port}{self.path}"
 
     @property
     def is_running(self) -> bool:
@@ -134,6 +146,7 @@ class GstCamera:
             "auth": self.auth,
             "user": self.user,
             "password": self.password,
+            "tls": str(self.tls) if self.tls else None,
         }
         self._process = subprocess.Popen(
             [SYSTEM_PYTHON, str(SERVER), json.dumps(settings)],
