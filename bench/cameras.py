@@ -11,6 +11,10 @@ coincide, and their units leave at other instants. RTP goes over the RTSP connec
 By default an access unit leaves in one write, as most cameras do. With ``--per-packet`` each RTP packet is a send() of
 its own (TCP_NODELAY), and the packets of a unit are spread over the unit's interval: the worst case for a receiver.
 
+Lines on its standard input (with `--until-eof`) are commands: ``drop`` hangs up on everybody at once, ``leave`` also
+stops listening, as if the switch had lost its power, until ``return``; ``tell`` asks when connections came and media
+began since. Each is answered by a line that says when it was done.
+
 With ``--marks`` each access unit says which one it is, and a log that says when it left (`marks.py`). A camera begins
 with its next sync sample; with ``--mid-gop`` it begins where it is, as most cameras do.
 """
@@ -249,11 +253,12 @@ class Simulator:
         self.log = log
         self.cameras = cameras
         self.per_packet = per_packet
-        self.listener = socket.create_server(("127.0.0.1", port), backlog=512)
-        self.listener.setblocking(False)
-        self.port = self.listener.getsockname()[1]
         self.selector = selectors.DefaultSelector()
-        self.selector.register(self.listener, selectors.EVENT_READ)
+        self.port = port
+        self.listen()
+        self.sessions: set[Session] = set()
+        self.accepted: list[float] = []
+        self.began: list[float] = []
         self.origin = time.monotonic()
         self.wall = time.time()
         self.turns: dict[int, memoryview] = {}
@@ -277,7 +282,7 @@ class Simulator:
                         self.accept()
                         continue
                     if key.data is sys.stdin:
-                        self.is_stopping = True  # nothing is ever written to it: this is its end
+                        self.obey(os.read(sys.stdin.fileno(), 4096).decode())
                         continue
                     session: Session = key.data
                     if events & selectors.EVENT_WRITE:
@@ -290,6 +295,34 @@ class Simulator:
                 if key.data is not sys.stdin:
                     key.fileobj.close()  # type: ignore[union-attr]
             self.selector.close()
+
+    # -- commands ---------------------------------------------------------------
+
+    def listen(self) -> None:
+        """Takes connections, again on the same port."""
+        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=512)
+        self.listener.setblocking(False)
+        self.port = self.listener.getsockname()[1]
+        self.selector.register(self.listener, selectors.EVENT_READ)
+
+    def obey(self, command: str) -> None:
+        """Does what a line of the standard input says; its end is the end of everything."""
+        command = command.strip()
+        if not command:
+            self.is_stopping = True
+            return
+        if command == "return":
+            self.listen()
+        elif command == "leave":
+            self.selector.unregister(self.listener)
+            self.listener.close()
+        if command in {"drop", "leave"}:
+            self.accepted, self.began = [], []
+            for session in list(self.sessions):
+                self.close(session)
+        print(json.dumps({"done": command, "at": time.monotonic()}), flush=True)
+        if command == "tell":
+            print(json.dumps({"accepted": self.accepted, "began": self.began}), flush=True)
 
     # -- media ----------------------------------------------------------------
 
@@ -393,12 +426,16 @@ class Simulator:
         sock.setblocking(False)
         if self.per_packet:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.selector.register(sock, selectors.EVENT_READ, Session(sock))
+        session = Session(sock)
+        self.sessions.add(session)
+        self.accepted.append(time.monotonic())
+        self.selector.register(sock, selectors.EVENT_READ, session)
 
     def close(self, session: Session) -> None:
         """Hangs up."""
         if session.is_open:
             session.is_open = False
+            self.sessions.discard(session)
             self.selector.unregister(session.sock)
             session.sock.close()
 
@@ -464,6 +501,7 @@ class Simulator:
         at = turn * SECONDS + times[write]
         if session.write < 0:
             self.counter += 1
+            self.began.append(now)
             heapq.heappush(self.due, (self.origin - session.phase + at, self.counter, session))
             session.turn, session.write = turn, write
             if self.log is not None:

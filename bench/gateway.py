@@ -154,12 +154,12 @@ def run(options: argparse.Namespace) -> int:
         subjects.append(MediaMTX(options.mediamtx.resolve()))
     results: dict[str, dict[int, Result]] = {}
     status = 0
-    with simulated_cameras(options.cameras, per_packet=options.per_packet) as sources:
+    with simulated_cameras(options.cameras, per_packet=options.per_packet) as cameras:
         idle = {subject.name: idle_memory(subject) if subject.is_server else 0.0 for subject in subjects}
         for number in range(1, options.runs + 1):
             for subject in subjects:
                 try:
-                    result = measure(subject, sources, options.seconds, idle[subject.name])
+                    result = measure(subject, cameras.sources, options.seconds, idle[subject.name])
                 except BenchError as error:
                     print(f"run {number}: {error}", flush=True)
                     if subject is subjects[0]:

@@ -18,11 +18,35 @@ from measure import BenchError, pss
 from subjects import Subject, spawn, stop
 
 
+class Cameras:
+    """The cameras' process, which does what it is told."""
+
+    def __init__(self, process: subprocess.Popen[bytes], sources: list[str]) -> None:
+        self.process, self.sources = process, sources
+
+    def tell(self, command: str) -> float:
+        """Tells it; returns when it was done."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{command}\n".encode())
+        self.process.stdin.flush()
+        return float(self._line()["at"])
+
+    def times(self) -> dict[str, list[float]]:
+        """When connections came, and when media began, since they were last hung up."""
+        self.tell("tell")
+        return self._line()
+
+    def _line(self) -> dict[str, list[float]]:
+        assert self.process.stdout is not None
+        found: dict[str, list[float]] = json.loads(self.process.stdout.readline())
+        return found
+
+
 @contextmanager
 def simulated_cameras(
     count: int, *, per_packet: bool = False, mid_gop: bool = False, log: Log | None = None
-) -> Iterator[list[str]]:
-    """The cameras' URLs; says at the end how they fared."""
+) -> Iterator[Cameras]:
+    """The cameras; says at the end how they fared."""
     command = [sys.executable, str(Path(__file__).with_name("cameras.py")), "--cameras", str(count), "--until-eof"]
     command += ["--per-packet"] * per_packet + ["--mid-gop"] * mid_gop
     command += ["--marks", str(log.fd)] if log else []
@@ -42,7 +66,7 @@ def simulated_cameras(
             raise BenchError("the cameras did not start")
         how = "a send for each packet, spread over time" if per_packet else "a send for each access unit"
         print(f"{count} cameras: {about['mbit']} Mbit/s, {about['packets']} RTP packets a second, {how}", flush=True)
-        yield [f"rtsp://127.0.0.1:{about['port']}/cam{number}" for number in range(count)]
+        yield Cameras(process, [f"rtsp://127.0.0.1:{about['port']}/cam{number}" for number in range(count)])
         process.stdin.close()
         seconds = time.monotonic() - began
         end = json.loads(process.stdout.readline() or b"{}")

@@ -343,12 +343,12 @@ def run_part(name: str, options: argparse.Namespace) -> tuple[str, bool]:
     is_good = True
     with (
         closing(Log(cameras)) as log,
-        simulated_cameras(cameras, mid_gop=part.mid_gop, log=log if part.is_marked else None) as sources,
+        simulated_cameras(cameras, mid_gop=part.mid_gop, log=log if part.is_marked else None) as simulated,
     ):
         for number in range(1, options.runs + 1):
             for subject in subjects:
                 try:
-                    with running(subject, sources):
+                    with running(subject, simulated.sources):
                         meter = Meter(subject.pids)
                         result = part.measure(subject, options, log)
                         spell = meter.stop()

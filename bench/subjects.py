@@ -128,7 +128,8 @@ class Subject(ABC):
     def spawn(self, command: list[str], **options: object) -> None:
         """Starts one of its processes; what it says goes to a file."""
         with (self.folder / "log").open("ab") as log:
-            self.processes.append(spawn(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options))
+            options = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, **options}
+            self.processes.append(spawn(command, **options))
 
     @abstractmethod
     def launch(self, sources: list[str]) -> None:
