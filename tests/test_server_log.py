@@ -1,7 +1,10 @@
 """Log lines: their form, and what must never get into one."""
 
+import asyncio
+import contextlib
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,3 +137,51 @@ def test_uvicorn_speaks_through_us(stdout: Stdout) -> None:
     uvicorn.warning("Invalid HTTP request received.")
     uvicorn.error("Exception in ASGI application\n")
     assert [line[20:] for line in stdout.getvalue().splitlines()] == ["ERR [HTTP] Exception in ASGI application\\n"]
+
+
+async def test_lines_of_one_turn_of_the_loop_are_written_together(tmp_path: Path) -> None:
+    file = tmp_path / "x.log"
+    log.setup(destinations=["file"], file=str(file))
+    log.logger("a").info("one")
+    log.logger("b").info("two")
+    assert file.read_text() == ""
+    await asyncio.sleep(0)
+    assert file.read_text().count("\n") == 2
+    log.logger("a").info("three")
+    log.setup(destinations=())  # closes it
+    assert file.read_text().count("\n") == 3
+    await asyncio.sleep(0)
+
+
+def test_lines_outside_a_loop_and_of_another_loop_are_written(tmp_path: Path) -> None:
+    file = tmp_path / "x.log"
+    log.setup(destinations=["file"], file=str(file))
+
+    async def say(word: str) -> None:
+        log.logger("a").info(word)
+
+    async def say_and_wait(word: str) -> None:
+        await say(word)
+        await asyncio.sleep(0)
+
+    asyncio.run(say("one"))  # which ends before it could write
+    asyncio.run(say_and_wait("two"))
+    assert [line[-3:] for line in file.read_text().splitlines()] == ["one", "two"]
+    log.logger("a").info("now")
+    assert file.read_text().endswith("now\n")
+
+
+async def test_a_reader_of_stdout_that_went_away_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    stream = open(writing, "w", encoding="utf-8")  # noqa: SIM115, ASYNC230 - it cannot be closed cleanly
+    monkeypatch.setattr("sys.stdout", stream)
+    log.setup()
+    troubles: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: troubles.append(context))
+    log.logger("a").info("one")
+    await asyncio.sleep(0.01)
+    assert troubles == []
+    log.setup(destinations=())
+    with contextlib.suppress(OSError):
+        stream.close()

@@ -9,6 +9,8 @@ Use `logger("path cam", "RTSP source")` for a logger whose lines begin ``[path c
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
 import re
@@ -91,6 +93,31 @@ class _Foreign(logging.Handler):
         logging.getLogger(ROOT).log(level, "[HTTP] %s", record.getMessage(), exc_info=record.exc_info)
 
 
+class _Together(logging.StreamHandler[Any]):
+    """Writes the lines of one turn of the event loop in one go: hundreds of cameras may be lost in the same moment."""
+
+    _due: asyncio.AbstractEventLoop | None = None  # the loop that is going to flush
+
+    def flush(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # not in a loop: nothing would do it later
+            super().flush()
+            return
+        if self._due is not loop:
+            self._due = loop
+            loop.call_soon(self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._due = None
+        with contextlib.suppress(OSError, ValueError):  # nobody is there to be told
+            super().flush()
+
+
+class _TogetherInFile(_Together, logging.FileHandler):
+    """The same into a file."""
+
+
 Logger = logging.LoggerAdapter[logging.Logger]
 
 
@@ -135,9 +162,9 @@ def setup(
         if name == "stdout":
             if hasattr(sys.stdout, "reconfigure"):  # a line in another encoding is better than none
                 sys.stdout.reconfigure(errors="backslashreplace")
-            handlers.append(logging.StreamHandler(sys.stdout))
+            handlers.append(_Together(sys.stdout))
         elif name == "file":
-            handlers.append(logging.FileHandler(file, encoding="utf-8", errors="backslashreplace"))
+            handlers.append(_TogetherInFile(file, encoding="utf-8", errors="backslashreplace"))
     redact = Redactor(secrets)
     for handler in handlers:
         handler.setFormatter(_Structured(redact) if structured else _Text(redact))
