@@ -9,6 +9,7 @@ messages back up. One timer a camera looks after keep-alives, receiver reports a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections import deque
@@ -16,10 +17,10 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 
 from rtspkit import aac
-from rtspkit.conversation import Conversation, Redirect
+from rtspkit.conversation import Conversation, Opened, Redirect, first_transport, remember
+from rtspkit.datagrams import Datagrams
 from rtspkit.dial import dial
 from rtspkit.errors import (
-    AuthenticationError,
     ConnectionLost,
     LocalProtocolError,
     RemoteProtocolError,
@@ -29,7 +30,7 @@ from rtspkit.errors import (
 )
 from rtspkit.links import Link, Tap, reason_text
 from rtspkit.media import AACParameters, AccessUnit, Fragment, Track
-from rtspkit.memory import CameraMemory
+from rtspkit.memory import CameraMemory, LowerTransport
 from rtspkit.options import CameraOptions
 from rtspkit.rtp import (
     Receiver,
@@ -42,14 +43,9 @@ from rtspkit.rtp import (
 from rtspkit.rtsp import (
     CameraURL,
     Connection,
-    Described,
-    OptionsReceived,
-    Playing,
     Redirected,
     ServerRequest,
-    SetUp,
     TornDown,
-    Transport,
     parse_url,
 )
 from rtspkit.ticker import Ticker
@@ -128,9 +124,15 @@ async def connect(
     for _ in range(options.limits.redirects + 1):
         camera = Camera(target, options, ticker, memory)
         try:
-            await camera._start(tap)
+            await camera._start(first_transport(target, options, memory), tap)
+            if not await camera._has_media_over_udp():
+                await camera.close()
+                camera = Camera(target, options, ticker, memory)
+                await camera._start("tcp", tap)
         except Redirect as redirect:
             await camera.close()
+            if redirect.url.host != target.host and not options.allow_redirect_hosts:
+                raise ResponseError(f"{target.address} redirects to another host, which is not allowed") from None
             target = redirect.url
         except BaseException:
             await camera.close()
@@ -147,7 +149,9 @@ class Camera:
         url: printing it shows no password.
         tracks: what is received, by index, with the parameters in force.
         skipped: what is not, such as "track 2 (PCMU)".
-        local_address, remote_address: "host:port" of the two ends.
+        local_address, remote_address: "host:port" of the two ends of the RTSP connection.
+        transport: what carries the media.
+        warnings: what whoever runs this should know: a receive buffer too small, for one.
     """
 
     def __init__(self, url: CameraURL, options: CameraOptions, ticker: Ticker | None, memory: CameraMemory) -> None:
@@ -155,6 +159,8 @@ class Camera:
         self.tracks: tuple[Track, ...] = ()
         self.skipped: tuple[str, ...] = ()
         self.local_address = self.remote_address = ""
+        self.transport: LowerTransport = "tcp"
+        self.warnings: tuple[str, ...] = ()
         self._options = options
         self._limits = options.limits
         self._memory = memory
@@ -164,13 +170,14 @@ class Camera:
         )
         self._ticker = ticker
         self._link: Link | None = None
+        self._datagrams: Datagrams | None = None
         self._units: deque[AccessUnit] = deque()  # have come and were not asked for yet
         self._on_fragment: Callable[[Fragment], None] | None = None
         self._paused = False  # the reader is behind, so nothing is read
         self._ended: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._channels: tuple[tuple[int, int], ...] = ()
+        self._channels: tuple[tuple[int, int] | None, ...] = ()  # of each track; None: it comes over UDP
         self._ssrc = secrets.randbits(32)
         self._reports: list[tuple[TrackStats | None, int, float]] = []  # last, middle of its SR, its arrival
         self._last_wall: list[float] = []
@@ -197,48 +204,64 @@ class Camera:
 
     def request_sync(self) -> None:
         """Asks the camera for a sync sample of its video (RTCP); it may not know how."""
-        for track, channels in zip(self.tracks, self._channels, strict=True):
+        for track in self.tracks:
             source = track_stats(self._receiver, track.index).ssrc
             if track.kind == "video" and source:
-                self._send_rtcp(channels[1], picture_loss_indication(reporter=self._ssrc, source=source))
+                self._send_rtcp(track.index, picture_loss_indication(reporter=self._ssrc, source=source))
                 return
 
     # -- signalling -----------------------------------------------------------
 
-    async def _start(self, tap: Tap | None) -> None:
+    async def _start(self, transport: LowerTransport, tap: Tap | None) -> None:
+        """The conversation up to PLAY.
+
+        Args:
+            transport: to ask for; what comes of it stands in `transport`.
+            tap: hears everything.
+        """
         self._link = link = await dial(self.url, self._options, self._memory, tap)
         self.local_address, self.remote_address = link.local_address, link.remote_address
-        connection = self._connection
-        conversation = Conversation(connection, link)
-        connection.options(time.monotonic())
-        await conversation.wait_for(OptionsReceived)
-        connection.describe(time.monotonic())
-        described = await conversation.wait_for(Described)
-        self.skipped = described.skipped
-        set_up: list[SetUp] = []
-        for media in described.tracks:
-            channels = (2 * media.track.index, 2 * media.track.index + 1)
-            connection.setup(media, Transport(protocol="tcp", interleaved=channels), time.monotonic())
-            try:
-                set_up.append(await conversation.wait_for(SetUp))
-            except AuthenticationError:
-                raise
-            except ResponseError:
-                if not set_up and media is described.tracks[-1]:
-                    raise
-                self.skipped += (f"track {media.media.index + 1} ({media.track.codec}, refused by the camera)",)
-        connection.play(time.monotonic())
-        playing = await conversation.wait_for(Playing)
-        self._begin(set_up, playing, conversation.early)
+        conversation = Conversation(self._connection, link, self._options, self._memory, tap)
+        try:
+            opened = await conversation.open(transport)
+        finally:
+            self._datagrams = conversation.datagrams
+        self.transport, self.skipped = conversation.transport, opened.skipped
+        if self._datagrams is not None and self._datagrams.shortfall:
+            self.warnings += (self._datagrams.shortfall,)
+        self._begin(opened)
 
-    def _begin(self, set_up: list[SetUp], playing: Playing, early: list[bytes]) -> None:
+    async def _has_media_over_udp(self) -> bool:
+        """Waits for the first packet where the transport may yet be another; False if none comes."""
+        if self._options.transport != "automatic" or self.transport != "udp":
+            return True
+        link, receiver = self._link, self._receiver
+        assert link is not None
+        told = asyncio.Event()
+
+        def on_packets() -> None:
+            if receiver.media_arrival or link.lost is not None:
+                told.set()
+
+        self._read(on_packets, self._ticker or Ticker())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.udp_timeout):
+                await told.wait()
+        self._stop_reading()
+        if not receiver.media_arrival:
+            remember(self._memory, "tcp", f"no media came over UDP within {self._limits.udp_timeout:g} s")
+            return False
+        remember(self._memory, "udp")
+        return True
+
+    def _begin(self, opened: Opened) -> None:
         """Hands the stream over to the receiver, from the byte on where the answer to PLAY ended."""
-        times = [info.rtptime if info is not None else None for info in playing.rtp_info]
+        times = [info.rtptime if info is not None else None for info in opened.playing.rtp_info]
         if None in times:
             times = [None] * len(times)  # one alone would set the tracks apart
-        self.tracks = tuple(replace(answer.track.track, index=index) for index, answer in enumerate(set_up))
-        self._channels = tuple(answer.transport.interleaved for answer in set_up if answer.transport.interleaved)
-        for track, answer, channels, origin in zip(self.tracks, set_up, self._channels, times, strict=True):
+        self.tracks = tuple(replace(answer.track.track, index=index) for index, answer in enumerate(opened.set_up))
+        self._channels = tuple(answer.transport.interleaved for answer in opened.set_up)
+        for track, answer, channels, origin in zip(self.tracks, opened.set_up, self._channels, times, strict=True):
             media = answer.track
             self._receiver.add_track(
                 track,
@@ -250,10 +273,10 @@ class Camera:
                 index_delta_length=media.index_delta_length,
                 unit_ticks=_unit_ticks(track),
             )
-        self._reports = [(None, 0, 0.0)] * len(set_up)
-        self._last_wall = [0.0] * len(set_up)
+        self._reports = [(None, 0, 0.0)] * len(opened.set_up)
+        self._last_wall = [0.0] * len(opened.set_up)
         now = time.monotonic_ns()
-        for frame in early:
+        for frame in opened.early:
             self._receiver.feed(frame, now)
         self._receiver.feed(self._connection.take_trailing_data(), now)
         self._report_due = time.monotonic() + _REPORT_INTERVAL
@@ -312,6 +335,8 @@ class Camera:
         self._paused = False
         if self._link is not None:
             self._link.start(self._receiver, on_bytes, ticker)
+        if self._datagrams is not None:
+            self._datagrams.start(self._receiver, on_bytes, (ticker or Ticker()).datagrams)
 
     def _pause(self) -> None:
         """Nobody takes what comes: the camera is not read until `_read`."""
@@ -321,6 +346,8 @@ class Camera:
     def _stop_reading(self) -> None:
         if self._link is not None:
             self._link.stop()
+        if self._datagrams is not None:
+            self._datagrams.stop()
 
     def _release(self) -> None:
         self._on_fragment = None
@@ -425,17 +452,20 @@ class Camera:
         if self._paused:  # the camera is not silent: nobody listens
             self._silent_after = now + self._limits.media_timeout
         if self._silent_after <= now:
-            self._end(TimeoutExceeded(f"{self.url.address} sends no media any more (RTP)"))
+            advice = "" if arrival or self.transport == "tcp" else " over UDP; does a firewall stop it? TCP may work"
+            self._end(TimeoutExceeded(f"{self.url.address} sends no media{' any more' * bool(arrival)} (RTP){advice}"))
             return
         self._send()
         wait = min(self._report_due, self._silent_after, due if due is not None else self._report_due) - now
         self._timer = asyncio.get_running_loop().call_later(max(wait, 0.01), self._attend)
 
     def _report(self, now: float) -> None:
-        """Receiver reports, each on its track's RTCP channel."""
-        for index, channels in enumerate(self._channels):
-            counters = track_stats(self._receiver, index)
-            previous, last_sr, arrival = self._reports[index]
+        """Receiver reports, each to where its track comes from."""
+        if self._datagrams is not None:
+            self._datagrams.punch()  # firewalls forget
+        for track in self.tracks:
+            counters = track_stats(self._receiver, track.index)
+            previous, last_sr, arrival = self._reports[track.index]
             if counters.received == (previous.received if previous else 0):
                 continue
             packet = receiver_report(
@@ -445,11 +475,15 @@ class Camera:
                 last_sr=last_sr,
                 delay=now - arrival,
             )
-            self._reports[index] = (counters, last_sr, arrival)
-            self._send_rtcp(channels[1], packet)
+            self._reports[track.index] = (counters, last_sr, arrival)
+            self._send_rtcp(track.index, packet)
 
-    def _send_rtcp(self, channel: int, packet: bytes) -> None:
-        self._send(bytes((0x24, channel)) + len(packet).to_bytes(2, "big") + packet)
+    def _send_rtcp(self, index: int, packet: bytes) -> None:
+        channels = self._channels[index]
+        if channels is not None:
+            self._send(bytes((0x24, channels[1])) + len(packet).to_bytes(2, "big") + packet)
+        elif self._datagrams is not None:
+            self._datagrams.send_rtcp(index, packet)
 
     def _send(self, data: bytes = b"") -> None:
         """Sends without waiting what the connection has to say, and `data`."""
@@ -484,6 +518,8 @@ class Camera:
         finally:
             self._link = None
             link.close()
+            if self._datagrams is not None:
+                self._datagrams.close()
 
     async def _teardown(self, link: Link) -> None:
         connection, receiver = self._connection, self._receiver

@@ -1,25 +1,61 @@
 """The conversation with a camera before its media: ask, wait for the answer, ask the next.
 
-A thin thing between an `rtsp.Connection`, which knows what is said, and a `Link`, which carries it. It keeps
-the media that come before the answer to PLAY, for some cameras begin early.
+A thin thing between an `rtsp.Connection`, which knows what is said, and a `Link`, which carries it. It settles
+what carries the media, and keeps those that come before the answer to PLAY, for some cameras begin early.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import TypeVar
 
-from rtspkit.errors import ConnectionLost, RtspkitError
-from rtspkit.links import Link, reason_text
-from rtspkit.rtsp import CameraURL, Connection, Event, InterleavedData, Redirected, ServerRequest
+from rtspkit.datagrams import Datagrams
+from rtspkit.errors import AuthenticationError, ConnectionLost, ResponseError, RtspkitError, UnsupportedError
+from rtspkit.links import Link, Tap, reason_text
+from rtspkit.memory import CameraMemory, LowerTransport
+from rtspkit.options import CameraOptions
+from rtspkit.rtsp import (
+    CameraURL,
+    Connection,
+    Described,
+    Event,
+    InterleavedData,
+    OptionsReceived,
+    Playing,
+    Redirected,
+    ServerRequest,
+    SetUp,
+    Transport,
+)
+from rtspkit.sdp import MediaTrack
 
-__all__ = ["Conversation", "Redirect"]
+__all__ = ["Conversation", "Opened", "Redirect", "first_transport", "remember"]
 
 #: Bytes of media kept that come before the answer to PLAY.
 _EARLY_SIZE = 4 * 1024 * 1024
+#: Refusals of SETUP that say nothing against the transport.
+_NOT_THE_TRANSPORT = frozenset({403, 404, 453, 454, 503})
 
 _E = TypeVar("_E", bound=Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session that plays.
+
+    Attributes:
+        set_up: the tracks, in the order of their index.
+        skipped: what the camera offers and is not received.
+        playing: the answer to PLAY.
+        early: interleaved frames that came among the answers, whole, in their order.
+    """
+
+    set_up: tuple[SetUp, ...]
+    skipped: tuple[str, ...]
+    playing: Playing
+    early: tuple[bytes, ...]
 
 
 class Redirect(Exception):
@@ -29,18 +65,126 @@ class Redirect(Exception):
         self.url = url
 
 
+def first_transport(url: CameraURL, options: CameraOptions, memory: CameraMemory) -> LowerTransport:
+    """What to ask the camera for first."""
+    if url.is_secure or url.is_tunnel:  # whoever wants these wants the media in them
+        return "tcp"
+    if options.transport != "automatic":
+        return options.transport
+    return memory.transport or "udp"
+
+
+def remember(memory: CameraMemory, transport: LowerTransport, reason: str = "") -> None:
+    """What is to be asked for next time; and why it is TCP."""
+    memory.transport, memory.transport_reason = transport, reason
+
+
 class Conversation:
     """Says what `connection` has to say over `link`, and waits.
 
     Attributes:
-        early: interleaved frames that came among the answers, whole, in their order.
+        transport: what is to carry the media; TCP once the camera would not have another.
+        datagrams: the UDP sockets, where it is not TCP; they are the caller's to close.
     """
 
-    def __init__(self, connection: Connection, link: Link) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        link: Link,
+        options: CameraOptions,
+        memory: CameraMemory,
+        tap: Tap | None = None,
+    ) -> None:
+        self.transport: LowerTransport = "tcp"
+        self.datagrams: Datagrams | None = None
         self._connection = connection
         self._link = link
-        self.early: list[bytes] = []
+        self._options = options
+        self._memory = memory
+        self._tap = tap
+        self._early: list[bytes] = []
         self._early_size = 0
+
+    async def open(self, transport: LowerTransport) -> Opened:
+        """Everything up to the answer to PLAY: OPTIONS, DESCRIBE, SETUP of each track.
+
+        Args:
+            transport: to ask for.
+
+        Raises:
+            Redirect: the camera wants to be asked elsewhere.
+            RtspkitError: it cannot be used; see `wait_for`.
+        """
+        connection, link = self._connection, self._link
+        self.transport = transport
+        if transport != "tcp":
+            self.datagrams = Datagrams(link.local_host, link.remote_host, self._options, self._tap)
+        connection.options(time.monotonic())
+        await self.wait_for(OptionsReceived)
+        connection.describe(time.monotonic())
+        described = await self.wait_for(Described)
+        skipped = described.skipped
+        set_up: list[SetUp] = []
+        for media in described.tracks:
+            try:
+                set_up.append(await self._set_up(media, len(set_up)))
+            except AuthenticationError:
+                raise
+            except ResponseError:
+                if not set_up and media is described.tracks[-1]:
+                    raise
+                skipped += (f"track {media.media.index + 1} ({media.track.codec}, refused by the camera)",)
+        if self.datagrams is not None:
+            self.datagrams.punch()
+        connection.play(time.monotonic())
+        playing = await self.wait_for(Playing)
+        return Opened(tuple(set_up), skipped, playing, tuple(self._early))
+
+    async def _set_up(self, media: MediaTrack, index: int) -> SetUp:
+        """SETUP of one track, which gets that index."""
+        connection = self._connection
+        if self.datagrams is not None:
+            answer = await self._set_up_datagrams(self.datagrams, media, index)
+            if answer is not None:
+                return answer
+            connection.describe(time.monotonic())  # Hikvision wants to be asked again
+            await self.wait_for(Described)
+        connection.setup(media, Transport(protocol="tcp", interleaved=(2 * index, 2 * index + 1)), time.monotonic())
+        return await self.wait_for(SetUp)
+
+    async def _set_up_datagrams(self, datagrams: Datagrams, media: MediaTrack, index: int) -> SetUp | None:
+        """SETUP over UDP; None where the camera refuses it and may be asked for TCP."""
+        wanted = Transport(protocol="udp", delivery="multicast")
+        if self.transport == "udp":
+            wanted = Transport(protocol="udp", delivery="unicast", client_port=datagrams.open(index))
+        self._connection.setup(media, wanted, time.monotonic())
+        is_settled = self._options.transport != "automatic"
+        try:
+            answer = await self.wait_for(SetUp)
+        except AuthenticationError:
+            raise
+        except ResponseError as error:
+            datagrams.close_track(index)
+            if index or is_settled or error.status in _NOT_THE_TRANSPORT:
+                raise
+            self._fall_back(f"the camera refuses UDP: {error.status} {error.reason}".rstrip())
+            return None
+        if answer.transport.protocol == "udp":
+            datagrams.connect(index, answer.transport)
+            return answer
+        datagrams.close_track(index)
+        if is_settled:
+            address = self._connection.url.address
+            raise UnsupportedError(f"{address} insists on RTP over TCP, and {self.transport} was asked for")
+        if not index:
+            self._fall_back("the camera insists on TCP")
+        return answer
+
+    def _fall_back(self, reason: str) -> None:
+        """It is TCP from now on, and for later connections."""
+        self.transport = "tcp"
+        self.datagrams = None
+        remember(self._memory, "tcp", reason)
 
     async def wait_for(self, wanted: type[_E]) -> _E:
         """Sends what is due and reads until the event comes.
@@ -82,6 +226,6 @@ class Conversation:
             self._early_size += len(event.payload)
             if self._early_size <= _EARLY_SIZE:
                 header = bytes((0x24, event.channel)) + len(event.payload).to_bytes(2, "big")
-                self.early.append(header + event.payload)
+                self._early.append(header + event.payload)
         elif isinstance(event, ServerRequest) and event.method in {"TEARDOWN", "REDIRECT"}:
             raise ConnectionLost(f"{self._connection.url.address} ended the session ({event.method})")

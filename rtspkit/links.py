@@ -25,8 +25,9 @@ from rtspkit.ticker import Ticker
 
 __all__ = ["Link", "Tap", "address_text", "reason_text"]
 
-#: What hears everything that goes over a link: the direction ("in", "out") and the bytes.
-Tap = Callable[[Literal["in", "out"], bytes], None]
+#: What hears everything that goes to and comes from a camera: the direction, the bytes, and what they go over: None
+#: for the link, else a UDP socket (twice the track's index, and one more for its RTCP).
+Tap = Callable[[Literal["in", "out"], bytes, int | None], None]
 
 #: Bytes that may wait to be sent before the camera counts as lost.
 UNSENT_SIZE = 64 * 1024
@@ -97,7 +98,7 @@ class Link:
                 await self._readable()
                 continue
             if self._tap is not None:
-                self._tap("in", data)
+                self._tap("in", data, None)
             return data
 
     async def _readable(self) -> None:
@@ -117,7 +118,7 @@ class Link:
         if not data:
             return
         if self._tap is not None:
-            self._tap("out", data)
+            self._tap("out", data, None)
         self._transmit(self._seal(data))
 
     def _transmit(self, data: bytes) -> None:
@@ -200,10 +201,10 @@ class Link:
         """Reads in Python; how many bytes."""
         before = receiver.bytes_received
         try:
-            for _ in range(_ROUNDS):
+            for _ in range(_ROUNDS if self._lost is None else 0):
                 data = self._read()
                 if self._tap is not None:
-                    self._tap("in", data)
+                    self._tap("in", data, None)
                 if not data:
                     self._lost = self._lost or "closed the connection"
                     break

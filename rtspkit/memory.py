@@ -23,6 +23,7 @@ class CameraMemory:
 
     Attributes:
         transport: what media have come over last where "automatic" chose it; None before the first.
+        transport_reason: why it is TCP and not UDP; one line, "" where it is not, or was not chosen.
         digest_origins: the (scheme, host, port) that have offered Digest: a password never goes there in the
             clear any more.
         keepalive_method: the request it answered last to keep its session; None before the first.
@@ -31,6 +32,7 @@ class CameraMemory:
     """
 
     transport: LowerTransport | None = None
+    transport_reason: str = ""
     digest_origins: set[tuple[str, str, int]] = field(default_factory=set)
     keepalive_method: str | None = None
     reconnects: int = 0

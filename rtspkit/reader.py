@@ -12,7 +12,7 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from rtspkit.client import Camera, CameraOptions, CameraStats, connect
+from rtspkit.client import Camera, CameraStats, connect
 from rtspkit.errors import (
     AuthenticationError,
     ConnectionLost,
@@ -21,8 +21,9 @@ from rtspkit.errors import (
     TimeoutExceeded,
     UnsupportedError,
 )
-from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import AccessUnit, Track
+from rtspkit.memory import CameraMemory, LowerTransport
+from rtspkit.options import CameraOptions
 from rtspkit.rtsp import CameraURL, parse_url
 
 __all__ = ["CameraReader", "open"]
@@ -38,6 +39,7 @@ class CameraReader:
     def __init__(self, url: CameraURL, options: CameraOptions, reconnect: bool) -> None:
         self.url = url
         self._options = options
+        self._memory = CameraMemory()
         self._reconnect = reconnect
         self._camera: Camera | None = None
         self._resumed = False  # no unit of this camera was handed over yet, and it is not the first
@@ -58,6 +60,11 @@ class CameraReader:
         """What the camera offers and is not received, such as "track 2 (PCMU)"."""
         return self.camera.skipped
 
+    @property
+    def transport(self) -> LowerTransport:
+        """What carries the media."""
+        return self.camera.transport
+
     def stats(self) -> CameraStats:
         """The counters of the connection in use."""
         return self.camera.stats()
@@ -73,7 +80,7 @@ class CameraReader:
             # full jitter: cameras behind one switch come back at the same instant
             await asyncio.sleep(random.uniform(0, delay))
             try:
-                self._camera = await connect(self.url, options=self._options)
+                self._camera = await connect(self.url, options=self._options, memory=self._memory)
                 self._resumed = True
             except (AuthenticationError, UnsupportedError):
                 raise
@@ -121,7 +128,9 @@ class _Units:
 
 
 @contextlib.asynccontextmanager
-async def open(url: str, *, reconnect: bool = False, limits: Limits = DEFAULT_LIMITS) -> AsyncIterator[CameraReader]:
+async def open(
+    url: str, *, reconnect: bool = False, options: CameraOptions | None = None
+) -> AsyncIterator[CameraReader]:
     """Connects to a camera for as long as the block runs. ::
 
         async with rtspkit.open("rtsp://user:password@192.168.1.100/stream1") as camera:
@@ -133,7 +142,7 @@ async def open(url: str, *, reconnect: bool = False, limits: Limits = DEFAULT_LI
         reconnect: when the camera is lost, connect again until it is back (the pause grows to 30 s); the
             first unit then has `discontinuity` set, and its pts starts near 0 again. Refused credentials
             and a camera that offers nothing usable end the iteration all the same.
-        limits: bounds on what the camera may send, and the timeouts.
+        options: what carries the media, bounds on what the camera may send, timeouts.
 
     Yields:
         The camera: `tracks`, and ``async for unit in camera``.
@@ -141,8 +150,8 @@ async def open(url: str, *, reconnect: bool = False, limits: Limits = DEFAULT_LI
     Raises:
         RtspkitError: as `connect`; from the iteration as `Camera.stream`.
     """
-    reader = CameraReader(parse_url(url), CameraOptions(limits=limits), reconnect)
-    reader._camera = await connect(reader.url, options=reader._options)
+    reader = CameraReader(parse_url(url), options or CameraOptions(), reconnect)
+    reader._camera = await connect(reader.url, options=reader._options, memory=reader._memory)
     try:
         yield reader
     finally:

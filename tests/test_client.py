@@ -51,7 +51,7 @@ def options(limits: Limits = QUICK, **changes: float) -> CameraOptions:
 
 
 async def test_the_whole_conversation(camera: FakeCamera) -> None:
-    session = await connect(camera.url)
+    session = await connect(camera.url, options=CameraOptions(transport="tcp"))
     assert [track.codec for track in session.tracks] == ["h264", "aac"]
     await collect(session, 0.3)
     assert camera.methods() == ["OPTIONS", "DESCRIBE", "SETUP", "SETUP", "PLAY", "TEARDOWN"]
@@ -367,7 +367,7 @@ async def test_a_slow_reader_holds_the_camera_back_and_loses_nothing(
     monkeypatch.setattr("rtspkit.units._QUEUE_UNITS", 10)
     limits = replace(DEFAULT_LIMITS, media_timeout=1.5)
     count, last = 0, None
-    async with asyncio.timeout(30), rtspkit.open(camera.url, limits=limits) as reader:
+    async with asyncio.timeout(30), rtspkit.open(camera.url, options=options(limits)) as reader:
         async for unit in reader:
             if unit.track.kind != "video":
                 continue
@@ -426,7 +426,7 @@ async def test_a_wait_for_a_unit_may_be_cancelled(camera: FakeCamera) -> None:
 
 
 async def test_who_begins_to_read_late_finds_no_silence(camera: FakeCamera) -> None:
-    async with rtspkit.open(camera.url, limits=replace(DEFAULT_LIMITS, media_timeout=0.5)) as reader:
+    async with rtspkit.open(camera.url, options=options(DEFAULT_LIMITS, media_timeout=0.5)) as reader:
         for _ in range(2):
             await asyncio.sleep(0.7)
             async for _unit in reader:

@@ -1,15 +1,17 @@
 """An RTSP camera made of GStreamer's RTSP server (RFC 2326). Run by the system's Python: gi is not in a venv.
 
 Usage: ``/usr/bin/python3 gst_server.py '{"port": 0, "video": "...", "audio": null, ...}'``.
-It listens on 127.0.0.1 only. Each line on standard output is one JSON object: first ``{"event": "listening",
-"port": n}``, then one for each connection and request that arrives, so that a test can see what the client really
-sent. It ends when its standard input is closed: a killed test leaves no camera behind.
+It listens on 127.0.0.1 unless told otherwise. Each line on standard output is one JSON object: first
+``{"event": "listening", "port": n}``, then one for each connection and request that arrives, so that a test can see
+what the client really sent. It ends when its standard input is closed: a killed test leaves no camera behind.
 """
 
 import json
 import sys
 import threading
 import time
+from functools import reduce
+from operator import or_
 
 import gi
 
@@ -22,6 +24,11 @@ REQUESTS = (
     "options", "describe", "setup", "play", "pause", "teardown", "get-parameter", "set-parameter",
 )  # fmt: skip
 USER_ROLE = "viewer"
+TRANSPORTS = {
+    "udp": GstRtsp.RTSPLowerTrans.UDP,
+    "multicast": GstRtsp.RTSPLowerTrans.UDP_MCAST,
+    "tcp": GstRtsp.RTSPLowerTrans.TCP,
+}
 
 
 def say(event, **values):
@@ -79,7 +86,7 @@ def main():
     settings = json.loads(sys.argv[1])
     Gst.init(None)
     server = GstRtspServer.RTSPServer.new()
-    server.set_address("127.0.0.1")
+    server.set_address(settings.get("host") or "127.0.0.1")
     server.set_service(str(settings["port"]))
     factory = GstRtspServer.RTSPMediaFactory.new()
     line = launch_line(settings)
@@ -88,6 +95,12 @@ def main():
     factory.set_shared(True)  # one encoder for all readers
     if settings.get("auth") not in (None, "none") or settings.get("tls"):
         protect(server, factory, settings)
+    if settings.get("transports"):
+        factory.set_protocols(reduce(or_, (TRANSPORTS[name] for name in settings["transports"])))
+    if "multicast" in settings.get("transports", ()):
+        pool = GstRtspServer.RTSPAddressPool.new()
+        pool.add_range("239.192.7.1", "239.192.7.1", 20000, 29999, 1)
+        factory.set_address_pool(pool)
     server.get_mount_points().add_factory(settings["path"], factory)
     server.connect("client-connected", lambda _server, client: watch(client))
     if not server.attach(None):

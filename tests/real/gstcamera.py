@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from .network import Network
 from .parts import SYSTEM_PYTHON, require_gstreamer
 
 SERVER = Path(__file__).with_name("gst_server.py")
@@ -87,7 +88,7 @@ VARIANTS = {
 
 
 class GstCamera:
-    """One camera on 127.0.0.1; the same port every time it is started.
+    """One camera; the same port every time it is started.
 
     Args:
         variant: what it sends.
@@ -96,6 +97,8 @@ class GstCamera:
         path: of its URL.
         tls: a PEM file with its certificate and key, where it is to speak TLS.
         tunnel: its URL is that of the HTTP tunnel, which it offers on the same port in any case.
+        transports: what it offers to carry media over ("tcp", "udp", "multicast"); empty: all but multicast.
+        network: the host it is on; None: this one.
 
     Attributes:
         events: what the server has said, oldest first: dicts with `event` ("connected", "options", "describe", "setup",
@@ -112,10 +115,15 @@ class GstCamera:
         path: str = "/stream1",
         tls: Path | None = None,
         tunnel: bool = False,
+        transports: tuple[str, ...] = (),
+        network: Network | None = None,
     ) -> None:
         self.variant = VARIANTS[variant]
         self.auth, self.user, self.password, self.path = auth, user, password, path
         self.tls, self.tunnel = tls, tunnel
+        self.transports = transports
+        self.host = "127.0.0.1" if network is None else network.remote
+        self._prefix = () if network is None else network.prefix
         self.port = 0
         self.events: list[dict[str, Any]] = []
         self._process: subprocess.Popen[str] | None = None
@@ -126,7 +134,7 @@ class GstCamera:
         """The camera's address, with its credentials where it wants some."""
         login = "" if self.auth == "none" else f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@"
         scheme = ("rtsps" if self.tls else "rtsp") + "+http" * self.tunnel
-        return f"{scheme}://{login}127.0.0.1:{self.port}{self.path}"
+        return f"{scheme}://{login}{self.host}:{self.port}{self.path}"
 
     @property
     def is_running(self) -> bool:
@@ -147,9 +155,11 @@ class GstCamera:
             "user": self.user,
             "password": self.password,
             "tls": str(self.tls) if self.tls else None,
+            "transports": self.transports,
+            "host": self.host,
         }
         self._process = subprocess.Popen(
-            [SYSTEM_PYTHON, str(SERVER), json.dumps(settings)],
+            [*self._prefix, SYSTEM_PYTHON, str(SERVER), json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
