@@ -60,9 +60,14 @@ class Watched(Rtspkit):
         self.live, self.live_at = 0, 0.0
         self.unread = b""
 
+    def __init__(self, output: Output, gap: float) -> None:
+        super().__init__(output)
+        self.gap = gap
+
     def options(self) -> list[str]:
         """The log goes to a file: standard output is the watch's."""
-        return [*super().options(), "logDestinations: [file]", f"logFile: {self.folder / 'gateway.log'}"]
+        own = [f"gapKeepAlive: {self.gap:g}s"]
+        return [*super().options(), *own, "logDestinations: [file]", f"logFile: {self.folder / 'gateway.log'}"]
 
     def read(self, timeout: float) -> dict[str, float]:
         """The next line of the watch; nothing if none comes."""
@@ -262,7 +267,7 @@ def table(results: dict[str, list[Result]]) -> str:
 
 def run(options: argparse.Namespace) -> int:
     """Everything; returns the exit status."""
-    subjects: list[Watched | Polled] = [Watched(OUTPUT)]
+    subjects: list[Watched | Polled] = [Watched(OUTPUT, options.gap)]
     if options.mediamtx:
         subjects.append(Polled(options.mediamtx.resolve(), OUTPUT))
     results: dict[str, list[Result]] = {}
@@ -293,6 +298,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How soon many cameras are back that return at once.")
     parser.add_argument("--cameras", type=int, default=300)
     parser.add_argument("--away", type=float, default=0.0, help="seconds in which they do not even listen")
+    parser.add_argument("--gap", type=float, default=60.0, help="gapKeepAlive; shorter than --away: all have failed")
     parser.add_argument("--runs", type=int, default=1, help="rounds; the subjects take turns")
     parser.add_argument("--per-packet", action="store_true", help="cameras send packet by packet")
     parser.add_argument("--mediamtx", type=Path, metavar="PATH", help="compare with this MediaMTX binary")

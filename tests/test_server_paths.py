@@ -16,7 +16,7 @@ import pytest
 
 from rtspkit.asgi import NotReady, PathNotFound
 from rtspkit.client import CameraOptions, CameraStats
-from rtspkit.errors import AuthenticationError, ConnectionLost, UnsupportedError
+from rtspkit.errors import AuthenticationError, ConnectionLost, ResponseError, UnsupportedError
 from rtspkit.limits import Limits
 from rtspkit.media import AACParameters, Fragment, H264Parameters, Run, Track
 from rtspkit.memory import CameraMemory
@@ -493,6 +493,43 @@ async def test_directory_that_cannot_be_written(tmp_path: FilePath) -> None:
         await manager.muxer("good")
         await until(lambda: len(os.listdir(tmp_path / "good" / "good")) > 2)
         feeding.cancel()
+    finally:
+        await manager.close()
+
+
+async def test_a_camera_that_is_back_has_the_others_tried_again_that_were_lost_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A switch was away for minutes: nobody waits out his back-off."""
+    monkeypatch.setattr("rtspkit.server.paths.HURRY", 0.01)
+    patient = {"source_tries": 1, "source_retry_pause": 1e6, "source_retry_pause_max": 1e6, "source_refused_pause": 1e6}
+    answers: dict[str, Any] = {
+        "first": ConnectionLost("no route"),
+        "lost": ConnectionLost("no route"),
+        "refused": AuthenticationError("no"),
+        "busy": ResponseError("no", status=453),
+    }
+    networks = {name: FakeNetwork() for name in answers}
+    for name, network in networks.items():
+        network.answer = answers[name]
+
+    def connect(url: str, **options: Any) -> Any:
+        return networks[url.rpartition("/")[2]].connect(url, **options)
+
+    configs = {name: PathConfig(source=f"rtsp://192.0.2.1/{name}").model_copy(update=patient) for name in networks}
+    manager = PathManager(configs, connect=connect, timing=QUICK)
+    manager.start()
+    try:
+        await until(lambda: all(path.state == "failed" for path in manager))
+        tries = {name: network.tries for name, network in networks.items()}
+        networks["first"].answer = networks["lost"].answer = FakeCamera
+        found = manager.find("first")
+        assert found is not None
+        found._hurried.set()  # its time has come
+        (await networks["lost"].camera()).send()
+        await asyncio.sleep(0.05)
+        assert networks["refused"].tries == tries["refused"]
+        assert networks["busy"].tries == tries["busy"]
     finally:
         await manager.close()
 

@@ -58,6 +58,7 @@ class PathManager:
                 timing=timing or Timing(),
                 state=self._state,
                 gate=gate,
+                on_return=self._hurry,
             )
             for name, config in paths.items()
         }
@@ -90,6 +91,11 @@ class PathManager:
         for path in self:
             path.output.note()
         self._state.save()
+
+    def _hurry(self) -> None:
+        """A camera that was away is back: others may have been lost with it."""
+        for path in self:
+            path.hurry()
 
     async def close(self) -> None:
         """Stops every path at once, with TEARDOWN; returns within two seconds."""

@@ -18,12 +18,16 @@ with the connection. `connect` and every time are arguments, so that the machine
 from __future__ import annotations
 
 import asyncio
+import random
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
 
 from rtspkit.asgi import NotReady, PathNotFound
+from rtspkit.client import Camera
 from rtspkit.errors import RtspkitError
 from rtspkit.limits import Limits
 from rtspkit.media import Fragment, Track
@@ -46,6 +50,9 @@ State = Literal["idle", "connecting", "live", "gap", "failed"]
 #: Address and port of who asks, for the log; "" where they are not known. It goes with a request's tasks, so that
 #: of several viewers at once the one is named whose request has started the camera.
 VIEWER: ContextVar[str] = ContextVar("VIEWER", default="")
+
+#: Seconds within which a path that has failed tries again when another one's camera is back.
+HURRY = 2.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ class Path:
         timing: Timing,
         state: StateFile,
         gate: Gate,
+        on_return: Callable[[], None],
     ) -> None:
         self.name = name
         self.config = config
@@ -106,6 +114,8 @@ class Path:
         self._log = logger(f"path {name}")
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._hurried = asyncio.Event()
+        self._on_return = on_return
         self._closed = False
         # of the present connection
         self._fresh = True  # no media yet
@@ -289,7 +299,19 @@ class Path:
             if delay is None:
                 self._task = None
                 return
-            await asyncio.sleep(delay)
+            await self._rest(delay)
+
+    async def _rest(self, seconds: float) -> None:
+        """The pause before the next try."""
+        self._hurried.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
+
+    def hurry(self) -> None:
+        """Another camera is back: this one may be behind the same switch, and is not left waiting for long."""
+        if self.state == "failed" and self._retry.trouble == "lost" and self._task is not None:
+            asyncio.get_running_loop().call_later(random.uniform(0.0, HURRY), self._hurried.set)
 
     async def _attempt(self) -> None:
         """Connects and streams until the camera is lost."""
@@ -302,7 +324,7 @@ class Path:
             if self._task is me:  # else it was told to stop: what a camera hands over on its way out is too late
                 self._on_fragment(fragment)
 
-        await self.source.read(lambda camera: self._prepare(camera.tracks), take, is_urgent=self._waiting > 0)
+        await self.source.read(self._on_connected, take, is_urgent=self._waiting > 0)
         if self._problem is not None:
             raise self._problem
 
@@ -324,6 +346,11 @@ class Path:
             self._next_report = now + self._timing.report
             self.source.report_loss()
             self.output.report_disk()
+
+    def _on_connected(self, camera: Camera) -> None:
+        if self._retry.trouble is not None:
+            self._on_return()
+        self._prepare(camera.tracks)
 
     def _prepare(self, tracks: tuple[Track, ...]) -> None:
         """Makes the muxer before there are media, where it can answer something already."""

@@ -81,15 +81,16 @@ class Retry:
     Attributes:
         failures: in a row.
         has_given_up: there have been enough of them for the path to be `failed`.
+        trouble: what the last one was; None before the first, and after media.
     """
 
     def __init__(self, policy: RetryPolicy) -> None:
         self.policy = policy
         self.failures = 0
         self.has_given_up = False
+        self.trouble: Trouble | None = None
         self._refusals = 0
         self._rejections = 0  # for want of room
-        self._is_stale = False
         self._refused_until = 0.0
 
     def begin(self) -> None:
@@ -100,7 +101,7 @@ class Retry:
     def succeeded(self) -> None:
         """Media have come."""
         self._refusals = self._rejections = 0
-        self._is_stale = False
+        self.trouble = None
         self._refused_until = 0.0
 
     def failed(self, trouble: Trouble, now: float, *, lived: float = 0.0, is_watched: bool = False) -> float:
@@ -121,7 +122,7 @@ class Retry:
         self.failures += 1
         if trouble == "unusable":
             self.failures = max(self.failures, policy.tries)
-        was_stale, self._is_stale = self._is_stale, trouble == "stale"
+        before, self.trouble = self.trouble, trouble
         self.has_given_up = self.failures >= policy.tries
         if trouble == "refused":
             self._refusals += 1
@@ -135,7 +136,7 @@ class Retry:
             self._rejections += 1
             longest = min(max(_BUSY_PAUSE, policy.pause_max), _BUSY_PAUSE * 2.0 ** min(self._rejections - 1, 10))
             return random.uniform(longest / 2, longest)
-        elif trouble == "stale" and not was_stale:
+        elif trouble == "stale" and before != "stale":
             return 0.0
         return self._back_off(is_watched=is_watched)
 
