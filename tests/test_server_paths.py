@@ -59,6 +59,8 @@ class FakeCamera:
         self.tracks, self.skipped = tracks, skipped
         self.local_address, self.remote_address = "127.0.0.1:1000", "192.0.2.1:554"
         self.session_id = "12345678"
+        self.transport = "tcp"
+        self.warnings: tuple[str, ...] = ()
         self.is_closed = False
         self.lost = 0
         self.asked_for_sync = 0
@@ -215,6 +217,54 @@ async def test_connects_at_start(lines: list[str]) -> None:
         "INF [RTSP] [conn 192.0.2.1:554] closed",
         "INF [path cam] [RTSP source] stopped: the gateway is stopping",
     ]
+
+
+async def test_log_of_the_transport_and_why_it_is_tcp_once(lines: list[str]) -> None:
+    network = FakeNetwork()
+
+    def first() -> FakeCamera:
+        camera = FakeCamera()
+        camera.transport = "udp"
+        return camera
+
+    network.answer = first
+    async with running(network):
+        for number, transport in enumerate(("udp", "tcp", "tcp", "multicast")):
+            camera = await network.camera(number)
+            assert camera.transport == transport
+            following = ("tcp", "tcp", "multicast", "tcp")[number]
+            network.memories[0].transport_reason = "no media came over UDP within 3 s" * (following == "tcp")
+
+            def answer(following: str = following) -> FakeCamera:
+                camera = FakeCamera()
+                camera.transport, camera.warnings = following, ("the buffer is small",)
+                return camera
+
+            network.answer = answer
+            camera.lose()
+        await network.camera(4)
+    about = [line.rpartition("track ")[2] for line in lines if " is reading from " in line]
+    assert about == ["with UDP", "with TCP", "with TCP", "with UDP-multicast", "with TCP"]
+    assert len({id(memory) for memory in network.memories}) == 1
+    assert [line for line in lines if line.startswith("WAR")] == [
+        "WAR [path cam] [RTSP source] TCP is used: no media came over UDP within 3 s",
+        "WAR [path cam] [RTSP source] the buffer is small",
+    ]
+
+
+async def test_each_path_talks_as_it_is_told() -> None:
+    network = FakeNetwork()
+    options = {
+        "rtsp_transport": "udp",
+        "rtsp_any_port": True,
+        "rtsp_udp_source_port_range": (40000, 40999),
+        "udp_read_buffer_size": 65536,
+    }
+    async with running(network, **options):
+        await network.camera()
+    found, _ = network.how[0]
+    assert (found.transport, found.any_port) == ("udp", True)
+    assert (found.udp_source_ports, found.udp_read_buffer_size) == ((40000, 40999), 65536)
 
 
 async def test_log_of_a_muxer_made_once_for_two_connections(lines: list[str]) -> None:

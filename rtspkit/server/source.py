@@ -21,17 +21,13 @@ from rtspkit.memory import CameraMemory
 from rtspkit.server.config import PathConfig
 from rtspkit.server.log import Logger, logger
 from rtspkit.server.pace import Gate
-from rtspkit.server.retry import classify
 from rtspkit.server.values import redact_url
 from rtspkit.ticker import Ticker
 
 __all__ = ["BACKGROUND", "Connect", "Source", "in_background"]
 
-#: What is said before the camera's own words where the kind of trouble is known, but not by everybody.
-_MEANING = {
-    "busy": "the camera has no room for another session",
-    "stale": "the camera does not know its session any more",
-}
+#: How MediaMTX's log calls what carries the media.
+_TRANSPORTS = {"tcp": "TCP", "udp": "UDP", "multicast": "UDP-multicast"}
 
 
 class Connect(Protocol):
@@ -92,6 +88,7 @@ class Source:
         self._ticker = ticker
         self._gate = gate
         self._last_error = ""  # of the log
+        self._told: set[str] = set()  # what is not said again
         self._lost_reported = 0
         self._past_bytes = 0
         self._past_errors = 0
@@ -168,17 +165,24 @@ class Source:
         count = len(camera.tracks)
         connection.info("opened")
         session.info("created by %s", address)
-        session.info("is reading from path '%s', %d track%s with TCP", self._name, count, "s" * (count != 1))
+        transport = _TRANSPORTS[camera.transport]
+        session.info("is reading from path '%s', %d track%s with %s", self._name, count, "s" * (count != 1), transport)
+        if self.options.transport == "automatic" and self.memory.transport_reason:
+            self._warn_once("TCP is used: %s", self.memory.transport_reason)
+        for warning in camera.warnings:
+            self._warn_once("%s", warning)
         return connection, session
+
+    def _warn_once(self, text: str, detail: str) -> None:
+        if detail not in self._told:
+            self._told.add(detail)
+            self.log.warning(text, detail)
 
     def explain(self, error: Exception) -> str:
         """One line for the log and the API; a repeated one is not logged again as an error."""
         text = str(error) if isinstance(error, RtspkitError) or str(error) else type(error).__name__
         if isinstance(error, OSError) and not isinstance(error, RtspkitError) and error.strerror:
             text = error.strerror
-        meaning = _MEANING.get(classify(error))
-        if meaning:
-            text = f"{meaning}: {text}"
         text = redact_url(" ".join(text.split()))
         log = self.log.debug if text == self._last_error else self.log.error
         self._last_error = self.memory.last_error = text
