@@ -41,3 +41,13 @@ def camera_ticks(seconds: int) -> list[bytes]:
     for at, data in writes:
         ticks[min(int(at / TICK + 1e-9), len(ticks) - 1)] += data
     return ticks
+
+
+def packets_of(data: bytes) -> list[tuple[int, bytes]]:
+    """The RTP packets of interleaved frames, each with the index of its track."""
+    packets = []
+    while data:
+        size = int.from_bytes(data[2:4], "big")
+        packets.append((data[1] >> 1, data[4 : 4 + size]))
+        data = data[4 + size :]
+    return packets
