@@ -76,7 +76,7 @@ class Cutter:
         outputs: what the call that is being worked off has given so far.
         now: monotonic seconds of that call; `wall`: Unix seconds of the same instant.
         target_duration: seconds; None until it is fixed.
-        limit: the duration that a segment must stay under (microseconds): rounded, EXTINF may not pass the target.
+        longest: ticks that a segment may last: rounded, EXTINF may not pass the target.
         init: the init section of the open segment; None before the first.
     """
 
@@ -178,7 +178,7 @@ class Cutter:
     def _expect(self, target: int) -> None:
         """The target duration is that (s), or would be if the open segment were closed now."""
         self._target = target
-        self.limit = target * MICROSECOND + MICROSECOND // 2
+        self.longest = (2 * target + 1) * self._lead.rate // 2 - 1
 
     def _tentative_target(self) -> int:
         if self._first_gop is not None:
@@ -199,18 +199,17 @@ class Cutter:
     def cut_before(self, is_sync: bool, boundary: int, end: int, size: int) -> None:
         """Close the open segment where a fragment of so many bytes, from `boundary` to `end`, begins another."""
         segment = self._open
-        if segment is not None and boundary > segment.start and self._must_cut(segment, is_sync, boundary, end, size):
+        if segment is None or boundary <= segment.start:
+            return
+        is_over = segment.size + size > self._max_size or end - segment.start > self.longest
+        if is_over or (is_sync and self._is_long_enough(boundary - segment.start)):
             self.close(end - boundary)
 
-    def _must_cut(self, segment: _Open, is_sync: bool, boundary: int, end: int, size: int) -> bool:
-        if segment.size + size > self._max_size or self.microseconds(end - segment.start) >= self.limit:
-            return True
-        if not is_sync:
-            return False
-        duration = boundary - segment.start
+    def _is_long_enough(self, duration: int) -> bool:
+        """Whether a segment of so many ticks ends where another GOP begins."""
         if self.microseconds(duration + self._lead.unit // 2) >= self._setting:
             return True
-        return self._gop is not None and self.microseconds(duration + self._gop) >= self.limit
+        return self._gop is not None and duration + self._gop > self.longest
 
     # -- the open segment ---------------------------------------------------------------------------------
 

@@ -313,9 +313,10 @@ class Segmenter:
             self.stats.restamped_units += times.units
             fragment = fragment._replace(runs=tuple(trusted if run is leading else run for run in fragment.runs))
             leading, next_pts = trusted, None
-        if self._is_plain(times):
+        follows = self._follows(times)
+        if follows or self._is_plain(times):
             self._far_units = 0
-            self._write(fragment, leading, times, next_pts)
+            self._write(fragment, leading, times, next_pts, follows=follows)
         else:
             self._take_apart(fragment, leading, next_pts)
 
@@ -332,7 +333,7 @@ class Segmenter:
             expected=self._expected,
             unit=min(self._lead.unit, step),
             step=step,
-            longest=max(1, self._cutter.limit * self.rate // MICROSECOND - 1),
+            longest=self._cutter.longest,
             next_pts=next_pts,
             seen=self._far_units,
         )
@@ -366,11 +367,22 @@ class Segmenter:
         if times.units == 1:
             return True
         span = times.high - times.low
-        return (span + span // (times.units - 1) + 1) * MICROSECOND < self._cutter.limit * self.rate
+        return span + span // (times.units - 1) < self._cutter.longest
 
     def _small_step(self) -> int:
         """Ticks between two units of the leading track that need a closer look."""
         return min(max(8 * self._lead.unit, self._least_step), self._most_step)
+
+    def _follows(self, times: Survey) -> bool:
+        """Whether a leading run goes on, without a hole, where the last one ended; nearly all of them do."""
+        lead, longest = self._lead, 2 * self._lead.unit
+        return (
+            not self._starting
+            and times.is_ordered
+            and max(times.step, abs(times.first - self._due), abs(times.first + lead.shift - lead.end)) <= longest
+            and 0 < times.first - self._last <= 2 * longest <= 2 * self._least_step
+            and (times.units + 4) * longest < self._cutter.longest
+        )
 
     def _is_plain(self, times: Survey) -> bool:
         """Whether the leading track's times can be taken as they are: no outlier, not too long for a segment."""
@@ -383,18 +395,27 @@ class Segmenter:
 
     # -- one fragment -------------------------------------------------------------------------------------
 
-    def _write(self, fragment: Fragment, leading: Run, times: Survey, next_pts: int | None) -> None:
-        """Write a fragment whose leading run is in order, and put it into the segment it belongs to."""
+    def _write(
+        self, fragment: Fragment, leading: Run, times: Survey, next_pts: int | None, *, follows: bool = False
+    ) -> None:
+        """Write a fragment whose leading run is in order, and put it into the segment it belongs to.
+
+        Args:
+            fragment, leading, times: it, its leading run, and what that looks like.
+            next_pts: pts of the unit behind the run, None where unknown.
+            follows: its time needs no look.
+        """
         lead = self._lead
         self._cutter.end_gap(self._cutter.now)
-        order = self._order_of(leading, times, next_pts)
+        is_shown_in_order = follows and next_pts is None and self._reordering is None
+        order = None if is_shown_in_order else self._order_of(leading, times, next_pts)
         if self._pacer is not None and self._pacer.target is not None and order is None:
             self._note_pace(self._pacer, leading, times)
         first, last = times.low, times.high
         unit = self._measure(times, next_pts) if order is None else self._at_most_half(order.unit)
         span = last - first + unit
-        room = max(0, self._cutter.limit * self.rate // MICROSECOND - 1 - span)
-        if not self._starting:
+        room = max(0, self._cutter.longest - span)
+        if not (follows or self._starting):
             jump = first - self._due
             lag = first + lead.shift - lead.end  # decode time may be behind already, with parts
             if max(jump, lag) > min(self._step_forward(), room) or -jump > self._step_back(unit):
@@ -471,16 +492,17 @@ class Segmenter:
             pacer.note([due - lead.shift for due in (begin, *successors[:-1])])
         elif is_first:
             self._note_pace(pacer, leading, times)
-        if self._cutter.has_parts is pacer.is_suspended and (pacer.is_suspended or fragment.is_sync):
-            self._cutter.close()
-        has_parts = not pacer.is_suspended if self._cutter.has_parts is None else self._cutter.has_parts
-        self._cutter.cut_before(
+        cutter = self._cutter
+        if cutter.has_parts is pacer.is_suspended and (pacer.is_suspended or fragment.is_sync):
+            cutter.close()
+        has_parts = not pacer.is_suspended if cutter.has_parts is None else cutter.has_parts
+        cutter.cut_before(
             fragment.is_sync, begin, min(end, begin + pacer.longest) if has_parts and pacer.target else end, size
         )
-        if self._cutter.has_parts is None:  # a new segment begins
+        if cutter.has_parts is None:  # a new segment begins
             has_parts = not pacer.is_suspended
         count = times.units
-        part_start = begin if self._starting else self._cutter.part_start
+        part_start = begin if self._starting else cutter.part_start
         if not has_parts or pacer.target is None:
             cuts = [Cut(count, end, False)]
         elif successors is not None:
@@ -508,7 +530,7 @@ class Segmenter:
         for number, (cut, piece) in enumerate(zip(cuts, pieces, strict=True)):
             part = self._piece_of(fragment, number, piece, is_sync=False)
             if number:
-                self._cutter.cut_before(False, begin, cut.end, memoryview(piece.data).nbytes)
+                cutter.cut_before(False, begin, cut.end, memoryview(piece.data).nbytes)
             self._put(
                 part, piece, cut.units, begin=begin, end=cut.end, boundary=begin, ends_part=cut.is_end, is_even=is_even
             )
@@ -620,7 +642,7 @@ class Segmenter:
         Where decode time is ahead of what is due it is made up for by and by: each unit lasts half of what it should.
         """
         successors = []
-        last = begin + self._cutter.limit * self.rate // MICROSECOND - 1
+        last = begin + self._cutter.longest
         for pts in restamp.times_of(run):
             begin = max(order.take(pts) + self._lead.shift, begin + max(1, order.unit // 2))
             successors.append(min(begin, last))
@@ -643,7 +665,7 @@ class Segmenter:
 
     def _at_most_half(self, unit: int) -> int:
         """A unit's ticks, but half a target at most, so that a single unit always fits a segment."""
-        return max(1, min(unit, self._cutter.limit * self.rate // (2 * MICROSECOND)))
+        return max(1, min(unit, self._cutter.longest // 2))
 
     def _step_back(self, unit: int) -> int:
         """Ticks that time may step back within a playlist's time."""

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stories import FIRST, Camera, Step, steps
 
+from rtspkit.restamp import Survey
 from rtspkit.segmenter import Segmenter
 from rtspkit.segments import InitSection, Output, Segment, SegmentData
 
@@ -114,3 +115,42 @@ def test_any_story_gives_legal_segments(
     stats = segmenter.stats
     written = sum(isinstance(output, SegmentData) for output in outputs)
     assert stats.fragments == written
+
+
+class Careful(Segmenter):
+    """Looks at every run as if there might be something wrong with it."""
+
+    def _follows(self, _times: Survey) -> bool:
+        return False
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    story=st.lists(steps(), max_size=40),
+    tracks=st.sampled_from([(True, True), (True, False), (False, True)]),
+    duration=st.sampled_from([1.0, 4.0]),
+    part_duration=st.sampled_from([None, 0.2, 1.0]),
+)
+def test_a_closer_look_at_runs_that_follow_finds_nothing(
+    story: list[Step], tracks: tuple[bool, bool], duration: float, part_duration: float | None
+) -> None:
+    camera = Camera(*tracks)
+    quick, careful = (
+        kind(
+            camera.tracks(0),
+            segment_duration=duration,
+            segment_max_size=50 << 20,
+            part_duration=part_duration,
+            first_msn=FIRST,
+        )
+        for kind in (Segmenter, Careful)
+    )
+    for step in story:
+        if step.units is None:
+            assert quick.interrupt() == careful.interrupt()
+            continue
+        fragment = camera.fragment(step)
+        outputs = quick.write(fragment, now=camera.now, wall=1.7e9 + camera.now)
+        assert outputs == careful.write(fragment, now=camera.now, wall=1.7e9 + camera.now)
+        assert quick.next_cut == careful.next_cut
+        assert quick.stats == careful.stats
