@@ -102,8 +102,7 @@ class _Session:
         """The handshake over a socket nobody else reads.
 
         Raises:
-            OSError: it fails; `ssl.SSLError` where that is the camera's TLS.
-            ConnectionLost: the other end speaks something else.
+            OSError: it fails.
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -122,10 +121,10 @@ class _Session:
                 data = await loop.sock_recv(sock, READ_SIZE)
             except ConnectionError:
                 data = b""
-            if not self.is_heard and (not data or data[0] not in _TLS_TYPES):
-                raise _NotTLS
             if not data:
-                raise OSError("it hangs up in the middle of it")
+                raise _HungUp("it hangs up")
+            if not self.is_heard and data[0] not in _TLS_TYPES:
+                raise _NotTLS("it speaks something else")
             self.is_heard = True
             self._incoming.write(data)
 
@@ -165,8 +164,12 @@ class _Session:
         return taken, self._outgoing.read()
 
 
-class _NotTLS(Exception):
+class _NotTLS(OSError):
     """The other end does not speak TLS."""
+
+
+class _HungUp(OSError):
+    """The other end closes the connection within the handshake. Some do where TLS is too new for them."""
 
 
 async def secure(
@@ -201,11 +204,11 @@ async def secure(
         return TLSLink(sock, session, tap=tap)
     except BaseException as error:
         sock.close()
-        if isinstance(error, ssl.SSLError):
-            certificate = await _look(connect, url, deadline) if fingerprint is None else None
-            raise _refusal(url, error, certificate) from None
-        if isinstance(error, (OSError, _NotTLS)) and not isinstance(error, ConnectionLost):
-            raise _failure(url, error, session.is_heard) from None
+        if isinstance(error, OSError) and not isinstance(error, ConnectionLost):
+            certificate = None
+            if fingerprint is None and isinstance(error, (ssl.SSLError, _HungUp)):
+                certificate = await _look(connect, url, deadline)
+            raise _failure(url, error, session.is_heard, certificate) from None
         raise
 
 
@@ -217,7 +220,7 @@ async def _look(connect: Callable[[], Awaitable[socket.socket]], url: CameraURL,
                 session = _Session(_pinning(), _server_name(url))
                 await session.shake_hands(sock)
                 return session.certificate
-    except (OSError, _NotTLS):
+    except OSError:
         return None
 
 
@@ -262,28 +265,32 @@ def _check_fingerprint(url: CameraURL, certificate: bytes, wanted: str) -> None:
         )
 
 
-def _failure(url: CameraURL, error: OSError | _NotTLS, is_heard: bool) -> ConnectionLost | TimeoutExceeded:
-    """What to say of a handshake that was not finished."""
-    advice = "" if is_heard else f"; is it {url.scheme.replace('rtsps', 'rtsp')}://?"
-    if isinstance(error, _NotTLS):
-        return ConnectionLost(f"{url.address} does not speak TLS{advice}")
-    if isinstance(error, TimeoutError) and error.errno is None:
-        return TimeoutExceeded(f"{url.address} does not finish the TLS handshake in time{advice}")
-    return ConnectionLost(f"{url.address} does not finish the TLS handshake: {reason_text(error)}{advice}")
+def _failure(
+    url: CameraURL, error: OSError, is_heard: bool, certificate: bytes | None
+) -> ConnectionLost | TimeoutExceeded:
+    """What to say of a handshake that has failed.
 
-
-def _refusal(url: CameraURL, error: ssl.SSLError, certificate: bytes | None) -> ConnectionLost:
-    """What to say of a handshake that failed; `certificate` is the camera's, where it is known."""
-    address = url.address
+    Args:
+        url: whose.
+        error: how.
+        is_heard: it has spoken TLS.
+        certificate: what it shows to whoever asks nothing of it; None where that is not known.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         fault = _FAULTS.get(error.verify_code) or error.verify_message
-        text = f"{address} has a certificate that is not to be trusted{_issued(certificate)}: {fault}"
+        text = f"{url.address} has a certificate that is not to be trusted{_issued(certificate)}: {fault}"
+    elif certificate or isinstance(error, ssl.SSLError):
+        reason = _words(error) if isinstance(error, ssl.SSLError) else str(error)
+        text = f"{url.address} does not agree on TLS ({reason})" + "; it is too old to be safe" * bool(certificate)
     else:
-        text = f"{address} does not agree on TLS ({_words(error)})"
+        advice = "" if is_heard else f"; is it {url.scheme.replace('rtsps', 'rtsp')}://?"
+        if isinstance(error, TimeoutError) and error.errno is None:
+            return TimeoutExceeded(f"{url.address} does not finish the TLS handshake in time{advice}")
+        if isinstance(error, _NotTLS):
+            return ConnectionLost(f"{url.address} does not speak TLS{advice}")
+        return ConnectionLost(f"{url.address} does not finish the TLS handshake: {reason_text(error)}{advice}")
     if not certificate:
         return ConnectionLost(text)
-    if not isinstance(error, ssl.SSLCertVerificationError):
-        text += "; it is too old to be safe"
     found = hashlib.sha256(certificate).hexdigest()
     return CertificateError(f"{text}; if it is your camera, set sourceFingerprint: {found}", fingerprint=found)
 
