@@ -17,10 +17,10 @@ Depacketizers: H.264 (RFC 6184: single NAL unit, STAP-A, FU-A) and AAC-hbr (RFC 
 dropped and counted, never raised; only what makes the connection unusable ends in `Receiver.error`.
 Nothing is allocated from a length that has not arrived, and every buffer has a bound from `Limits`.
 
-This file is the receiver: splitting the stream, telling time, cutting fragments. The files it includes are
-its memory (`_rtp_media`), the RTP header (`_rtp_packet`), what is kept for a track (`_rtp_track`), the order of
-packets that come over UDP (`_rtp_reorder`), a depacketizer for each codec (`_rtp_h264`, `_rtp_aac`) and the
-reading of sockets (`_rtp_drain` for TCP, `_rtp_datagrams` for UDP).
+This file is the receiver: telling time, cutting fragments. The files it includes are its memory (`_rtp_media`), the
+bytes of a connection (`_rtp_stream`), the RTP header (`_rtp_packet`), the order of packets that come over UDP
+(`_rtp_reorder`), what is kept for a track (`_rtp_track`), the habits of cameras (`_rtp_quirks`), a depacketizer for
+each codec (`_rtp_h264`, `_rtp_aac`) and the reading of sockets (`_rtp_drain` for TCP, `_rtp_datagrams` for UDP).
 """
 
 cimport cython
@@ -80,37 +80,6 @@ cdef enum:
     DRAIN_ROUNDS = 8            # reads of one socket in one drain: a flood does not starve the others
     QUIET_BYTES = 48 * 1024     # may wait in a socket that is left alone: the first window of TCP has 64 KB
 
-    MANY_NALS = 32              # in one unit: such cameras are told apart, for players differ in what they take
-
-
-# The bits of TrackState.quirks; `rtspkit.quirks` has the sentences.
-cdef enum Quirk:
-    QUIRK_MARKER_NEVER_SET
-    QUIRK_MARKER_ON_SEI
-    QUIRK_MARKER_WITHIN_PICTURE
-    QUIRK_FU_START_AND_END
-    QUIRK_NAL_TYPE_CHANGES_IN_FU
-    QUIRK_EMPTY_FRAGMENT
-    QUIRK_ANNEXB_IN_RTP
-    QUIRK_STAP_PADDING
-    QUIRK_JUNK_PAYLOAD_TYPE
-    QUIRK_ADTS_IN_AAC
-    QUIRK_TIMESTAMPS_STAND
-    QUIRK_TIMESTAMP_OUTLIER
-    QUIRK_UNKNOWN_SSRC_IN_RTCP
-    QUIRK_PARAMETER_SETS_ONLY_IN_BAND
-    QUIRK_PARAMETER_SETS_ONLY_IN_SDP
-    QUIRK_SSRC_CHANGES
-    QUIRK_SEQUENCE_RESTARTS
-    QUIRK_MANY_SLICES
-
-QUIRKS = (
-    "marker-never-set", "marker-on-sei", "marker-within-picture", "fu-start-and-end", "nal-type-changes-in-fu",
-    "empty-fragment", "annexb-in-rtp", "stap-padding", "junk-payload-type", "adts-in-aac", "timestamps-stand",
-    "timestamp-outlier", "unknown-ssrc-in-rtcp", "parameter-sets-only-in-band", "parameter-sets-only-in-sdp",
-    "ssrc-changes", "sequence-restarts", "many-slices",
-)
-
 cdef int64_t SECOND = 1000000000
 cdef int64_t FASTEST_CLOCK = 100000000  # ticks a second; the fastest in use, MPEG's system clock, has 27 MHz
 
@@ -126,6 +95,7 @@ cdef int check_time(int64_t now) except -1:
     return 0
 
 
+include "_rtp_quirks.pxi"
 include "_rtp_media.pxi"
 include "_rtp_packet.pxi"
 include "_rtp_reorder.pxi"
@@ -475,199 +445,7 @@ cdef class Receiver:
     cdef int consume(self, const uint8_t* p, size_t size, int64_t now) except -1:
         self.position = self.bytes_received
         self.bytes_received += size
-        return self.take(p, size, now)
-
-    cdef int take(self, const uint8_t* p, size_t size, int64_t now) except -1:
-        cdef size_t taken
-        while size and self.error is None:
-            if self.unknown_left:
-                taken = min(size, self.unknown_left)
-                self.unknown_left -= taken
-            elif self.partial.size == 0 and p[0] == DOLLAR:
-                taken = self.take_frame(p, size, now)
-            elif self.partial.size and self.partial.data[0] == DOLLAR:
-                taken = self.complete_frame(p, size, now)
-            else:
-                taken = self.take_text(p, size, now)
-            p += taken
-            size -= taken
-            self.position += taken
-        return 0
-
-    # Each of these takes as many bytes as it says; none where it has only changed what the next one sees.
-
-    cdef size_t take_frame(self, const uint8_t* p, size_t size, int64_t now) except? 0:
-        """One interleaved frame that begins at `p`; a piece of one is kept until the rest comes."""
-        cdef size_t whole
-        if self.garbage and size > 1 and self.channels[p[1]] < 0:
-            # While lost, a "$" before a channel nobody set up is most likely a byte of media.
-            self.pass_over(1, self.position)
-            return 1
-        if size < FRAME_HEADER:
-            append(&self.partial, p, size)
-            return size
-        whole = FRAME_HEADER + get_u16(p + 2)
-        if self.channels[p[1]] < 0:
-            self.pass_over_frame(whole, self.position)
-            return FRAME_HEADER
-        if size < whole:
-            append(&self.partial, p, size)
-            return size
-        self.frame(p, whole, now)
-        return whole
-
-    cdef size_t complete_frame(self, const uint8_t* p, size_t size, int64_t now) except? 0:
-        cdef size_t whole, taken
-        if self.garbage and self.partial.size == 1 and self.channels[p[0]] < 0:
-            self.partial.size = 0
-            self.pass_over(1, self.position - 1)
-            return 0
-        if self.partial.size < FRAME_HEADER:
-            taken = min(size, FRAME_HEADER - self.partial.size)
-            append(&self.partial, p, taken)
-            if self.partial.size == FRAME_HEADER and self.channels[self.partial.data[1]] < 0:
-                whole = FRAME_HEADER + get_u16(self.partial.data + 2)
-                self.partial.size = 0
-                self.pass_over_frame(whole, self.position + taken - FRAME_HEADER)
-                return taken
-        else:
-            whole = FRAME_HEADER + get_u16(self.partial.data + 2)
-            taken = min(size, whole - self.partial.size)
-            append(&self.partial, p, taken)
-        if self.partial.size >= FRAME_HEADER:
-            whole = FRAME_HEADER + get_u16(self.partial.data + 2)
-            if self.partial.size == whole:
-                self.partial.size = 0
-                self.frame(self.partial.data, whole, now)
-        return taken
-
-    cdef int pass_over_frame(self, size_t whole, uint64_t start) except -1:
-        """A frame on a channel nobody set up is never buffered; too many bytes of it end the connection."""
-        self.unknown_bytes += whole
-        self.unknown_left = whole - FRAME_HEADER
-        if self.unknown_bytes > self.limit_unknown:
-            self.error = LimitExceeded(
-                f"more than {self.limit_unknown} bytes on interleaved channels that were never set up", offset=start
-            )
-        return 0
-
-    cdef size_t take_text(self, const uint8_t* p, size_t size, int64_t now) except? 0:
-        """An RTSP message among the frames, or garbage that has to be passed over."""
-        cdef size_t i
-        cdef const uint8_t* end
-        cdef size_t taken, left
-        if self.partial.size == 0:
-            # Some cameras send an empty line before "$"; it is not worth counting.
-            if not self.garbage and (p[0] == 0x0D or p[0] == 0x0A):
-                return 1
-            if not 0x41 <= p[0] <= 0x5A:
-                return self.pass_over_garbage(p, size)
-            self.message_start = self.position
-        if self.message_size:
-            taken = min(size, self.message_size - self.partial.size)
-            append(&self.partial, p, taken)
-        else:
-            # The header section, line by line: at most to the end of this line, or of its limit.
-            left = self.partial.size - self.header_scan
-            taken = min(size, self.limit_line + 1 - left, self.limit_headers + 1 - self.partial.size)
-            end = <const uint8_t*>memchr(p, 0x0A, taken)
-            if end != NULL:
-                taken = <size_t>(end - p) + 1
-            for i in range(taken):
-                if p[i] >= 0x80 or (p[i] < 0x20 and p[i] != 0x0D and p[i] != 0x0A and p[i] != 0x09):
-                    return self.give_up_text(p, i, now)
-            append(&self.partial, p, taken)
-            left += taken
-            if left > self.limit_line:
-                self.fail("a header line is longer", self.limit_line)
-                return taken
-            if self.partial.size > self.limit_headers:
-                self.fail("the header lines of a message are longer", self.limit_headers)
-                return taken
-            if end == NULL:
-                return taken
-            if left == 1 or (left == 2 and self.partial.data[self.header_scan] == 0x0D):
-                self.message_size = self.partial.size + self.content_length()
-                if self.error is not None:
-                    return taken
-            self.header_scan = self.partial.size
-        if self.message_size and self.partial.size == self.message_size:
-            if len(self.messages) < 64:
-                self.messages.append(PyBytes_FromStringAndSize(<char*>self.partial.data, <Py_ssize_t>self.partial.size))
-            self.partial.size = 0
-            self.message_size = 0
-            self.header_scan = 0
-            self.garbage = 0
-        return taken
-
-    cdef size_t give_up_text(self, const uint8_t* p, size_t last, int64_t now) except? 0:
-        """What looked like a message was garbage, for `p[last]` is no text; a frame may have begun within it.
-
-        A "$" counts as one where a channel that was set up follows.
-        """
-        cdef Growing again
-        cdef size_t i
-        cdef size_t kept = self.partial.size
-        cdef const uint8_t* text = self.partial.data
-        self.header_scan = 0
-        self.partial.size = 0
-        for i in range(kept):
-            if text[i] == DOLLAR and self.channels[text[i + 1] if i + 1 < kept else p[0]] >= 0:
-                self.pass_over(i, self.message_start)
-                again.data = NULL
-                again.size = again.capacity = 0
-                try:
-                    append(&again, text + i, kept - i)
-                    self.position -= again.size
-                    self.take(again.data, again.size, now)
-                finally:
-                    free(again.data)
-                return 0
-        for i in range(last):
-            if p[i] == DOLLAR and self.channels[p[i + 1]] >= 0:
-                self.pass_over(kept + i, self.message_start)
-                return i
-        self.pass_over(kept + last + 1, self.message_start)
-        return last + 1
-
-    cdef size_t content_length(self) except? 0:
-        """The Content-Length among the header lines that are in `partial`; 0 without one."""
-        header = PyBytes_FromStringAndSize(<char*>self.partial.data, <Py_ssize_t>self.partial.size)
-        for line in header.split(b"\n"):
-            name, colon, value = line.partition(b":")
-            if colon and name.strip().lower() == b"content-length":
-                value = value.strip()
-                if not value.isdigit() or len(value) > 10 or int(value) > self.limit_body:
-                    self.error = LimitExceeded(
-                        f"Content-Length is not a number up to {self.limit_body}", offset=self.message_start, head=value
-                    )
-                    return 0
-                return int(value)
-        return 0
-
-    cdef int fail(self, what, size_t limit) except -1:
-        head = PyBytes_FromStringAndSize(<char*>self.partial.data, min(<Py_ssize_t>self.partial.size, 32))
-        self.error = LimitExceeded(f"{what} than {limit} bytes", offset=self.message_start, head=head)
-        return 0
-
-    cdef size_t pass_over_garbage(self, const uint8_t* p, size_t size) except? 0:
-        """To the next byte that can begin a frame or a message."""
-        cdef size_t i = 1
-        while i < size and p[i] != DOLLAR and not 0x41 <= p[i] <= 0x5A:
-            i += 1
-        self.pass_over(i, self.position)
-        return i
-
-    cdef int pass_over(self, size_t size, uint64_t start) except -1:
-        if self.garbage == 0:
-            self.resyncs += 1
-            self.garbage_start = start
-        self.garbage += size
-        if self.garbage > self.limit_garbage:
-            self.error = LimitExceeded(
-                f"no RTSP message or interleaved frame within {self.limit_garbage} bytes", offset=self.garbage_start
-            )
-        return 0
+        return take_bytes(self, p, size, now)
 
     # one interleaved frame --------------------------------------------------------
 
@@ -906,6 +684,7 @@ cdef class Receiver:
         return 0
 
 
+include "_rtp_stream.pxi"
 include "_rtp_h264.pxi"
 include "_rtp_aac.pxi"
 include "_rtp_drain.pxi"
