@@ -785,6 +785,23 @@ async def test_gap_on_demand_where_credentials_are_refused_is_not_forgiven_soon(
         assert network.tries == 3
 
 
+async def test_gap_on_demand_viewers_who_leave_do_not_have_refused_credentials_tried_again() -> None:
+    network = FakeNetwork()
+    options = {"hls_muxer_close_after": 0.1, "source_on_demand_close_after": 0.05, "source_refused_pause": 60.0}
+    async with running(network, gap_keep_alive=60.0, source_on_demand=True, **options) as (manager, path):
+        waiting = asyncio.create_task(manager.muxer("cam"))
+        camera = await network.camera()
+        camera.send(3)
+        await waiting
+        network.answer = AuthenticationError("the camera refuses the credentials")
+        camera.lose()
+        await until(lambda: network.tries == 3)
+        await until(lambda: path.state == "failed")
+        with pytest.raises(PathNotFound, match="refuses the credentials"):
+            await manager.muxer("cam")
+        assert network.tries == 3
+
+
 async def test_a_camera_without_sync_samples_is_not_live() -> None:
     network = FakeNetwork()
     async with running(network) as (manager, path):
