@@ -7,7 +7,9 @@ the video is moved to it, and audio without any video does not run away from it.
 
 Audio that is only late finds its place: silence is made up to where the last fragment's video began, and
 only once audio is half a second behind. Where it has been silent for a fragment it cannot be merely late: from
-then on silence goes as far as the video, so that players have both up to the list's end.
+then on silence goes as far as the video, so that players have both up to the list's end. That holds for half a
+second or more of video at once, too: no segment may be without a sample of an announced track, and players that get
+one stall. Sound that comes then and is older than the silence is dropped.
 
 Spec: ISO/IEC 14496-12 8.8.12 (tfdt), as the segmenter.
 """
@@ -74,7 +76,8 @@ class Companion:
         self.time = TrackTime(track)
         self.index = track.index
         self._stats = stats
-        self._is_silent = False  # what was written last was made here
+        self._is_silent = False  # what was written last was made here …
+        self._was_late = False  # … in place of sound that came too late for it
         self._held: Run | None = None
         self._silent_unit: bytes | None = None
         self.set_track(track)
@@ -100,7 +103,8 @@ class Companion:
         if self._held is not None:
             run, self._held = self._held if run is None else restamp.join(self._held, run), None
         if run is None:
-            return None if is_starting else self._silent_row(edge if self._is_silent else video)
+            is_long = edge - video >= _SILENCE_AFTER * self.time.rate
+            return self._silent_row(edge if self._is_silent or is_long else video)
         if not is_timed:
             # units that come one after the other, from where audio stands; if it is late, from where the video is
             late = video - self.time.end > AUDIO_GAP * self.time.rate
@@ -108,7 +112,11 @@ class Companion:
             run = restamp.contiguous(run, self.time.unit, first=first)
         row = self._audio_row(run, video, has_video=has_video, is_starting=is_starting)
         if row is not None:
-            self._is_silent = False
+            self._is_silent = self._was_late = False
+        elif has_video and self._is_silent and not self._was_late:
+            # all of it is older than the silence; sound that is always so late is waited for with the next fragment
+            self._was_late = True
+            return self._silent_row(edge, least=_SILENCE_AFTER)
         return row
 
     def hold(self, run: Run) -> None:
@@ -158,10 +166,10 @@ class Companion:
         begin = max(begin, time.end) if moves else time.end
         return (time.track_id, begin, time.shift, max(end, begin + count), time.unit, left.samples, left.data)
 
-    def _silent_row(self, until: int) -> FragmentRun | None:
-        """What stands for audio in a fragment without any."""
+    def _silent_row(self, until: int, least: float = 0.0) -> FragmentRun | None:
+        """What stands for audio in a fragment without any; None for less than `least` (s)."""
         time = self.time
-        if until - time.end < (time.unit if self._is_silent else _SILENCE_AFTER * time.rate):
+        if until - time.end < max(least * time.rate, time.unit if self._is_silent else _SILENCE_AFTER * time.rate):
             return None
         run = self._silence(until)
         if run is None:

@@ -483,6 +483,18 @@ def test_audio_that_stops_and_comes_back() -> None:
     assert segmenter.stats.dropped_units == 0
 
 
+@pytest.mark.parametrize("behind", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("seconds", [(0, 1, 5, 6, 7), (3, 4, 5), (1, 4, 7)])
+def test_no_segment_is_without_a_sound(seconds: tuple[int, ...], behind: float) -> None:
+    """Not the first, nor where sound comes again: players of muxed media stall there."""
+    segmenter = make()
+    sound = {number: [pts - round(behind * 48_000) for pts in whole(number)] for number in seconds}
+    outputs = write(segmenter, *(second(number, sound.get(number, [])) for number in range(8)))
+    assert len(runs(outputs, 1)) == len(runs(outputs, 2)) == 8
+    assert is_without_gap(outputs, 7 * 48_000)
+    assert any(sample.size == 100 for run in runs(outputs, 2) for sample in run.samples)
+
+
 def test_audio_that_is_only_late_is_not_talked_over() -> None:
     """A camera whose audio comes two seconds behind its video is heard."""
     segmenter = make()
@@ -537,7 +549,7 @@ def test_audio_does_not_run_away_from_video_that_has_stopped() -> None:
     for number in range(30):
         run = make_run(1, [number * 48_000, number * 48_000 + 1024], all_sync=True)
         write(segmenter, Fragment((VIDEO, AUDIO), (run,), is_sync=False))
-    assert segmenter.stats.dropped_units == 2 * 23
+    assert segmenter.stats.dropped_units == 2 * 24
 
 
 def test_the_length_of_an_audio_unit_is_in_its_configuration() -> None:
