@@ -6,7 +6,8 @@ from one turn of it to the next (sequence numbers, timestamps) is patched into a
 send is a slice of ready bytes. 16 s are a whole number of GOPs and of AAC units, so the stream has no seam.
 
 Camera N (``rtsp://127.0.0.1:PORT/camN``) is at another place of the loop than its neighbours: their sync samples do not
-coincide, and their units leave at other instants. RTP goes over the RTSP connection only (RFC 2326, 10.12).
+coincide, and their units leave at other instants. RTP goes over the RTSP connection (RFC 2326, 10.12), or over UDP
+where the reader asks for that.
 
 By default an access unit leaves in one write, as most cameras do. With ``--per-packet`` each RTP packet is a send() of
 its own (TCP_NODELAY), and the packets of a unit are spread over the unit's interval: the worst case for a receiver.
@@ -226,6 +227,7 @@ class Session:
         phase: seconds its camera is ahead of the first one.
         turn, write: what is sent next; `write` is -1 before PLAY.
         unsent: what the socket would not take yet.
+        ports: over UDP: the socket of each channel, and where it sends to.
     """
 
     sock: socket.socket
@@ -234,6 +236,7 @@ class Session:
     turn: int = 0
     write: int = -1
     unsent: bytearray = field(default_factory=bytearray)
+    ports: dict[int, tuple[socket.socket, tuple[str, int]]] = field(default_factory=dict)  # UDP, by channel
     parser: Parser = field(default_factory=Parser)
     report_due: float = 0.0
     is_open: bool = True
@@ -366,7 +369,7 @@ class Simulator:
             if self.log is not None and (picture := media.last.get(write)) is not None:
                 serial = session.turn * SECONDS * PICTURES + picture
                 self.log.note(session.number, serial, time.monotonic())  # before it leaves: nobody has it earlier
-            self.send(session, self.turn_bytes(session.turn)[ends[write - 1] if write else 0 : ends[write]])
+            self.send_media(session, self.turn_bytes(session.turn)[ends[write - 1] if write else 0 : ends[write]])
             session.write = write = (write + 1) % count
             session.turn += write == 0
             at = self.origin - session.phase + session.turn * SECONDS + times[write]
@@ -383,7 +386,24 @@ class Simulator:
                 packet_count=round(position * self.media.packets[track] / SECONDS),
                 octet_count=0,
             )
-            self.send(session, interleaved_frame(2 * track + 1, packet))
+            self.send_media(session, memoryview(interleaved_frame(2 * track + 1, packet)))
+
+    def send_media(self, session: Session, frames: memoryview) -> None:
+        """Interleaved frames as they are, or a datagram for each."""
+        if not session.ports:
+            self.send(session, frames)
+            return
+        at = 0
+        while at < len(frames):
+            end = at + 4 + (frames[at + 2] << 8 | frames[at + 3])
+            sock, address = session.ports[frames[at + 1]]
+            self.statistics["sends"] += 1
+            self.statistics["bytes"] += end - at - 4
+            try:
+                sock.sendto(frames[at + 4 : end], address)
+            except OSError:  # the send buffer is full, or the reader has gone
+                self.statistics["blocked"] += 1
+            at = end
 
     def send(self, session: Session, data: bytes | memoryview) -> None:
         """One send(); what does not fit waits."""
@@ -438,6 +458,8 @@ class Simulator:
             self.sessions.discard(session)
             self.selector.unregister(session.sock)
             session.sock.close()
+            for sock, _ in session.ports.values():
+                sock.close()
 
     def read(self, session: Session) -> None:
         """Takes requests."""
@@ -468,7 +490,10 @@ class Simulator:
             body = self.media.sdp
         elif request.method == "SETUP":
             track = 1 if request.uri.endswith("trackID=1") else 0
-            if any(transport.interleaved for transport in parse_transport(request.headers.get_all("Transport"))):
+            wanted = parse_transport(request.headers.get_all("Transport"))[0]
+            if wanted.client_port is not None:
+                headers["Transport"] = self.open_ports(session, track, wanted.client_port)
+            elif wanted.interleaved is not None:
                 channels = f"{2 * track}-{2 * track + 1}"
                 headers["Transport"] = f"RTP/AVP/TCP;unicast;interleaved={channels};ssrc={SSRC[track]:08X}"
             else:
@@ -487,6 +512,19 @@ class Simulator:
         self.send(session, "\r\n".join([*lines, "", ""]).encode() + body)
         if request.method == "TEARDOWN":
             self.close(session)
+
+    def open_ports(self, session: Session, track: int, client: tuple[int, int]) -> str:
+        """Two sockets for a track; returns the Transport header that says so."""
+        host = session.sock.getpeername()[0]
+        numbers = []
+        for channel, port in enumerate(client, 2 * track):
+            sock = socket.socket(type=socket.SOCK_DGRAM)
+            sock.bind(("127.0.0.1", 0))
+            sock.setblocking(False)
+            session.ports[channel] = sock, (host, port)
+            numbers.append(sock.getsockname()[1])
+        ports = f"client_port={client[0]}-{client[1]};server_port={numbers[0]}-{numbers[1]}"
+        return f"RTP/AVP;unicast;{ports};ssrc={SSRC[track]:08X}"
 
     def begin(self, session: Session, number: int, base: str) -> str:
         """Lets the camera's media begin with its next sync sample, or its next picture; returns RTP-Info."""

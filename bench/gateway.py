@@ -26,7 +26,17 @@ from statistics import median
 
 from harness import idle_memory, markdown, run_bench, running, simulated_cameras, spread, wait_until
 from measure import BenchError, Meter, Usage, pss
-from subjects import SEGMENT_COUNT, SEGMENT_SECONDS, FFmpeg, MediaMTX, Rtspkit, RtspkitDirectory, Subject
+from subjects import (
+    SEGMENT_COUNT,
+    SEGMENT_SECONDS,
+    FFmpeg,
+    MediaMTX,
+    MediaMTXDatagrams,
+    Rtspkit,
+    RtspkitDatagrams,
+    RtspkitDirectory,
+    Subject,
+)
 
 #: Seconds a subject has to fill every camera's window.
 FILL_TIMEOUT = 60 + SEGMENT_COUNT * SEGMENT_SECONDS
@@ -148,10 +158,14 @@ def run(options: argparse.Namespace) -> int:
     subjects: list[Subject] = [Rtspkit()]
     if options.directory:
         subjects.append(RtspkitDirectory())
+    if options.udp:
+        subjects.append(RtspkitDatagrams())
     if options.ffmpeg:
         subjects.append(FFmpeg())
     if options.mediamtx:
         subjects.append(MediaMTX(options.mediamtx.resolve()))
+        if options.udp:
+            subjects.append(MediaMTXDatagrams(options.mediamtx.resolve()))
     results: dict[str, dict[int, Result]] = {}
     status = 0
     with simulated_cameras(options.cameras, per_packet=options.per_packet) as cameras:
@@ -186,6 +200,7 @@ def main() -> None:
     parser.add_argument("--mediamtx", type=Path, metavar="PATH", help="compare with this MediaMTX binary")
     parser.add_argument("--ffmpeg", action="store_true", help="compare with ffmpeg -c copy -f hls")
     parser.add_argument("--directory", action="store_true", help="measure rtspkit with hlsDirectory, too")
+    parser.add_argument("--udp", action="store_true", help="measure media over UDP, too")
     options = parser.parse_args()
     if options.cameras < 1 or options.runs < 1 or options.seconds < 2 * SEGMENT_SECONDS:
         parser.error(f"at least one camera, one run and {2 * SEGMENT_SECONDS} seconds are needed")

@@ -151,6 +151,9 @@ class Subject(ABC):
 class HTTPSubject(Subject):
     """One process, asked over HTTP."""
 
+    #: What its cameras' media come over.
+    transport = "tcp"
+
     def __init__(self, output: Output | None = None) -> None:
         super().__init__()
         self.output = output or Output()
@@ -168,7 +171,7 @@ class HTTPSubject(Subject):
             "paths:" if sources else "paths: {}",
         ]
         for camera, source in enumerate(sources):
-            lines += [f"  cam{camera}:", f"    source: {source}", "    rtspTransport: tcp"]
+            lines += [f"  cam{camera}:", f"    source: {source}", f"    rtspTransport: {self.transport}"]
             lines += ["    sourceOnDemand: yes"] * self.output.on_demand
         file = self.folder / "config.yml"
         file.write_text("\n".join([*lines, ""]))
@@ -230,6 +233,13 @@ class RtspkitDirectory(Rtspkit):
         return [*super().options(), f"hlsDirectory: {self.folder / 'hls'}"]
 
 
+class RtspkitDatagrams(Rtspkit):
+    """The same with its cameras' media over UDP."""
+
+    name = "rtspkit, UDP"
+    transport = "udp"
+
+
 class MediaMTX(HTTPSubject):
     """MediaMTX, HLS only."""
 
@@ -247,6 +257,13 @@ class MediaMTX(HTTPSubject):
         """Starts the binary."""
         # not in the file: a version that does not know the key would not start
         self.spawn([str(self.binary), str(file)], cwd=self.folder, env={"MTX_MOQ": "no"})
+
+
+class MediaMTXDatagrams(MediaMTX):
+    """The same with its cameras' media over UDP."""
+
+    name = "MediaMTX, UDP"
+    transport = "udp"
 
 
 class FFmpeg(Subject):

@@ -336,7 +336,7 @@ class Camera:
         if self._link is not None:
             self._link.start(self._receiver, on_bytes, ticker)
         if self._datagrams is not None:
-            self._datagrams.start(self._receiver, on_bytes, (ticker or Ticker()).datagrams)
+            self._datagrams.start(self._receiver, on_bytes, ticker or Ticker(0.01))
 
     def _pause(self) -> None:
         """Nobody takes what comes: the camera is not read until `_read`."""

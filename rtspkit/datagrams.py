@@ -1,10 +1,9 @@
 """RTP over UDP: the sockets of one session, and reading them before the system drops what has come.
 
 Strategy: each track has a pair of sockets, RTP on an even port and RTCP on the next (RFC 3550, 11), bound to the
-address the camera knows us by; or one pair that has joined the group the camera sends to. Nobody is woken for a
-packet: all sockets of all cameras are read by one timer (`Ticker.datagrams`), many packets a call, so often that
-a sync sample fits into the receive buffer meanwhile. Packets of other senders never get further than compiled
-code, which compares addresses and counts (`Receiver.pin`).
+address the camera knows us by; or one pair that has joined the group the camera sends to. A `DatagramPoller` reads
+them together with other cameras'. Packets of other senders never get further than compiled code, which compares
+addresses and counts (`Receiver.pin`).
 
 Firewalls let in what answers something sent: each socket sends a packet to its opposite first, and again with
 each receiver report.
@@ -28,6 +27,7 @@ from rtspkit.errors import UnsupportedError
 from rtspkit.links import Tap, reason_text
 from rtspkit.messages import Transport
 from rtspkit.options import CameraOptions
+from rtspkit.poller import Source
 from rtspkit.rtp import Receiver
 from rtspkit.ticker import Ticker
 
@@ -36,6 +36,8 @@ __all__ = ["Datagrams"]
 #: Bytes asked for as receive buffer: a sync sample of a 4K camera and the packets around it. Linux counts the
 #: memory of each packet, which is twice its payload, and doubles what is asked for.
 _BUFFER_SIZE = 2 * 1024 * 1024
+#: Bytes a second that a camera may send for a moment: it has 100 Mbit/s.
+_LINE_RATE = 12_500_000
 #: `SO_RCVBUFFORCE`: beyond net.core.rmem_max, for those who may.
 _FORCE_BUFFER = 33
 #: Pairs tried before the range counts as full.
@@ -67,6 +69,7 @@ class Datagrams:
         self._options = options
         self._tap = tap
         self._sockets: dict[tuple[int, bool], socket.socket] = {}  # by track index, and whether it is RTCP's
+        self._patience = 1.0  # seconds for which the smallest receive buffer holds what comes
         self._opposite: dict[tuple[int, bool], Any] = {}  # where to send
         self._pins: dict[int, tuple[str, int | None, int | None]] = {}  # where a track comes from: host, ports
         self._give_back: Callable[[], None] | None = None
@@ -165,6 +168,7 @@ class Datagrams:
                 break
         # Linux doubles the number, and answers with the double
         granted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // (2 if sys.platform == "linux" else 1)
+        self._patience = min(self._patience, granted / 2 / _LINE_RATE)
         if granted < wanted:
             self.shortfall = (
                 f"the receive buffer for UDP has {granted // 1024} KiB, {wanted // 1024} were wanted; sync samples may "
@@ -200,23 +204,22 @@ class Datagrams:
         Args:
             receiver: has the tracks, by the same index.
             on_packets: called after a read that leaves something to take.
-            ticker: reads together with others; one with a short period.
+            ticker: reads together with others.
         """
         for index, pin in self._pins.items():
             receiver.pin(index, *pin)
-        sources = [(sock.fileno(), index, is_rtcp) for (index, is_rtcp), sock in self._sockets.items()]
-
-        drain = ticker.datagram_drain
+        if self._tap is None:
+            poller = ticker.datagrams
+            sources = (Source(sock, index, is_rtcp) for (index, is_rtcp), sock in self._sockets.items())
+            poller.add(receiver, sources, on_packets, patience=self._patience)
+            self._give_back = lambda: poller.remove(receiver)
+            return
 
         def poll() -> bool:
-            more = False
-            if self._tap is None:
-                more = drain.drain(receiver, sources, time.monotonic_ns())
-            else:
-                self._feed(receiver)
+            self._feed(receiver)
             if receiver.ready:
                 on_packets()
-            return more
+            return False
 
         self._give_back = ticker.watch(poll)
 

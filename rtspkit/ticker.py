@@ -16,16 +16,13 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TypeVar
 
-from rtspkit.rtp import DatagramDrain, Drain, Receiver
+from rtspkit.poller import DatagramPoller
+from rtspkit.rtp import Drain, Receiver
 
 __all__ = ["Ticker"]
 
 #: Seconds to the next drain after one that found half a receive buffer full.
 _HURRY = 0.01
-#: Seconds between two reads of UDP sockets. Linux gives them room for 180 packets where nobody has raised
-#: net.core.rmem_max: what a camera sends in 20 ms at 100 Mbit/s.
-_DATAGRAMS = 0.005
-
 _T = TypeVar("_T")
 
 
@@ -48,14 +45,9 @@ class Ticker:
         self._timer: asyncio.TimerHandle | None = None
 
     @cached_property
-    def datagrams(self) -> Ticker:
-        """The one for the UDP sockets of the same cameras, whose period is as short as they need."""
-        return Ticker(min(self.period, _DATAGRAMS))
-
-    @cached_property
-    def datagram_drain(self) -> DatagramDrain:
-        """What reads the UDP sockets of all cameras of this loop."""
-        return DatagramDrain()
+    def datagrams(self) -> DatagramPoller:
+        """What reads the UDP sockets of the same cameras."""
+        return DatagramPoller(self.period)
 
     def __len__(self) -> int:
         return len(self._receivers) + len(self._polls)
