@@ -34,8 +34,10 @@ from rtspkit.errors import (
     TimeoutExceeded,
     UnsupportedError,
 )
+from rtspkit.health import CameraHealth, TrackHealth
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import AACParameters, AccessUnit, Fragment, H264Parameters, Run, Track
+from rtspkit.memory import CameraMemory
 from rtspkit.muxer import Muxer
 from rtspkit.reader import CameraReader, open
 from rtspkit.store import DirectoryStore, MemoryStore
@@ -47,6 +49,8 @@ __all__ = [
     "AccessUnit",
     "AuthenticationError",
     "Camera",
+    "CameraHealth",
+    "CameraMemory",
     "CameraOptions",
     "CameraReader",
     "CameraStats",
@@ -71,6 +75,7 @@ __all__ = [
     "Ticker",
     "TimeoutExceeded",
     "Track",
+    "TrackHealth",
     "UnsupportedError",
     "__version__",
     "connect",

@@ -13,7 +13,7 @@ import contextlib
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from rtspkit import aac
@@ -28,6 +28,7 @@ from rtspkit.errors import (
     RtspkitError,
     TimeoutExceeded,
 )
+from rtspkit.health import CameraHealth, HealthMonitor
 from rtspkit.links import Link, Tap, reason_text
 from rtspkit.media import AACParameters, AccessUnit, Fragment, Track
 from rtspkit.memory import CameraMemory, LowerTransport
@@ -55,6 +56,8 @@ __all__ = ["Camera", "CameraOptions", "CameraStats", "connect"]
 
 #: Seconds between receiver reports: RFC 3550, 6.2 allows no less than 5; nobody acts on ours over TCP.
 _REPORT_INTERVAL = 10.0
+#: Seconds between two looks at the counters, for the rates of `Camera.health`.
+_LOOK_INTERVAL = 5.0
 #: Seconds a camera has to answer TEARDOWN before the socket is closed all the same.
 _TEARDOWN_TIMEOUT = 0.5
 #: Seconds after a BYE within which media must go on (some cameras say it when they change their SSRC).
@@ -121,13 +124,14 @@ async def connect(
     options = options or CameraOptions()
     memory = memory or CameraMemory()
     target = parse_url(url) if isinstance(url, str) else url
+    started = time.monotonic_ns()
     for _ in range(options.limits.redirects + 1):
-        camera = Camera(target, options, ticker, memory)
+        camera = Camera(target, options, ticker, memory, started)
         try:
             await camera._start(first_transport(target, options, memory), tap)
             if not await camera._has_media_over_udp():
                 await camera.close()
-                camera = Camera(target, options, ticker, memory)
+                camera = Camera(target, options, ticker, memory, started)
                 await camera._start("tcp", tap)
         except Redirect as redirect:
             await camera.close()
@@ -154,7 +158,9 @@ class Camera:
         warnings: what whoever runs this should know: a receive buffer too small, for one.
     """
 
-    def __init__(self, url: CameraURL, options: CameraOptions, ticker: Ticker | None, memory: CameraMemory) -> None:
+    def __init__(
+        self, url: CameraURL, options: CameraOptions, ticker: Ticker | None, memory: CameraMemory, started: int
+    ) -> None:
         self.url = url
         self.tracks: tuple[Track, ...] = ()
         self.skipped: tuple[str, ...] = ()
@@ -164,6 +170,7 @@ class Camera:
         self._options = options
         self._limits = options.limits
         self._memory = memory
+        self._monitor = HealthMonitor(started)
         self._connection = Connection(url, limits=options.limits, memory=memory)
         self._receiver = Receiver(
             fragment_duration=options.fragment_duration, low_latency=options.low_latency, limits=options.limits
@@ -195,6 +202,24 @@ class Camera:
         tracks = tuple(track_stats(receiver, track.index) for track in self.tracks)
         return CameraStats(receiver.bytes_received, receiver.resyncs, receiver.unknown_bytes, tracks)
 
+    def health(self) -> CameraHealth:
+        """How the camera is: loss, jitter, clocks, rates, sync samples, timings."""
+        memory = self._memory
+        return self._monitor.health(
+            time.monotonic_ns(),
+            self._receiver,
+            self.tracks,
+            transport=self.transport,
+            reconnects=memory.reconnects,
+            last_error=memory.last_error,
+            quirks=tuple(self.quirks),
+        )
+
+    @property
+    def quirks(self) -> Mapping[str, str]:
+        """What it gets wrong in SDP and RTSP and is put up with: id -> one sentence."""
+        return self._connection.quirks
+
     def cut_at(self, pts: int) -> None:
         """Where the next fragment should end: a pts of the leading track (video, where there is any).
 
@@ -221,7 +246,10 @@ class Camera:
         """
         self._link = link = await dial(self.url, self._options, self._memory, tap)
         self.local_address, self.remote_address = link.local_address, link.remote_address
-        conversation = Conversation(self._connection, link, self._options, self._memory, tap)
+        self._monitor.reached("connect", time.monotonic_ns())
+        conversation = Conversation(
+            self._connection, link, options=self._options, memory=self._memory, monitor=self._monitor, tap=tap
+        )
         try:
             opened = await conversation.open(transport)
         finally:
@@ -416,6 +444,7 @@ class Camera:
             if sr.ssrc != ssrc:
                 continue  # Tapo reports for sources that send nothing
             previous, _, _ = self._reports[index]
+            self._monitor.sender_report(self.tracks[index], sr, time.monotonic_ns(), time.time())
             self._reports[index] = (previous, sr.ntp >> 16 & 0xFFFF_FFFF, time.monotonic())
             wall = sr.wall_clock
             if abs(wall - time.time()) < _CLOCK_SLACK and wall >= self._last_wall[index]:
@@ -443,6 +472,7 @@ class Camera:
                 self._end(error)
                 return
             due = self._connection.next_timeout()
+        self._monitor.observe(time.monotonic_ns(), self._receiver, self.tracks)
         if self._report_due <= now:
             self._report(now)
             self._report_due = now + _REPORT_INTERVAL
@@ -456,7 +486,7 @@ class Camera:
             self._end(TimeoutExceeded(f"{self.url.address} sends no media{' any more' * bool(arrival)} (RTP){advice}"))
             return
         self._send()
-        wait = min(self._report_due, self._silent_after, due if due is not None else self._report_due) - now
+        wait = min(now + _LOOK_INTERVAL, self._report_due, self._silent_after, due or self._report_due) - now
         self._timer = asyncio.get_running_loop().call_later(max(wait, 0.01), self._attend)
 
     def _report(self, now: float) -> None:

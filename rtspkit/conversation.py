@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from rtspkit.datagrams import Datagrams
 from rtspkit.errors import AuthenticationError, ConnectionLost, ResponseError, RtspkitError, UnsupportedError
+from rtspkit.health import HealthMonitor
 from rtspkit.links import Link, Tap, reason_text
 from rtspkit.memory import CameraMemory, LowerTransport
 from rtspkit.options import CameraOptions
@@ -91,8 +92,10 @@ class Conversation:
         self,
         connection: Connection,
         link: Link,
+        *,
         options: CameraOptions,
         memory: CameraMemory,
+        monitor: HealthMonitor,
         tap: Tap | None = None,
     ) -> None:
         self.transport: LowerTransport = "tcp"
@@ -101,6 +104,7 @@ class Conversation:
         self._link = link
         self._options = options
         self._memory = memory
+        self._monitor = monitor
         self._tap = tap
         self._early: list[bytes] = []
         self._early_size = 0
@@ -123,6 +127,7 @@ class Conversation:
         await self.wait_for(OptionsReceived)
         connection.describe(time.monotonic())
         described = await self.wait_for(Described)
+        self._monitor.reached("describe", time.monotonic_ns())
         skipped = described.skipped
         set_up: list[SetUp] = []
         for media in described.tracks:
@@ -138,6 +143,7 @@ class Conversation:
             self.datagrams.punch()
         connection.play(time.monotonic())
         playing = await self.wait_for(Playing)
+        self._monitor.reached("play", time.monotonic_ns())
         return Opened(tuple(set_up), skipped, playing, tuple(self._early))
 
     async def _set_up(self, media: MediaTrack, index: int) -> SetUp:

@@ -33,10 +33,14 @@ class DatagramPoller:
 
     Args:
         period: seconds between two looks at most.
+
+    Attributes:
+        period: seconds between two looks, with the sockets there are now.
     """
 
     def __init__(self, period: float) -> None:
-        self._longest = self._period = period
+        self._longest = period
+        self.period = period
         self._drain = DatagramDrain()
         self._selector = selectors.DefaultSelector()
         self._callbacks: dict[Receiver, Callable[[], None]] = {}
@@ -82,10 +86,10 @@ class DatagramPoller:
             self._timer = None
 
     def _hasten(self) -> None:
-        self._period = min([self._longest, *self._patience.values()])
+        self.period = min([self._longest, *self._patience.values()])
 
     def _arm(self, loop: asyncio.AbstractEventLoop, period: float | None = None) -> None:
-        self._timer = loop.call_later(self._period if period is None else period, self._tick, loop)
+        self._timer = loop.call_later(self.period if period is None else period, self._tick, loop)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None

@@ -21,6 +21,7 @@ from rtspkit.errors import (
     TimeoutExceeded,
     UnsupportedError,
 )
+from rtspkit.health import CameraHealth
 from rtspkit.media import AccessUnit, Track
 from rtspkit.memory import CameraMemory, LowerTransport
 from rtspkit.options import CameraOptions
@@ -69,11 +70,17 @@ class CameraReader:
         """The counters of the connection in use."""
         return self.camera.stats()
 
+    def health(self) -> CameraHealth:
+        """How the camera is: the connection in use, and how many were lost before it."""
+        return self.camera.health()
+
     def __aiter__(self) -> AsyncIterator[AccessUnit]:
         """The access units of all tracks; after a reconnect the first has `discontinuity` set."""
         return _Units(self)
 
-    async def _connect_again(self) -> None:
+    async def _connect_again(self, lost: RtspkitError) -> None:
+        self._memory.reconnects += 1
+        self._memory.last_error = str(lost)
         await self.camera.close()
         delay = 0.5
         while True:
@@ -111,11 +118,11 @@ class _Units:
                 self._units = aiter(reader.camera)
             try:
                 unit = await anext(self._units)
-            except (ConnectionLost, TimeoutExceeded, RemoteProtocolError):
+            except (ConnectionLost, TimeoutExceeded, RemoteProtocolError) as lost:
                 if not reader._reconnect:
                     raise
                 self._units = None  # should the next line be cancelled, a closed camera leads here again
-                await reader._connect_again()
+                await reader._connect_again(lost)
                 continue
             if reader._resumed:
                 reader._resumed = False

@@ -461,3 +461,34 @@ async def test_odd_numbers_in_a_description_are_no_error_of_ours(camera: FakeCam
         assert rate == 999_999_999
     else:
         await session.close()
+
+
+# -- health ---------------------------------------------------------------------
+
+
+async def test_health_says_how_the_camera_is(camera: FakeCamera, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtspkit.client._LOOK_INTERVAL", 0.5)
+    monkeypatch.setattr("rtspkit.health._LOOK", 500_000_000)
+    monkeypatch.setattr("rtspkit.health._WINDOW", 1_500_000_000)  # the camera begins with its next sync sample
+    session = await connect(camera.url, memory=rtspkit.CameraMemory(reconnects=3, last_error="it was tired"))
+    streaming = asyncio.ensure_future(session.stream(lambda _: None))
+    await asyncio.sleep(3.2)
+    health = session.health()
+    await session.close()
+    await streaming
+    assert (health.transport, health.reconnects, health.last_error) == ("tcp", 3, "it was tired")
+    timings = health.timings
+    assert timings.connect is not None
+    assert timings.first_sync is not None
+    steps = [timings.connect, timings.describe, timings.play, timings.first_packet, timings.first_sync]
+    assert steps == sorted(step for step in steps if step is not None)
+    assert timings.connect >= 0
+    assert timings.first_sync < 3
+    video, sound = health.tracks
+    assert video.lost == sound.lost == video.damaged_units == 0
+    assert (video.gop_units, video.gop_duration) == (25, 1.0)
+    assert video.sync_samples in {3, 4}
+    assert video.units_per_second == pytest.approx(25, rel=0.3)
+    assert video.last_sync_age is not None
+    assert 0 <= video.last_sync_age < 2
+    assert health.bitrate == pytest.approx((video.bitrate or 0) + (sound.bitrate or 0))

@@ -70,6 +70,15 @@ async def test_multicast():
     assert stats.packets_lost == 0
 
 
+async def test_sync_samples_of_300_kb_lose_nothing_over_udp(gst_camera):
+    camera = gst_camera("h264-noise")
+    _, units, stats = await read(camera.url, CameraOptions(transport="udp"), pictures=110)
+    assert [len(unit.data) > 300_000 for unit in units if unit.is_sync].count(True) >= 2
+    assert not any(unit.damaged for unit in units)
+    assert stats.packets_lost == 0
+    assert stats.tracks[0].kernel_drops == 0
+
+
 async def test_udp_that_a_firewall_stops_becomes_tcp(gst_camera):
     camera = gst_camera("h264+aac")
     async with ChaosRelay(camera.port, loss=1.0) as relay:

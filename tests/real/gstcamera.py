@@ -31,23 +31,29 @@ def video(
     slices: int = 0,
     bframes: int = 0,
     aggregate: str = "zero-latency",
+    noise: bool = False,
 ) -> str:
     """A pipeline to an H.264 payloader: `gop` pictures at 25 a second from one IDR picture to the next.
 
     Without `bframes` it encodes with `tune=zerolatency`, in one thread, for x264 makes a slice for each. `slices`
-    cuts each picture into as many slices; `aggregate` says how parameter sets and slices share packets (STAP-A).
+    cuts each picture into as many slices; `aggregate` says how parameter sets and slices share packets (STAP-A);
+    `noise` is a still picture whose sync samples are larger than 300 kB.
     """
     options = f"scenecut=0:slices={slices}" if slices else "scenecut=0"
     tune = f"bframes={bframes} rc-lookahead=4 threads=1" if bframes else "tune=zerolatency threads=1"
     profile = "high" if bframes else "main" if slices else "constrained-baseline"
     # the fastest preset has no CABAC, and what it makes is Baseline whatever it is called
     preset = "veryfast" if bframes or slices else "ultrafast"
+    source = "is-live=true pattern=smpte horizontal-speed=4"
+    rate = "bitrate=1000"
+    if noise:
+        source, rate = "pattern=snow num-buffers=1 ! imagefreeze is-live=true", "pass=quant quantizer=24"
     return (
         # colour bars that move: a picture that stands still would show; 4:2:0, else x264 would make a profile that no
         # browser plays
-        "videotestsrc is-live=true pattern=smpte horizontal-speed=4"
+        f"videotestsrc {source}"
         f" ! video/x-raw,format=I420,width={size[0]},height={size[1]},framerate=25/1"
-        f' ! x264enc {tune} speed-preset={preset} key-int-max={gop} bitrate=1000 option-string="{options}"'
+        f' ! x264enc {tune} speed-preset={preset} key-int-max={gop} {rate} option-string="{options}"'
         f" ! video/x-h264,profile={profile} ! h264parse"
         f" ! rtph264pay config-interval=-1 aggregate-mode={aggregate} mtu=1400"
     )
@@ -79,6 +85,7 @@ VARIANTS = {
     "h264-sliced": Variant(video(slices=4, aggregate="max-stap"), gop=25),
     "h264-single": Variant(video(aggregate="none")),
     "h264-bframes": Variant(video(bframes=2)),
+    "h264-noise": Variant(video(gop=50, size=(1280, 720), noise=True), gop=50, size=(1280, 720)),
     "h264-small": Variant(video(size=(320, 180)), size=(320, 180)),
     "h264+aac": Variant(video(), audio(), 48000, 2),
     "h264+aac44": Variant(video(), audio(rate=44100), 44100, 2),
