@@ -398,19 +398,24 @@ class Camera:
         if self._ended is None or self._ended.done():
             return
         self._hand_over()
-        try:
-            for message in receiver.take_messages():
-                self._connection.receive_data(message, time.monotonic())
-                self._take_events()
-        except RtspkitError as error:
-            self._end(error)
+        if messages := receiver.take_messages():
+            self._converse(messages)
         for index, packet in receiver.take_rtcp():
             self._on_rtcp(index, packet)
-        self._send()
         if receiver.error is not None:
             self._end(receiver.error)
         elif self._link is not None and self._link.lost is not None:
             self._end(ConnectionLost(f"{self.url.address} {self._link.lost}"))
+
+    def _converse(self, messages: list[bytes]) -> None:
+        """Takes RTSP messages that came among the media, and answers."""
+        try:
+            for message in messages:
+                self._connection.receive_data(message, time.monotonic())
+                self._take_events()
+        except RtspkitError as error:
+            self._end(error)
+        self._send()
 
     def _hand_over(self) -> None:
         while fragments := self._receiver.take_fragments():  # one may be cut while another is taken: `cut_at`
