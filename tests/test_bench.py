@@ -1,5 +1,6 @@
 """The benches' own parts: what they read, what they say of it, and a small run of the Low-Latency bench."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from latency import PARTS, percentile  # noqa: E402
 from marks import REMEMBERED, Log, mark_nal, serials  # noqa: E402
 from measure import BenchError  # noqa: E402
 from parked import Crowd  # noqa: E402
+from returning import most_in  # noqa: E402
 from viewer import media_playlists, next_address, parse_playlist, parse_reply  # noqa: E402
 
 MULTIVARIANT = """#EXTM3U
@@ -148,6 +150,10 @@ class TestFigures:
         assert (percentile(values, 50), percentile(values, 95)) == (51.0, 96.0)
         assert percentile([7.0], 95) == 7.0
 
+    def test_most_in_a_span(self) -> None:
+        assert most_in([3.0, 1.0, 1.05, 1.1, 2.0], 0.1) == 2
+        assert most_in([1.0, 1.05, 1.09, 2.0], 0.1) == 3
+
     def test_median_and_range(self) -> None:
         assert (spread([3.0], 1), spread([3.0, 1.0, 2.0], 1)) == ("3.0", "2.0 (1.0-3.0)")
 
@@ -165,3 +171,17 @@ def test_low_latency_bench_runs(part: str) -> None:
     found = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "\n| rtspkit |" in found.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.real
+@pytest.mark.usefixtures("ffmpeg")
+@pytest.mark.parametrize("options", ["", "--away 8 --gap 2"], ids=["dropped", "away until all have failed"])
+def test_cameras_that_return_bench_runs(options: str) -> None:
+    """Twenty of them, within ten seconds."""
+    command = [sys.executable, str(BENCH / "returning.py"), "--cameras", "20", *options.split()]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
+    after = re.search(r"all live after ([0-9.]+) s", found.stdout)
+    assert after is not None
+    assert float(after[1]) < 10

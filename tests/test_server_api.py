@@ -1,5 +1,7 @@
 """The control API: its shapes, its pages, and whom it refuses."""
 
+import json
+from dataclasses import fields
 from typing import Any
 
 import httpx
@@ -7,14 +9,17 @@ import pytest
 from test_server_paths import AUDIO, SOURCE, VIDEO, FakeCamera, FakeNetwork, running, until
 
 from rtspkit._version import __version__
-from rtspkit.server.api import create_api
+from rtspkit.client import connect
+from rtspkit.health import CameraHealth, Timings, TrackHealth
+from rtspkit.server.api import create_api, health_item
 from rtspkit.server.config import PathConfig
 from rtspkit.server.manager import PathManager
+from rtspkit.testing import ScriptedCamera
 
 FIELDS = [
     *("name", "confName", "ready", "readyTime", "available", "availableTime", "online", "onlineTime"),
     *("source", "tracks", "tracks2", "readers", "inboundBytes", "outboundBytes", "inboundFramesInError"),
-    *("bytesReceived", "bytesSent", "state", "stateReason", "sourceURL"),
+    *("bytesReceived", "bytesSent", "state", "stateReason", "sourceURL", "health"),
 ]
 
 
@@ -53,10 +58,15 @@ async def test_a_live_path() -> None:
         assert item["state"] == "live"
         assert item["stateReason"] == "the camera sends media"
         assert item["sourceURL"] == "rtsp://admin:***@192.0.2.1/stream1"
+        assert item["health"]["transport"] == "udp"
         network.answer = OSError("away")
         (await network.camera()).lose()
-        await until(lambda: path.state == "gap")
+        await until(lambda: path.state == "gap" and "away" in path.reason)
         item = (await api.get("/v3/paths/get/cam")).json()
+        assert item["health"]["reconnects"] == 1
+        assert item["health"]["lastError"] == "away"
+        assert item["health"]["transport"] is None
+        assert item["health"]["tracks"] == []
         assert (item["available"], item["online"], item["state"]) == (True, False, "gap")
         assert item["onlineTime"] is None
 
@@ -73,7 +83,59 @@ async def test_a_path_that_does_nothing() -> None:
 async def test_a_path_without_a_source() -> None:
     manager = PathManager({"cam": PathConfig()}, connect=FakeNetwork().connect)
     async with client(manager) as api:
-        assert (await api.get("/v3/paths/get/cam")).json()["source"] is None
+        item = (await api.get("/v3/paths/get/cam")).json()
+        assert item["source"] is item["health"] is None
+
+
+def test_health_as_json() -> None:
+    numbers = dict.fromkeys((field.name for field in fields(TrackHealth)), 0)
+    track = TrackHealth(**{**numbers, "kind": "video", "clock_drift": 1 / 3, "quirks": ("marker-never-set",)})
+    timings = Timings(connect=0.0012345678, first_sync=2.0)
+    health = CameraHealth("tcp", 3, "no route", timings, 1000, None, 0, 0, ("version-line",), (track,))
+    item = health_item(health)
+    assert json.loads(json.dumps(item)) == item
+    assert list(item) == [
+        *("transport", "reconnects", "lastError", "timings", "bytes", "bitrate", "resyncs", "unknownBytes", "quirks"),
+        "tracks",
+    ]
+    assert item["timings"] == {
+        "connect": 0.001235,
+        "describe": None,
+        "play": None,
+        "firstPacket": None,
+        "firstSync": 2.0,
+    }
+    assert item["quirks"] == {"version-line": "The SDP does not begin with its version (v=0)."}
+    (found,) = item["tracks"]
+    assert (found["kind"], found["clockDrift"], found["senderReportAge"]) == ("video", 0.333333, 0)
+    assert list(found["quirks"]) == ["marker-never-set"]
+    assert all(name.isalnum() and name[0].islower() for name in found)
+
+
+async def test_health_of_a_camera_that_sends() -> None:
+    """Everything that the API promises, of a real connection."""
+    async with ScriptedCamera() as camera:
+        manager = PathManager({"cam": PathConfig(source=camera.url, rtsp_transport="tcp")}, connect=connect)
+        manager.start()
+        try:
+            async with client(manager) as api:
+                await until(lambda: manager.find("cam").state == "live")  # type: ignore[union-attr]
+                camera.drop(reset=True)
+                await until(lambda: manager.find("cam").state == "gap")  # type: ignore[union-attr]
+                await until(lambda: manager.find("cam").state == "live", 10)  # type: ignore[union-attr]
+                health = (await api.get("/v3/paths/get/cam")).json()["health"]
+        finally:
+            await manager.close()
+    assert (health["transport"], health["reconnects"]) == ("tcp", 1)
+    assert "127.0.0.1" in health["lastError"]
+    times = [health["timings"][name] for name in ("connect", "describe", "play", "firstPacket", "firstSync")]
+    assert times == sorted(times)
+    video, audio = health["tracks"]
+    assert (video["codec"], audio["codec"]) == ("h264", "aac")
+    assert video["packets"] > 10
+    assert video["lost"] == video["reordered"] == 0
+    assert video["syncSamples"] >= 1
+    assert video["jitterKind"] == "arrival"
 
 
 async def test_names_with_slashes() -> None:

@@ -17,6 +17,7 @@ import pytest
 from rtspkit.asgi import NotReady, PathNotFound
 from rtspkit.client import CameraOptions, CameraStats
 from rtspkit.errors import AuthenticationError, ConnectionLost, ResponseError, UnsupportedError
+from rtspkit.health import CameraHealth, Timings
 from rtspkit.limits import Limits
 from rtspkit.media import AACParameters, Fragment, H264Parameters, Run, Track
 from rtspkit.memory import CameraMemory
@@ -86,6 +87,9 @@ class FakeCamera:
         fields = dict.fromkeys(TrackStats._fields, 0)
         track = TrackStats(**{**fields, "lost": self.lost})
         return CameraStats(self._sent * 200, 0, 0, (track,))
+
+    def health(self) -> CameraHealth:
+        return CameraHealth("udp", 0, "", Timings(), 0, None, 0, 0, (), ())
 
     async def stream(self, take: Callable[[Fragment], None]) -> None:
         self._take = take

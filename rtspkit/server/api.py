@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -24,15 +25,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from rtspkit._version import __version__
+from rtspkit.quirks import SENTENCES
 from rtspkit.server.http import peer_address, split_address
 from rtspkit.server.manager import PathManager
 from rtspkit.server.paths import Path
 from rtspkit.server.tracks import announced, properties
+from rtspkit.server.values import camel
 
 if TYPE_CHECKING:
     from rtspkit.server.http import App, Receive, Scope, Send
 
-__all__ = ["create_api", "path_item"]
+__all__ = ["create_api", "health_item", "path_item"]
 
 
 def _time(seconds: float | None) -> str | None:
@@ -40,8 +43,20 @@ def _time(seconds: float | None) -> str | None:
     return None if seconds is None else datetime.fromtimestamp(seconds).astimezone().isoformat()
 
 
+def health_item(value: object) -> Any:
+    """`CameraHealth`, or a part of it, for JSON: names as everywhere in the API, quirks with their sentences."""
+    if is_dataclass(value):
+        found = {field.name: getattr(value, field.name) for field in fields(value)}
+        if "quirks" in found:
+            found["quirks"] = {quirk: SENTENCES[quirk] for quirk in found["quirks"]}
+        return {camel(name): health_item(part) for name, part in found.items()}
+    if isinstance(value, tuple):
+        return [health_item(part) for part in value]
+    return round(value, 6) if isinstance(value, float) else value
+
+
 def path_item(path: Path) -> dict[str, Any]:
-    """One path as `/v3/paths/get` shows it; the last three fields are our own."""
+    """One path as `/v3/paths/get` shows it; the last four fields are our own."""
     online = path.state == "live"
     readers = [{"type": "hidden", "id": ""}] if path.readable else []  # MediaMTX shows its muxer so
     if path.readable:
@@ -69,6 +84,7 @@ def path_item(path: Path) -> dict[str, Any]:
         "state": path.state,
         "stateReason": path.reason,
         "sourceURL": path.config.shown_source,
+        "health": health_item(path.source.health()) if path.has_camera else None,
     }
 
 

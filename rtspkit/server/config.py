@@ -40,6 +40,7 @@ from rtspkit.server.values import (
     Ports,
     Text,
     Texts,
+    camel,
     duration,
     one_of,
     parse_duration,
@@ -94,13 +95,8 @@ def _source(value: object) -> str:
 # -- models ---------------------------------------------------------------
 
 
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)
-
-
 class _Model(BaseModel):
-    model_config = ConfigDict(alias_generator=_camel, populate_by_name=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(alias_generator=camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
 class SharedOptions(_Model):

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from rtspkit.client import Camera, CameraOptions
 from rtspkit.errors import RtspkitError, TimeoutExceeded
+from rtspkit.health import CameraHealth, Timings
 from rtspkit.limits import Limits
 from rtspkit.media import Fragment
 from rtspkit.memory import CameraMemory
@@ -102,6 +103,23 @@ class Source:
     def inbound_errors(self) -> int:
         """Broken packets received, over all connections."""
         return self._past_errors + (self.camera.stats().errors if self.camera else 0)
+
+    def health(self) -> CameraHealth:
+        """How the camera is; without a connection, what is known from those before."""
+        if self.camera is not None:
+            return self.camera.health()
+        return CameraHealth(
+            transport=None,
+            reconnects=self.memory.reconnects,
+            last_error=self.memory.last_error,
+            timings=Timings(),
+            bytes=0,
+            bitrate=None,
+            resyncs=0,
+            unknown_bytes=0,
+            quirks=(),
+            tracks=(),
+        )
 
     # -- a connection -----------------------------------------------------
 

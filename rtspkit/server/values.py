@@ -24,6 +24,7 @@ __all__ = [
     "Ports",
     "Text",
     "Texts",
+    "camel",
     "duration",
     "one_of",
     "parse_duration",
@@ -42,6 +43,12 @@ _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 _CREDENTIALS = re.compile(r":\S*@")
 _SECRET_QUERY = re.compile(r"(?i)([?&](?:\w*pass\w*|pwd|psw|\w*token|\w*secret|auth|sig(?:nature)?)=)([^&#]*)")
+
+
+def camel(name: str) -> str:
+    """`hls_segment_count` as it stands in a file: `hlsSegmentCount`."""
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
 
 
 def redact_url(url: str) -> str:
