@@ -277,7 +277,10 @@ class Camera:
                 await told.wait()
         self._stop_reading()
         if not receiver.media_arrival:
-            remember(self._memory, "tcp", f"no media came over UDP within {self._limits.udp_timeout:g} s")
+            reason = f"no media came over UDP within {self._limits.udp_timeout:g} s"
+            if any(track_stats(receiver, track.index).foreign for track in self.tracks):
+                reason += ", only packets from another port or address than the camera has named"
+            remember(self._memory, "tcp", reason)
             return False
         remember(self._memory, "udp")
         return True

@@ -40,6 +40,8 @@ _BUFFER_SIZE = 2 * 1024 * 1024
 _LINE_RATE = 12_500_000
 #: `SO_RCVBUFFORCE`: beyond net.core.rmem_max, for those who may.
 _FORCE_BUFFER = 33
+#: `SO_RXQ_OVFL`: the system tells with each packet how many it had no room for.
+_TELL_DROPS = 40
 #: Pairs tried before the range counts as full.
 _TRIES = 64
 #: Packets of one socket read in a row before others have their turn.
@@ -153,6 +155,8 @@ class Datagrams:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 sock.bind((host, port))
             self._enlarge(pair[0])
+            if sys.platform == "linux":
+                pair[0].setsockopt(socket.SOL_SOCKET, _TELL_DROPS, 1)
         except BaseException:
             for sock in pair:
                 sock.close()
@@ -230,7 +234,8 @@ class Datagrams:
             with contextlib.suppress(OSError):  # BlockingIOError: nothing more; others come from ICMP
                 for _ in range(_ROUNDS):
                     data, address = sock.recvfrom(65536)
-                    if address[0] == self._pins[index][0]:
+                    host, *ports = self._pins[index]
+                    if address[0] == host and ports[is_rtcp] in {None, address[1]}:
                         self._tap("in", data, 2 * index + is_rtcp)
                         receiver.feed_datagram(index, is_rtcp, data, time.monotonic_ns())
         receiver.release(time.monotonic_ns())

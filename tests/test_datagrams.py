@@ -159,6 +159,27 @@ def test_a_group_that_cannot_be_joined_is_said() -> None:
 
 
 @pytest.mark.skipif(not RMEM_MAX.exists(), reason="not Linux")
+async def test_what_the_system_has_no_room_for_is_counted(
+    camera: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtspkit.datagrams._BUFFER_SIZE", 4096)
+    datagrams = Datagrams(HOST, HOST, CameraOptions())
+    try:
+        ports = datagrams.open(0)
+        datagrams.connect(0, agreed(camera))
+        for sequence in range(1, 101):
+            camera[0].sendto(packet(sequence), (HOST, ports[0]))
+        made = receiver()
+        datagrams.start(made, lambda: None, Ticker(0.01))
+        await until(lambda: track_stats(made, 0).received > 0)
+        camera[0].sendto(packet(101), (HOST, ports[0]))  # it is told with the next packet
+        await until(lambda: track_stats(made, 0).kernel_drops > 0)
+    finally:
+        datagrams.close()
+    assert track_stats(made, 0).received + track_stats(made, 0).kernel_drops == 101
+
+
+@pytest.mark.skipif(not RMEM_MAX.exists(), reason="not Linux")
 def test_a_small_receive_buffer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtspkit.datagrams._FORCE_BUFFER", -1)  # as for one who may not go beyond the system's limit
     granted = int(RMEM_MAX.read_text())
