@@ -269,7 +269,7 @@ class HLSApp:
             await self._send_body(response, body, sum(map(len, body)), headers, send, with_body=with_body)
             return
         try:
-            descriptor = await asyncio.to_thread(os.open, body, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            descriptor = await _opened(body)
         except OSError:
             await self._send(error_response(404, "this segment has expired"), headers, send, with_body=with_body)
             return
@@ -492,6 +492,25 @@ def _slices(buffers: Sequence[bytes], start: int, stop: int) -> Iterator[bytes]:
 
 def _nothing() -> None:
     pass
+
+
+async def _opened(path: Path) -> int:
+    """A descriptor of the file; nobody has it who was cancelled meanwhile.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    opening = asyncio.get_running_loop().run_in_executor(None, os.open, path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_opened)
+        raise
+
+
+def _close_opened(opening: asyncio.Future[int]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result())
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

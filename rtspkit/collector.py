@@ -1,7 +1,8 @@
 """Single access units -> fragments, for those who feed a muxer unit by unit.
 
 Strategy: units of all tracks are packed as they come; a fragment ends where video has a sync sample, after a
-second, where parameters change, and with parts where a part is full.
+second, where parameters change, and with parts where a part is full. While no unit of the leading track comes it ends
+after three seconds of another, and no fragment is larger than one from a camera may be.
 
 Spec: the layout of `rtspkit.media.SAMPLE`.
 """
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rtspkit.errors import LocalProtocolError
+from rtspkit.limits import DEFAULT_LIMITS
 from rtspkit.media import SAMPLE, AccessUnit, Fragment, Run, Track
 from rtspkit.reordering import Reordering
 
@@ -20,13 +22,16 @@ __all__ = ["Collector"]
 
 #: A fragment is closed after this much media (s).
 _FRAGMENT_DURATION = 1.0
+#: And after this much (s) of a track that does not lead.
+_WITHOUT_LEADER = 3.0
 _TIME = struct.Struct("=q")
 
 
 @dataclass(slots=True)
 class _Pending:
-    """What has been collected of one track."""
+    """What has been collected of one track; `first` is the pts of its first unit."""
 
+    first: int
     samples: list[bytes] = field(default_factory=list)
     data: list[bytes] = field(default_factory=list)
 
@@ -63,6 +68,7 @@ class Collector:
         self._first: int | None = None  # pts of the leading track's first unit …
         self._first_due = 0  # … and when it was due for decoding
         self._is_sync = self._discontinuity = False
+        self._size = 0  # of all that has been collected, as the limit counts it
         self._wall_clock: float | None = None
 
     def take(self, unit: AccessUnit, *, now: float | None, wall: float | None, next_cut: int | None) -> list[Fragment]:
@@ -100,7 +106,9 @@ class Collector:
         changed = track.index >= len(self._tracks) or self._tracks[track.index] != track
         starts = leads and unit.is_sync and track.kind == "video" and self._leader in self._pending
         full = leads and self._first is not None and unit.pts - self._first >= _FRAGMENT_DURATION * track.clock_rate
-        if changed or unit.discontinuity or starts or full:
+        size = len(unit.data) + len(sample)
+        large = self._size + size > DEFAULT_LIMITS.fragment_size
+        if changed or unit.discontinuity or starts or full or large or self._lasts_too_long(unit):
             fragments += self.flush(next_pts=None if unit.discontinuity or not leads else unit.pts)
         if changed:
             tracks = list(self._tracks)
@@ -117,12 +125,20 @@ class Collector:
         if not self._pending:
             self._wall_clock = unit.wall_clock
         self._discontinuity |= unit.discontinuity
-        pending = self._pending.setdefault(track.index, _Pending())
+        pending = self._pending.setdefault(track.index, _Pending(unit.pts))
+        self._size += size
         pending.samples.append(sample)
         pending.data.append(unit.data)
         if leads and self._fills_part(unit, next_cut):
             fragments += self.flush()
         return fragments
+
+    def _lasts_too_long(self, unit: AccessUnit) -> bool:
+        """Whether this track, which does not lead, would have too much in one fragment."""
+        pending = self._pending.get(unit.track.index)
+        if pending is None or unit.track.index == self._leader:
+            return False
+        return abs(unit.pts - pending.first) >= _WITHOUT_LEADER * unit.track.clock_rate
 
     def _fills_part(self, unit: AccessUnit, next_cut: int | None) -> bool:
         order = self._order

@@ -438,7 +438,7 @@ class Segmenter:
             end, unit = successors[-1], self._at_most_half(order.unit)
         elif not times.is_ordered:
             end = min(end, boundary + times.units * unit)
-        elif next_pts is not None and next_pts <= last + unit + min(round(STEP * self.rate), room - late):
+        elif next_pts is not None and next_pts <= last + unit + min(self._step_forward(), room - late):
             end = next_pts + lead.shift
         end = max(end, boundary + times.units)
         begin = boundary
@@ -655,9 +655,9 @@ class Segmenter:
             return lead.unit
         count = times.units - 1
         unit = (times.high - times.low) // count if count else lead.unit
-        if not count and next_pts is not None and 0 < next_pts - times.first <= STEP * self.rate:
+        if not count and next_pts is not None and 0 < next_pts - times.first <= self._step_forward():
             unit = next_pts - times.first
-        elif not count and not self._starting and 0 < times.first - self._last <= STEP * self.rate:
+        elif not count and not self._starting and 0 < times.first - self._last <= self._step_forward():
             unit = times.first - self._last
         if self._pacer is not None and self._pacer.target is not None and unit <= 2 * lead.unit <= 4 * unit:
             unit = (3 * lead.unit + unit) // 4  # of a few units the mean is not exact

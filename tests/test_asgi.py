@@ -5,6 +5,7 @@ import contextlib
 import gc
 import gzip
 import json
+import os
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Mapping
@@ -24,7 +25,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from test_muxer import FIRST, feed, get, make, text
 
-from rtspkit import aac, h264
+from rtspkit import aac, asgi, h264
 from rtspkit.asgi import HLSApp, NotReady, PathNotFound
 from rtspkit.media import AccessUnit, H264Parameters, Track
 from rtspkit.muxer import Muxer, Response
@@ -324,6 +325,28 @@ async def test_segments_from_a_directory(tmp_path: Path) -> None:
         assert part.content == whole[1000:280_001]
         body.unlink()
         assert (await http.get(media_url(muxer))).status_code == 404
+
+
+async def test_who_leaves_while_a_file_is_opened_keeps_none_open(tmp_path: Path) -> None:
+    """A FIFO opens when somebody writes to it: by then nobody wants it any more."""
+    path = tmp_path / "segment"
+    os.mkfifo(path)
+    opening = asyncio.create_task(asgi._opened(path))
+    await asyncio.sleep(0.05)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    descriptor = await asyncio.to_thread(os.open, path, os.O_WRONLY)
+    try:
+        async with asyncio.timeout(5):
+            while True:
+                await asyncio.sleep(0.01)
+                try:
+                    os.write(descriptor, b"x")
+                except BrokenPipeError:  # no reader is left
+                    break
+    finally:
+        os.close(descriptor)
 
 
 # -- waiting ----------------------------------------------------------------------------------------------

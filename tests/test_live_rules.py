@@ -294,6 +294,15 @@ def test_an_even_camera_has_every_part_in_time(fps: float, part_duration: float)
     judge_media(run)
 
 
+@pytest.mark.parametrize("stall", [1.2, 1.3, 1.5, 2.6])
+@pytest.mark.parametrize("part_duration", [0.2, 0.334])
+def test_the_first_part_after_a_stall_is_in_time(part_duration: float, stall: float) -> None:
+    """What never comes is not waited for once more, as if a picture could last so long."""
+    scene = Scene((Spell(20.2, 25, (20.0,), stall=stall),), jitter=0.0, network=0.0, late=0.0)
+    run = Run(scene, part_duration=part_duration, patience=0.001, delta_each=50).play()
+    run.judge()
+
+
 @pytest.mark.parametrize("reordered", [1, 2, 3])
 @pytest.mark.parametrize(("fps", "part_duration"), [(25, 0.2), (30, 0.2), (12.5, 0.2), (8.33, 0.2), (25, 0.5)])
 def test_b_pictures_are_no_later(fps: float, part_duration: float, reordered: int) -> None:
