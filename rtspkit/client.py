@@ -33,6 +33,7 @@ from rtspkit.links import Link, Tap, reason_text
 from rtspkit.media import AACParameters, AccessUnit, Fragment, Track
 from rtspkit.memory import CameraMemory, LowerTransport
 from rtspkit.options import CameraOptions
+from rtspkit.ranges import MediaRange
 from rtspkit.rtp import (
     Receiver,
     TrackStats,
@@ -155,6 +156,7 @@ class Camera:
         skipped: what is not, such as "track 2 (PCMU)".
         local_address, remote_address: "host:port" of the two ends of the RTSP connection.
         transport: what carries the media.
+        range: what is played, as far as the camera says; it has an end where it is a recording, and no camera.
         warnings: what whoever runs this should know: a receive buffer too small, for one.
     """
 
@@ -166,6 +168,7 @@ class Camera:
         self.skipped: tuple[str, ...] = ()
         self.local_address = self.remote_address = ""
         self.transport: LowerTransport = "tcp"
+        self.range: MediaRange | None = None
         self.warnings: tuple[str, ...] = ()
         self._options = options
         self._limits = options.limits
@@ -254,7 +257,7 @@ class Camera:
             opened = await conversation.open(transport)
         finally:
             self._datagrams = conversation.datagrams
-        self.transport, self.skipped = conversation.transport, opened.skipped
+        self.transport, self.skipped, self.range = conversation.transport, opened.skipped, opened.playing.range
         if self._datagrams is not None and self._datagrams.shortfall:
             self.warnings += (self._datagrams.shortfall,)
         self._begin(opened)

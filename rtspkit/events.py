@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rtspkit.messages import InterleavedData, RTPInfo, Transport
+from rtspkit.ranges import MediaRange
 from rtspkit.sdp import MediaTrack, SessionDescription
 from rtspkit.url import CameraURL
 
@@ -67,9 +68,11 @@ class Playing:
     Attributes:
         rtp_info: one entry for each track set up, in that order; None where the camera said nothing
             that fits it. Hints only: many cameras send a seq of 0 or 1, or another stream's values.
+        range: what is played; None where the camera does not say. It has an end where it is a recording.
     """
 
     rtp_info: tuple[RTPInfo | None, ...]
+    range: MediaRange | None = None
 
 
 @dataclass(frozen=True, slots=True)

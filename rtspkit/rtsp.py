@@ -66,6 +66,7 @@ from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.memory import CameraMemory
 from rtspkit.messages import InterleavedData, Parser, Request, Response, Transport, parse_public, parse_session
 from rtspkit.quirks import Quirks
+from rtspkit.ranges import parse_range
 from rtspkit.sdp import MediaTrack, aggregate_url, parse_sdp, select_tracks
 from rtspkit.url import CameraURL, parse_url, redirect_url
 
@@ -463,7 +464,7 @@ class Connection:
             self._read_session(response)
             self._plan_keepalive(self._now)
             rtp_info = match_rtp_info(self._tracks, response.headers.get("RTP-Info"), self.quirks)
-            self._events.append(Playing(rtp_info))
+            self._events.append(Playing(rtp_info, parse_range(response.headers.get("Range") or "")))
         self.state = _NEXT[pending.method]
 
     def _on_description(self, response: Response) -> None:

@@ -167,7 +167,7 @@ def _word(event: Event | RtspkitError) -> str:
             return f"described: {len(tracks)} tracks"
         case SetUp(transport=transport):
             return f"set up: {_transport_word(transport)}"
-        case Playing(rtp_info):
+        case Playing(rtp_info=rtp_info):
             return "playing: " + ", ".join(f"{info.seq}/{info.rtptime}" if info else "unknown" for info in rtp_info)
         case KeptAlive(status):
             return f"kept alive: {status}"

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from rtspkit.messages import (
     parse_session,
     parse_transport,
 )
+from rtspkit.ranges import Instant, parse_range
 from rtspkit.rtsp import Connection
 from rtspkit.sdp import MediaDescription, SessionDescription, media_url, parse_sdp, select_tracks
 from rtspkit.url import parse_url
@@ -145,8 +147,41 @@ def test_rtp_info(case: dict[str, Any]) -> None:
                 assert getattr(entry, name) == value
 
 
+def _instant(instant: Instant | None) -> dict[str, int] | None:
+    return instant and {"time_ns": instant.ns, "frame": instant.frame, "subframe": instant.subframe}
+
+
+def _utc(ns: int | None) -> str | None:
+    return None if ns is None else datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in HEADERS if case["header"] == "Range" and not case.get("optional")], ids=ids
+)
+def test_range(case: dict[str, Any]) -> None:
+    found = parse_range(case["values"][0])
+    expected = case["expected"]
+    if expected.get("error"):
+        assert found is None
+        return
+    assert found is not None
+    if "live" in expected:
+        assert found.is_live is expected["live"]
+        assert found.duration == (expected["duration_ms"] and expected["duration_ms"] / 1000)
+        return
+    if "value" in expected:
+        assert _utc(found.time) == expected["time"]
+        expected = expected["value"]
+    ends = (found.start, found.end)
+    if expected["_type"] == "RangeSMPTE":
+        assert [_instant(end) for end in ends] == [expected["start"], expected["end"]]
+    elif expected["_type"] == "RangeNPT":
+        assert [end and end.ns for end in ends] == [expected["start_ns"], expected["end_ns"]]
+    else:
+        assert [end and _utc(end.ns) for end in ends] == [expected["start"], expected["end"]]
+
+
 def test_header_kinds() -> None:
-    """Range is the only one left out: a live gateway does not need it."""
     assert {case["header"] for case in HEADERS} == {"Session", "Transport", "RTP-Info", "Range"}
 
 

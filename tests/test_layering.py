@@ -14,6 +14,7 @@ CAMERA_SIDE = {"sdp", "auth", "url", "messages", "rtsp", "_rtp", "rtp", "health"
     "control",
     "events",
     "answers",
+    "ranges",
     "keepalive",
     "options",
     "resolver",
