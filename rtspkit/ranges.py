@@ -26,7 +26,7 @@ _UTC = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2}
 
 
 class Instant(NamedTuple):
-    """A place in the media: nanoseconds (UTC: since 1970), and for SMPTE the picture behind them, with its hundredths."""
+    """A place in the media: nanoseconds (UTC: since 1970), and for SMPTE the picture after them, with hundredths."""
 
     ns: int
     frame: int = 0
