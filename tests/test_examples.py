@@ -1,11 +1,13 @@
 """The examples of the documents, run as a reader would run them: as programs, against the built-in test camera."""
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import httpx
@@ -106,3 +108,24 @@ def test_muxer_by_hand(tmp_path: Path) -> None:
     decode = ["ffmpeg", "-v", "error", "-xerror", "-i", str(tmp_path / "index.m3u8"), "-f", "null", "-"]
     done = subprocess.run(decode, capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["test_my_reader.py", "test_my_parser.py"])
+async def test_tests_of_other_people(name: str, tmp_path: Path) -> None:
+    """As theirs are run: from a folder of their own, with nothing of ours but what is installed."""
+    installed = any(entry.name == "rtspkit" for entry in entry_points(group="pytest11"))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += [] if installed else ["-p", "rtspkit.testing.plugin"]
+    (tmp_path / name).write_bytes((EXAMPLES / name).read_bytes())
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [*command, name],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout

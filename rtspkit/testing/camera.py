@@ -66,7 +66,7 @@ class ScriptedCamera(PlainCamera):
         requests: everything it was asked, in order.
         answers: what readers said to requests of its own (`Ask`).
         reports: RTCP that came over RTSP connections, the newest last.
-        connected: when each connection came, in monotonic seconds; of `Turn`ed ones too.
+        connected: when each connection came, in monotonic seconds; those that were turned away, too.
     """
 
     def __init__(

@@ -13,8 +13,10 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rtspkit.messages import Response
 from rtspkit.testing.camera import ScriptedCamera, Seen
 from rtspkit.testing.clips import Clip
+from rtspkit.testing.credentials import Credentials
 from rtspkit.testing.faults import Fault
 from rtspkit.testing.playout import PlainCamera
 
@@ -99,6 +101,16 @@ class LiveCamera:
     def requests(self) -> list[Seen]:
         """Everything it was asked, in order."""
         return list(self.camera.requests)
+
+    @property
+    def answers(self) -> list[Response]:
+        """What readers said to requests of its own."""
+        return list(self.camera.answers)
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """What it asks for."""
+        return self.camera.credentials
 
     @property
     def connected(self) -> list[float]:

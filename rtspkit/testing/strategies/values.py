@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Generic, Literal, TypeVar
 
 from rtspkit.media import AACParameters, H264Parameters
+from rtspkit.messages import Message
 
 __all__ = [
     "ChallengeFields",
@@ -260,8 +261,8 @@ class InterleavedStream:
 
     Attributes:
         data: the bytes.
-        items: what comes out, in order: `Request`, `Response` and `InterleavedData` of `rtspkit.messages`.
+        items: what comes out, in order.
     """
 
     data: bytes
-    items: tuple[object, ...] = field(default=())
+    items: tuple[Message, ...]
