@@ -2,7 +2,9 @@
 
 import re
 import time
+from itertools import pairwise
 
+import boxes
 import httpx
 import pytest
 from real import decoders
@@ -87,6 +89,34 @@ def test_each_kind_of_camera(gst_camera, gateway, variant):
     if camera.variant.audio:
         assert decoded.frames["audio"] == pytest.approx(6 * camera.variant.sample_rate / 1024, rel=0.2)
     check_tracks(server, camera, variant)
+
+
+def test_parts_of_b_pictures(gst_camera, gateway):
+    """They come as often as those of another camera, each within its target; decode times go on without a gap."""
+    camera = gst_camera("h264-bframes")
+    server = gateway(camera.url, hlsVariant="lowLatency", hlsPartDuration="200ms", **QUICK)
+    with HlsProbe(server.playlist) as probe:
+        probe.open()
+        address, found, published = server.playlist.replace("index", "stream"), {}, []
+        text = probe.client.get(address).text
+        while len(published) < 32:
+            msn = int(re.search(r"MEDIA-SEQUENCE:(\d+)", text)[1]) + len(re.findall(r"(?m)^[^#]", text))
+            open_parts = text.rpartition(".mp4\n")[2].count("#EXT-X-PART:")
+            text = probe.client.get(address, params={"_HLS_msn": msn, "_HLS_part": open_parts}).text
+            listed = re.findall(r'#EXT-X-PART:DURATION=([0-9.]+),URI="([^"]+)"', text)
+            parts = {uri: float(duration) for duration, uri in listed}
+            if parts.keys() - found.keys():
+                published.append(time.monotonic())
+            found |= parts
+    target = float(re.search(r"PART-TARGET=([0-9.]+)", text)[1])
+    assert target == pytest.approx(0.22, abs=0.002)
+    assert max(found.values()) <= target
+    assert (published[-1] - published[1]) / (len(published) - 2) == pytest.approx(0.2, abs=0.03)
+    starts = []
+    for uri in list(found)[-12:]:
+        (fragment,) = boxes.fragments(httpx.get(address.replace("stream.m3u8", uri)).content)
+        starts.append((fragment.runs[0].dts, fragment.runs[0].end))
+    assert all(after[0] == before[1] for before, after in pairwise(starts))
 
 
 @pytest.mark.slow
