@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from rtspkit.media import AACParameters, Track
-from rtspkit.rtp import Receiver
+from rtspkit.rtp import Drain, Receiver
 from rtspkit.ticker import Ticker
 
 MESSAGE = b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"
@@ -171,3 +171,73 @@ async def test_only_a_camera_that_fills_its_own_buffer_makes_it_hurry(fills: boo
         ticker.remove(small)
         ticker.remove(large)
     assert (times[1] - times[0] < 0.15) is fills
+
+
+class CountingDrain:
+    """A drain that remembers how many it was asked to read at once."""
+
+    def __init__(self, drain: Drain) -> None:
+        self.drain_all = drain.drain
+        self.asked: list[int] = []
+        self.fullest = 0
+
+    def drain(self, receivers: list[Receiver], now: int) -> list[Receiver]:
+        self.asked.append(len(receivers))
+        return self.drain_all(receivers, now)
+
+
+async def test_many_cameras_are_read_in_turns() -> None:
+    """150 in three turns of 50 within one period; what is read in Python once in it."""
+    ticker = Ticker(0.3)
+    ticker._drain = drain = CountingDrain(Drain())  # type: ignore[assignment]
+    polls: list[int] = []
+    unwatch = ticker.watch(lambda: polls.append(1) is not None)
+    pairs = [socket.socketpair() for _ in range(150)]
+    heard: dict[int, int] = {}
+    made = [receiver() for _ in pairs]
+    try:
+        for number, (ours, theirs) in enumerate(pairs):
+            ours.setblocking(False)
+            ticker.add(made[number], ours, lambda number=number: heard.setdefault(number, len(drain.asked)))
+            theirs.sendall(MESSAGE)
+        async with asyncio.timeout(5):
+            while len(heard) < 150:  # noqa: ASYNC110 - a test's patience, not a program's
+                await asyncio.sleep(0.01)
+        assert drain.asked[:3] == [50, 50, 50]
+        assert [heard[number] for number in (0, 49, 50, 99, 100, 149)] == [1, 1, 2, 2, 3, 3]
+        assert len(polls) == 1
+        for number in range(100):
+            ticker.remove(made[number])
+        async with asyncio.timeout(5):
+            while len(polls) < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert drain.asked[-1] == 50
+    finally:
+        unwatch()
+        for one in made:
+            ticker.remove(one)
+        for pair in pairs:
+            for sock in pair:
+                sock.close()
+
+
+async def test_a_full_buffer_has_everybody_read_soon() -> None:
+    ticker = Ticker(0.3)
+    ticker._drain = drain = CountingDrain(Drain())  # type: ignore[assignment]
+    pairs = [socket.socketpair() for _ in range(100)]
+    made = [receiver() for _ in pairs]
+    try:
+        for one, (ours, _) in zip(made, pairs, strict=True):
+            ours.setblocking(False)
+            ticker.add(one, ours, lambda: None)
+        drain.fullest, ticker._is_crowded = 1 << 40, lambda _: True  # type: ignore[method-assign]
+        async with asyncio.timeout(5):
+            while len(drain.asked) < 4:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert drain.asked[:3] == [50, 100, 100]
+    finally:
+        for one in made:
+            ticker.remove(one)
+        for pair in pairs:
+            for sock in pair:
+                sock.close()
