@@ -11,7 +11,7 @@ many seconds. Measured from their return:
   says that it has media of all (rtspkit: a sync sample of each, MediaMTX: "ready", which comes before media do);
 - ``SYNs``: connections accepted in any 100 ms at most, and in all;
 - ``lag``: what the gateway's loop was late at most, in calm and from the loss until all were live (`watched.py`;
-  MediaMTX has no such loop);
+  MediaMTX has no such loop); ``work``: the most CPU time it took in one go meanwhile, which nobody else adds to;
 - ``answer``: what a viewer waited for a playlist at most, asking 20 times a second, and which statuses it got.
 
 Absolute figures depend on the machine and on who else uses it (printed). Who does not have all cameras back within a
@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from harness import Cameras, markdown, run_bench, running, simulated_cameras, spread
@@ -47,6 +48,13 @@ APPEAR_TIMEOUT = 120.0
 RETURN_TIMEOUT = 60.0
 SETTLE = 8.0
 POLL = 0.05
+
+
+class Lag(NamedTuple):
+    """Seconds that a loop was late at most, and that it worked in one go; None: there is none."""
+
+    late: float | None = None
+    work: float | None = None
 
 
 class Watched(Rtspkit):
@@ -93,8 +101,8 @@ class Watched(Rtspkit):
                 raise BenchError(f"{self.name}: {self.live} of {count} cameras live after {timeout:g} s")
         return self.live_at
 
-    def lag(self) -> float | None:
-        """Seconds that the loop was late at most since it was last asked."""
+    def lag(self) -> Lag:
+        """What the loop was late since it was last asked."""
         asking = self.processes[0].stdin
         assert asking is not None
         asking.write(b"\n")
@@ -102,7 +110,7 @@ class Watched(Rtspkit):
         while "lag" not in (found := self.read(5.0)):
             if not found:
                 raise BenchError(f"{self.name}: its loop does not answer")
-        return found["lag"]
+        return Lag(found["lag"], found["work"])
 
 
 class Polled(MediaMTX):
@@ -132,9 +140,9 @@ class Polled(MediaMTX):
                 raise BenchError(f"{self.name}: {ready} of {count} cameras ready after {timeout:g} s")
             time.sleep(POLL)
 
-    def lag(self) -> float | None:
+    def lag(self) -> Lag:
         """It has no loop."""
-        return None
+        return Lag()
 
 
 class Viewer(threading.Thread):
@@ -185,8 +193,8 @@ class Result:
     live: float
     syns: int
     connections: int
-    calm_lag: float | None
-    lag: float | None
+    calm: Lag
+    lag: Lag
     answer: float
     statuses: Counter[str]
     others: float
@@ -212,7 +220,7 @@ def measure(subject: Watched | Polled, cameras: Cameras, away: float) -> Result:
             time.sleep(SETTLE)
             subject.lag()
             time.sleep(SETTLE)
-            calm_lag = subject.lag()
+            calm = subject.lag()
             viewer.longest, viewer.statuses = 0.0, Counter()
             busy, lost = machine_busy(), time.monotonic()
             returned = cameras.tell("leave" if away else "drop")
@@ -229,7 +237,7 @@ def measure(subject: Watched | Polled, cameras: Cameras, away: float) -> Result:
         live - returned,
         most_in(accepted, 0.1),
         len(accepted),
-        calm_lag,
+        calm,
         lag,
         viewer.longest,
         viewer.statuses,
@@ -245,7 +253,7 @@ def milliseconds(values: list[float | None]) -> str:
 
 def table(results: dict[str, list[Result]]) -> str:
     """The results as a Markdown table."""
-    heads = "subject,playing s,live s,SYNs in 100 ms,connections,lag in calm ms,lag ms,answer ms,statuses"
+    heads = "subject,playing s,live s,SYNs in 100 ms,connections,lag in calm ms,lag ms,work ms,answer ms,statuses"
     rows = [heads.split(",")]
     for name, runs in results.items():
         statuses = sum((run.statuses for run in runs), Counter())
@@ -256,8 +264,9 @@ def table(results: dict[str, list[Result]]) -> str:
                 spread([run.live for run in runs], 1),
                 spread([run.syns for run in runs], 0),
                 f"{median(run.connections for run in runs):.0f}",
-                milliseconds([run.calm_lag for run in runs]),
-                milliseconds([run.lag for run in runs]),
+                milliseconds([run.calm.late for run in runs]),
+                milliseconds([run.lag.late for run in runs]),
+                milliseconds([run.lag.work for run in runs]),
                 milliseconds([run.answer for run in runs]),
                 " ".join(f"{status}: {number}" for status, number in sorted(statuses.items())),
             ]
@@ -284,7 +293,7 @@ def run(options: argparse.Namespace) -> int:
             results.setdefault(subject.name, []).append(result)
             print(
                 f"run {number}: {subject.name}: all live after {result.live:.1f} s, "
-                f"lag {milliseconds([result.lag])} ms; "
+                f"lag {milliseconds([result.lag.late])} ms; "
                 f"{result.others:.2f} of {os.cpu_count()} processors busy",
                 flush=True,
             )
