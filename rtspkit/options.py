@@ -9,7 +9,7 @@ from typing import Literal
 from rtspkit.errors import LocalProtocolError
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["CameraOptions", "TransportChoice"]
+__all__ = ["CameraOptions", "TransportChoice", "normal_fingerprint"]
 
 TransportChoice = Literal["automatic", "tcp", "udp", "multicast"]
 
@@ -50,5 +50,17 @@ class CameraOptions:
         first, last = self.udp_source_ports
         if not (1 <= first < last <= 65535):
             raise LocalProtocolError(f"UDP ports {first} to {last} are no range of at least two")
-        if self.fingerprint is not None and not re.fullmatch(r"[0-9A-Fa-f]{64}", self.fingerprint.replace(":", "")):
-            raise LocalProtocolError("a fingerprint is the SHA-256 of a certificate: 64 hexadecimal digits")
+        if self.fingerprint is not None:
+            normal_fingerprint(self.fingerprint)
+
+
+def normal_fingerprint(text: str) -> str:
+    """The 64 hexadecimal digits of a fingerprint, in lower case and without colons.
+
+    Raises:
+        LocalProtocolError: it is none.
+    """
+    digits = text.strip().replace(":", "").lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", digits):
+        raise LocalProtocolError("a fingerprint is the SHA-256 of a certificate: 64 hexadecimal digits")
+    return digits

@@ -26,6 +26,7 @@ from functools import cache
 
 from rtspkit.errors import CertificateError, ConnectionLost, TimeoutExceeded
 from rtspkit.links import READ_SIZE, UNSENT_SIZE, Link, Tap, reason_text
+from rtspkit.options import normal_fingerprint
 from rtspkit.url import CameraURL
 
 __all__ = ["TLSLink", "secure"]
@@ -257,7 +258,7 @@ def _pinning() -> ssl.SSLContext:
 
 def _check_fingerprint(url: CameraURL, certificate: bytes, wanted: str) -> None:
     found = hashlib.sha256(certificate).hexdigest()
-    if not hmac.compare_digest(found, wanted.replace(":", "").lower()):
+    if not hmac.compare_digest(found, normal_fingerprint(wanted)):
         raise CertificateError(
             f"{url.address} has another certificate than sourceFingerprint says{_issued(certificate)}; if the camera "
             f"has got a new one, it is sourceFingerprint: {found}",

@@ -19,9 +19,11 @@ from urllib.parse import unquote
 
 from rtspkit.errors import LocalProtocolError
 
-__all__ = ["CameraURL", "parse_url", "redirect_url", "split"]
+__all__ = ["SCHEMES", "CameraURL", "parse_url", "redirect_url", "split"]
 
 _DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "rtsp+http": 80, "rtsps+http": 443}
+#: What a camera's URL begins with.
+SCHEMES = tuple(_DEFAULT_PORTS)
 _TUNNEL = "+http"
 #: As long as a request line may be.
 _MAX_SIZE = 4000

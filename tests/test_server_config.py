@@ -311,7 +311,7 @@ def test_foreign_protocols_share_one_warning() -> None:
         ("paths:\n  a/../b:\n", "config.yml:2: path name 'a/../b' must not hold '.' or '..' between slashes"),
         (
             "paths:\n  c:\n    source: rtps://u:secret@h/x\n",
-            "config.yml:3: path 'c': source: unknown scheme 'rtps' in 'rtps://u:***@h/x' (rtsp://… is what works)",
+            "config.yml:3: path 'c': source: unknown scheme 'rtps' in 'rtps://u:***@h/x' (what works: rtsp, rtsps, rtsp+http, rtsps+http)",
         ),
         (
             "paths:\n  c:\n    source: 192.168.1.4\n",
@@ -506,6 +506,25 @@ def test_no_path_names(name: str) -> None:
 @pytest.mark.parametrize("source", ["rtsps://h/x", "rtmp://h/x", "srt://h:1", "redirect", "rpiCamera"])
 def test_sources_of_other_kinds_load(source: str) -> None:
     assert read(f"paths: {{cam: {{source: '{source}'}}}}\n").paths["cam"].source == source
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "rtsps", "rtsp+http", "rtsps+http"])
+def test_cameras(scheme: str) -> None:
+    config = read(f"paths: {{cam: {{source: '{scheme}://u:p@h:1/x'}}}}\n")
+    assert config.paths["cam"].source == f"{scheme}://u:p@h:1/x"
+    assert config.paths["cam"].shown_source == f"{scheme}://u:***@h:1/x"
+    assert not config.warnings
+    with pytest.raises(ConfigError, match="expected rtsp://"):
+        read(f"paths: {{cam: {{source: '{scheme}://h:99999/x'}}}}\n")
+
+
+@pytest.mark.parametrize("text", ["ab" * 32, "AB" * 32, ":".join(["Ab"] * 32)])
+def test_fingerprints(text: str) -> None:
+    config = read(f"pathDefaults: {{sourceFingerprint: '{text}'}}\npaths: {{a: , b: {{sourceFingerprint: ''}}}}\n")
+    assert config.paths["a"].source_fingerprint == "ab" * 32
+    assert config.paths["b"].source_fingerprint is None
+    with pytest.raises(ConfigError, match=r"sourceFingerprint: .*64 hexadecimal digits, got 'ab'"):
+        read("paths: {a: {sourceFingerprint: ab}}\n")
 
 
 def test_environment_overrides() -> None:

@@ -290,7 +290,7 @@ def test_one_camera_fails_and_the_others_go_on(gateway: Running, tmp_path: Path)
             "  refusing:\n    source: rtsp://u:hunter2-secret@127.0.0.1:1/x\n"
             f"  silent:\n    source: rtsp://127.0.0.1:{silent.getsockname()[1]}/x\n"
             f"  babbling:\n    source: rtsp://127.0.0.1:{babbling.getsockname()[1]}/x\n"
-            "  foreign:\n    source: rtsps://u:hunter2-secret@h/x\n"
+            "  foreign:\n    source: rtmp://u:hunter2-secret@h/x\n"
             f"  disk:\n    source: {source}\n    hlsDirectory: {tmp_path / 'file'}\n"
             "  nothing:\n",
         )
@@ -309,7 +309,7 @@ def test_one_camera_fails_and_the_others_go_on(gateway: Running, tmp_path: Path)
     assert all(reply.text.count("\n") == 1 for reply in reasons.values())
     assert "refused" in reasons["refusing"].text
     assert "cannot write segments" in reasons["disk"].text
-    assert "'rtsps'" in reasons["foreign"].text
+    assert "'rtmp'" in reasons["foreign"].text
     assert status == 0
     assert took < 2.0
     assert "hunter2" not in running.log + "".join(reply.text for reply in reasons.values())

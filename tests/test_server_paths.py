@@ -375,7 +375,7 @@ async def test_unknown_path() -> None:
         assert manager.get("x") is None
 
 
-@pytest.mark.parametrize(("source", "reason"), [("publisher", "no source"), ("rtsps://u:hunter2-secret@h/", "'rtsps'")])
+@pytest.mark.parametrize(("source", "reason"), [("publisher", "no source"), ("rtmp://u:hunter2-secret@h/", "'rtmp'")])
 async def test_sources_that_cannot_be_read(source: str, reason: str, lines: list[str]) -> None:
     network = FakeNetwork()
     async with running(network, source=source) as (manager, path):

@@ -22,7 +22,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from rtspkit.options import TransportChoice
+from rtspkit.errors import LocalProtocolError
+from rtspkit.options import TransportChoice, normal_fingerprint
 from rtspkit.server.mtxkeys import (
     DEPRECATED_GLOBAL,
     DEPRECATED_PATH,
@@ -55,6 +56,7 @@ from rtspkit.server.values import (
     whole_number,
 )
 from rtspkit.server.yamlfile import MAX_SIZE, ConfigError, Location, Tree, load_text, scalar
+from rtspkit.url import SCHEMES
 
 __all__ = [
     "Config",
@@ -81,8 +83,8 @@ def _source(value: object) -> str:
         raise ValueError(f"expected a URL such as rtsp://user:pass@host:554/path, got {show(text)}")
     if scheme in FOREIGN_SCHEMES:
         return text
-    if scheme != "rtsp":
-        raise ValueError(f"unknown scheme {scheme[:20]!r} in {show(text)} (rtsp://… is what works)")
+    if scheme not in SCHEMES:
+        raise ValueError(f"unknown scheme {scheme[:20]!r} in {show(text)} (what works: {', '.join(SCHEMES)})")
     host = re.split(r"[/?#]", split_userinfo(rest)[2], maxsplit=1)[0]
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:\s]+)(?::(\d{1,5}))?", host)
     if match is None or (match[2] is not None and not 0 < int(match[2]) < 65536):
@@ -90,6 +92,16 @@ def _source(value: object) -> str:
     if re.search(r"[\x00-\x20\x7f]", text):
         raise ValueError(f"a URL must not hold spaces or control characters, got {show(text)}")
     return text
+
+
+def _fingerprint(value: object) -> str | None:
+    text = read_text(value)
+    if not text:
+        return None
+    try:
+        return normal_fingerprint(text)
+    except LocalProtocolError as error:
+        raise ValueError(f"{error}, got {show(text)}") from None
 
 
 # -- models ---------------------------------------------------------------
@@ -153,6 +165,7 @@ class PathConfig(SharedOptions):
     source_on_demand_start_timeout: Annotated[float, duration(0.1)] = 10.0
     source_on_demand_close_after: Annotated[float, duration(0.0)] = 10.0
     max_readers: Annotated[int, whole_number(0)] = 0
+    source_fingerprint: Annotated[str | None, BeforeValidator(_fingerprint)] = None
     rtsp_transport: Annotated[TransportChoice, one_of("automatic", "udp", "multicast", "tcp")] = "automatic"
     rtsp_any_port: Flag = False
     rtsp_udp_source_port_range: Annotated[Ports, Field(alias="rtspUDPSourcePortRange")] = (32768, 60999)

@@ -23,7 +23,7 @@ FOREIGN = re.compile(r"(?:rtmps?|srt|webrtc|moq|whip|whep|rpiCamera)(?:[A-Z]\w*)
 
 #: Source schemes of MediaMTX that cannot be read; such a path loads, and says so when it starts.
 FOREIGN_SCHEMES = frozenset(
-    {"rtsps", "rtsp+http", "rtsps+http", "rtsp+ws", "rtsps+ws", "rtmp", "rtmps", "http", "https", "udp", "udp+mpegts"}
+    {"rtsp+ws", "rtsps+ws", "rtmp", "rtmps", "http", "https", "udp", "udp+mpegts"}
     | {"unix+mpegts", "udp+rtp", "unix+rtp", "srt", "whep", "wheps", "moq", "moqs"}
 )
 
@@ -87,7 +87,6 @@ INERT_GLOBAL: dict[str, str] = _table(
 )
 
 INERT_PATH: dict[str, str] = _table(
-    tls=("sourceFingerprint", "rtsps is not read yet"),
     time=("useAbsoluteTimestamp", "the gateway's own clock is used"),
     always=(
         "alwaysAvailable alwaysAvailableTracks alwaysAvailableFile",

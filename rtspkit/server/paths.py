@@ -42,6 +42,7 @@ from rtspkit.server.state import StateFile
 from rtspkit.server.tracks import describe, labels
 from rtspkit.server.viewers import Viewers
 from rtspkit.ticker import Ticker
+from rtspkit.url import SCHEMES
 
 __all__ = ["VIEWER", "Path", "State", "Timing"]
 
@@ -148,7 +149,7 @@ class Path:
     @property
     def has_camera(self) -> bool:
         """Its source is one that can be read."""
-        return self.config.source.startswith("rtsp://")
+        return self.config.source.partition("://")[0] in SCHEMES
 
     @property
     def close_after(self) -> float:
@@ -164,7 +165,7 @@ class Path:
             self._set("failed", "no source is configured, and nobody can publish to a path")
         elif not self.has_camera:
             scheme = source.partition("://")[0]
-            self._set("failed", f"a source of type {scheme!r} cannot be read yet: only rtsp:// can")
+            self._set("failed", f"a source of type {scheme!r} cannot be read: {', '.join(SCHEMES)} can")
             self._log.error("%s", self.reason)
         elif not self.config.source_on_demand:
             self._begin("the gateway has started")

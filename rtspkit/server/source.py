@@ -50,6 +50,7 @@ def camera_options(config: PathConfig, limits: Limits) -> CameraOptions:
         any_port=config.rtsp_any_port,
         udp_source_ports=config.rtsp_udp_source_port_range,
         udp_read_buffer_size=config.udp_read_buffer_size,
+        fingerprint=config.source_fingerprint,
     )
 
 
