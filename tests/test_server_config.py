@@ -311,7 +311,8 @@ def test_foreign_protocols_share_one_warning() -> None:
         ("paths:\n  a/../b:\n", "config.yml:2: path name 'a/../b' must not hold '.' or '..' between slashes"),
         (
             "paths:\n  c:\n    source: rtps://u:secret@h/x\n",
-            "config.yml:3: path 'c': source: unknown scheme 'rtps' in 'rtps://u:***@h/x' (what works: rtsp, rtsps, rtsp+http, rtsps+http)",
+            "config.yml:3: path 'c': source: unknown scheme 'rtps' in 'rtps://u:***@h/x' "
+            "(what works: rtsp, rtsps, rtsp+http, rtsps+http)",
         ),
         (
             "paths:\n  c:\n    source: 192.168.1.4\n",

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 
-def input_options(url: str) -> list[str]:
-    """What ffmpeg needs before `-i` for this kind of address."""
-    return ["-rtsp_transport", "tcp"] if url.startswith("rtsp:") else []
+def source_options(url: str) -> list[str]:
+    """How ffmpeg is told of an address: of a camera, the tunnel stands in an option; it asks for no certificate."""
+    scheme, _, rest = url.partition("://")
+    transport = {"rtsp": "tcp", "rtsps": "tcp", "rtsp+http": "http", "rtsps+http": "https"}.get(scheme)
+    if transport is None:
+        return ["-i", url]
+    return ["-rtsp_transport", transport, "-i", f"{scheme.removesuffix('+http')}://{rest}"]
 
 
 def streams(url: str, timeout: float = 60.0) -> list[dict[str, Any]]:
     """What ffprobe finds, a dict a stream ("codec_name", "width", "sample_rate", …); fails on any complaint of it."""
-    command = ["ffprobe", "-v", "warning", *input_options(url), "-show_streams", "-of", "json", url]
+    command = ["ffprobe", "-v", "warning", "-show_streams", "-of", "json", *source_options(url)]
     probe = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     assert probe.returncode == 0, f"ffprobe {url}: {probe.stderr}"
     assert not complaints(probe.stderr, url), f"ffprobe {url}: {probe.stderr}"
@@ -66,7 +70,7 @@ class Decoder:
             [
                 *("ffmpeg", "-hide_banner", "-nostdin", "-v", "warning", "-err_detect", "explode"),
                 *([] if url.startswith("rtsp:") else ["-xerror"]),
-                *(*input_options(url), "-i", url, "-t", str(seconds)),
+                *(*source_options(url), "-t", str(seconds)),
                 # one copy of the input's clock: frames are neither made up nor dropped to keep a rate
                 *("-fps_mode", "passthrough", "-f", "framecrc", "-"),
             ],
@@ -121,7 +125,7 @@ class LiveDecoder:
         self.lines: list[str] = []
         self._process = subprocess.Popen(
             [
-                *("ffmpeg", "-hide_banner", "-nostdin", "-v", "warning", *input_options(url), "-i", url),
+                *("ffmpeg", "-hide_banner", "-nostdin", "-v", "warning", *source_options(url)),
                 *("-map", "0:v", "-fps_mode", "passthrough", "-flush_packets", "1", "-f", "framecrc", "-"),
             ],
             stdout=subprocess.PIPE,

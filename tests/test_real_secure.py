@@ -1,0 +1,99 @@
+"""Cameras over TLS and through HTTP: GStreamer's RTSP server (and MediaMTX where it is given), the gateway, ffmpeg."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from certificates import Certificate, certificates
+from real import decoders
+from real.parts import free_port
+
+import rtspkit
+from rtspkit.testing import ScriptedCamera
+
+pytestmark = [pytest.mark.real, pytest.mark.usefixtures("ffmpeg")]
+
+QUICK = {"hlsSegmentDuration": "1s"}
+
+#: Whether it is over TLS, whether in a tunnel, and what the camera asks for.
+WAYS = [(True, False, "digest"), (False, True, "digest"), (True, True, "basic")]
+
+
+def trusting(certificate: Certificate) -> dict[str, str]:
+    return {"pathDefaults": f"{{sourceFingerprint: '{certificate.fingerprint}'}}"}
+
+
+@pytest.mark.parametrize(("secure", "tunnel", "auth"), WAYS)
+def test_through_the_gateway(gst_camera, gateway, secure, tunnel, auth):
+    certificate = certificates().own
+    camera = gst_camera("h264+aac", auth=auth, tls=certificate.path if secure else None, tunnel=tunnel)
+    server = gateway(camera.url, **trusting(certificate), **QUICK)
+    decoded = decoders.decode(server.playlist, 4)
+    assert not decoded.errors
+    assert decoded.frames["video"] >= 75
+    assert decoded.frames["audio"] >= 100
+    server.wait_for(r"is reading from path 'cam_2', 2 tracks with TCP")
+    server.terminate()
+    camera.wait_for("teardown")
+
+
+@pytest.mark.parametrize(("secure", "tunnel", "auth"), WAYS)
+def test_ffmpeg_reads_the_same_camera(gst_camera, secure, tunnel, auth):
+    """What is put before the gateway is a camera that another reader understands too."""
+    camera = gst_camera("h264", auth=auth, tls=certificates().own.path if secure else None, tunnel=tunnel)
+    assert decoders.streams(camera.url)[0]["codec_name"] == "h264"
+
+
+def test_another_certificate_is_told_of(gst_camera, gateway):
+    certificate = certificates().own
+    camera = gst_camera("h264", tls=certificate.path)
+    server = gateway(camera.url, **trusting(certificates().good), **QUICK)
+    reply = httpx.get(server.playlist, timeout=15)
+    assert reply.status_code == 404
+    assert f"sourceFingerprint: {certificate.fingerprint}" in reply.text
+    assert not camera.named("options")
+
+
+async def test_mediamtx_in_a_tunnel(tmp_path: Path) -> None:
+    """RTSPKIT_MEDIAMTX is its path."""
+    binary = os.environ.get("RTSPKIT_MEDIAMTX")
+    if not binary:
+        pytest.skip("RTSPKIT_MEDIAMTX does not say where MediaMTX is")
+
+    async with ScriptedCamera() as camera:
+        port = free_port()
+        config = tmp_path / "mediamtx.yml"
+        config.write_text(
+            f"rtspAddress: 127.0.0.1:{port}\nrtspTransports: [tcp]\nrtmp: no\nhls: no\nwebrtc: no\nsrt: no\n"
+            f"moq: no\npaths:\n  cam:\n    source: {camera.url}\n    rtspTransport: tcp\n"
+        )
+        process = await asyncio.create_subprocess_exec(binary, config, stdout=asyncio.subprocess.DEVNULL)
+        try:
+            await camera.wait_for("PLAY", seconds=10)
+            deadline = time.monotonic() + 10
+            while True:
+                try:
+                    session = await rtspkit.connect(f"rtsp+http://127.0.0.1:{port}/cam")
+                    break
+                except rtspkit.RtspkitError:
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.1)
+            count = 0
+            async with asyncio.timeout(20):
+                async for _ in session:
+                    count += 1
+                    if count == 50:
+                        break
+            # far beyond the length that the POST has announced
+            for number in range(200):
+                session._send(b"OPTIONS * RTSP/1.0\r\nCSeq: %d\r\nX: %b\r\n\r\n" % (9000 + number, b"x" * 500))
+                await asyncio.sleep(0.005)
+            assert session._link is not None
+            assert session._link.lost is None
+            await session.close()
+        finally:
+            process.kill()
+            await process.wait()
