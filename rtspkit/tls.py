@@ -68,12 +68,11 @@ class TLSLink(Link):
         return False
 
     def _read(self) -> bytes:
-        if self._is_over:
-            return b""
-        received = self._sock.recv(READ_SIZE)
+        received = b"" if self._is_over else self._sock.recv(READ_SIZE)
+        if not received:
+            return b""  # few cameras say before (close_notify) that it is the end
         data, self._is_over = self._session.open(received)
-        if received:
-            self._transmit(self._seal(b""))
+        self._transmit(self._seal(b""))
         if not data and not self._is_over:
             raise BlockingIOError  # a part of a record, or nothing but TLS's own
         return data
@@ -135,22 +134,20 @@ class _Session:
         return self._tls.getpeercert(binary_form=True) or b""
 
     def open(self, data: bytes) -> tuple[bytes, bool]:
-        """What is in `data` (b"" at the end of the connection), and whether nothing will follow."""
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
+        """What is in `data`, and whether nothing will follow."""
+        self._incoming.write(data)
         parts = []
         try:
-            while part := self._tls.read(_RECORD_SIZE):
+            while self._incoming.pending:
+                part = self._tls.read(_RECORD_SIZE)
+                if not part:
+                    return b"".join(parts), True
                 parts.append(part)
         except ssl.SSLWantReadError:
-            return b"".join(parts), False
-        except ssl.SSLEOFError:
-            pass  # no close_notify: few cameras send one
+            pass  # a part of a record
         except ssl.SSLError as error:
             raise OSError(f"its TLS is broken ({_words(error)})") from None
-        return b"".join(parts), True
+        return b"".join(parts), False
 
     def seal(self, data: bytes) -> tuple[int, bytes]:
         """How much of `data` could be enciphered now, and what is to be sent."""
