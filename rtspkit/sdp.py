@@ -459,11 +459,12 @@ def select_tracks(
         UnsupportedError: nothing can be used; the message names what was offered.
     """
     quirks = Quirks() if quirks is None else quirks
+    is_secure = request_url.lower().startswith("rtsps:")
     tracks: list[MediaTrack] = []
     skipped: list[str] = []
     for media in description.medias:
         url = media_url(description, media, request_url, content_base, quirks)
-        found = _usable(media, len(tracks), url, limits=limits, quirks=quirks)
+        found = _usable(media, len(tracks), url, is_secure=is_secure, limits=limits, quirks=quirks)
         if isinstance(found, MediaTrack):
             if all(other.track.kind != found.track.kind for other in tracks):
                 tracks.append(found)
@@ -484,10 +485,13 @@ def _label(media: MediaDescription) -> str:
     return re.sub(r"[^\x20-\x7e]", "?", media.kind)[:40] or "no format"
 
 
-def _usable(media: MediaDescription, index: int, url: str, *, limits: Limits, quirks: Quirks) -> MediaTrack | str:
+def _usable(
+    media: MediaDescription, index: int, url: str, *, is_secure: bool, limits: Limits, quirks: Quirks
+) -> MediaTrack | str:
     """The track a media can become, or why it cannot ("" where its encoding's name says enough)."""
     proto = media.proto.upper()
-    if "SAVP" in proto:
+    # within TLS nobody has to encrypt them once more: MediaMTX offers to, and does not where it is not asked for
+    if "SAVP" in proto and not is_secure:
         return "encrypted"
     if media.back_channel:
         return "back channel"

@@ -136,7 +136,7 @@ class _Session:
     def open(self, data: bytes) -> tuple[bytes, bool]:
         """What is in `data`, and whether nothing will follow."""
         self._incoming.write(data)
-        parts = []
+        parts: list[bytes] = []
         try:
             while self._incoming.pending:
                 part = self._tls.read(_RECORD_SIZE)

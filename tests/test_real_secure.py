@@ -57,26 +57,31 @@ def test_another_certificate_is_told_of(gst_camera, gateway):
     assert not camera.named("options")
 
 
-async def test_mediamtx_in_a_tunnel(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["rtsps", "rtsp+http", "rtsps+http"])
+async def test_mediamtx(tmp_path: Path, scheme: str) -> None:
     """RTSPKIT_MEDIAMTX is its path."""
     binary = os.environ.get("RTSPKIT_MEDIAMTX")
     if not binary:
         pytest.skip("RTSPKIT_MEDIAMTX does not say where MediaMTX is")
 
     async with ScriptedCamera() as camera:
-        port = free_port()
+        plain, secure, certificate = free_port(), free_port(), certificates().own
+        port = secure if scheme.startswith("rtsps") else plain
         config = tmp_path / "mediamtx.yml"
         config.write_text(
-            f"rtspAddress: 127.0.0.1:{port}\nrtspTransports: [tcp]\nrtmp: no\nhls: no\nwebrtc: no\nsrt: no\n"
+            f"rtspAddress: 127.0.0.1:{plain}\nrtspsAddress: 127.0.0.1:{secure}\nrtspTransports: [tcp]\n"
+            f"rtspEncryption: optional\nrtspServerCert: {certificate.path}\nrtspServerKey: {certificate.path}\n"
+            "rtmp: no\nhls: no\nwebrtc: no\nsrt: no\n"
             f"moq: no\npaths:\n  cam:\n    source: {camera.url}\n    rtspTransport: tcp\n"
         )
         process = await asyncio.create_subprocess_exec(binary, config, stdout=asyncio.subprocess.DEVNULL)
         try:
             await camera.wait_for("PLAY", seconds=10)
+            options = rtspkit.CameraOptions(fingerprint=certificate.fingerprint)
             deadline = time.monotonic() + 10
             while True:
                 try:
-                    session = await rtspkit.connect(f"rtsp+http://127.0.0.1:{port}/cam")
+                    session = await rtspkit.connect(f"{scheme}://127.0.0.1:{port}/cam", options=options)
                     break
                 except rtspkit.RtspkitError:
                     assert time.monotonic() < deadline

@@ -255,3 +255,15 @@ def test_aac_config_alone() -> None:
 )
 def test_aac_that_cannot_be_used(old: str, new: str, reason: str) -> None:
     assert tracks_of(VIDEO + AUDIO.replace(old, new))[1] == (f"track 2 (MPEG4-GENERIC, {reason})",)
+
+
+def test_encryption_within_tls_is_not_needed() -> None:
+    """MediaMTX offers SRTP over rtsps, and sends RTP to whoever asks for that."""
+    description = parse_sdp(
+        b"v=0\r\no=- 1 1 IN IP4 0\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/SAVP 96\r\na=rtpmap:96 H264/90000\r\n"
+        b"a=control:track1\r\n"
+    )
+    tracks, _ = select_tracks(description, "rtsps://camera/x", "rtsp://camera/x/")
+    assert [track.track.codec for track in tracks] == ["h264"]
+    with pytest.raises(UnsupportedError, match="H264, encrypted"):
+        select_tracks(description, "rtsp://camera/x", "rtsps://camera/x/")
