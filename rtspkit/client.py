@@ -137,7 +137,11 @@ async def connect(
         except Redirect as redirect:
             await camera.close()
             if redirect.url.host != target.host and not options.allow_redirect_hosts:
-                raise ResponseError(f"{target.address} redirects to another host, which is not allowed") from None
+                elsewhere = redirect.url.address
+                raise ResponseError(
+                    f"{target.address} redirects to another host, {elsewhere}; use that as the source, or allow it "
+                    "(allowRedirectHosts)"
+                ) from None
             target = redirect.url
         except BaseException:
             await camera.close()
@@ -274,14 +278,16 @@ class Camera:
             if receiver.media_arrival or link.lost is not None:
                 told.set()
 
-        self._read(on_packets, self._ticker or Ticker())
+        self._read(on_packets, Ticker(0.01) if self._ticker is None else self._ticker)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._limits.udp_timeout):
                 await told.wait()
         self._stop_reading()
         if not receiver.media_arrival:
             reason = f"no media came over UDP within {self._limits.udp_timeout:g} s"
-            if any(track_stats(receiver, track.index).foreign for track in self.tracks):
+            if link.lost is not None:
+                reason = f"the camera {link.lost} before media came over UDP"
+            elif any(track_stats(receiver, track.index).foreign for track in self.tracks):
                 reason += ", only packets from another port or address than the camera has named"
             remember(self._memory, "tcp", reason)
             return False
@@ -370,7 +376,7 @@ class Camera:
         if self._link is not None:
             self._link.start(self._receiver, on_bytes, ticker)
         if self._datagrams is not None:
-            self._datagrams.start(self._receiver, on_bytes, ticker or Ticker(0.01))
+            self._datagrams.start(self._receiver, on_bytes, Ticker(0.01) if ticker is None else ticker)
 
     def _pause(self) -> None:
         """Nobody takes what comes: the camera is not read until `_read`."""

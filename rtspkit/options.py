@@ -44,7 +44,7 @@ class CameraOptions:
     udp_source_ports: tuple[int, int] = (32768, 60999)
     udp_read_buffer_size: int = 0
     fingerprint: str | None = None
-    allow_redirect_hosts: bool = True
+    allow_redirect_hosts: bool = False
 
     def __post_init__(self) -> None:
         first, last = self.udp_source_ports

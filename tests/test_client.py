@@ -241,6 +241,18 @@ async def test_credentials_do_not_follow_a_redirect_to_another_host(camera: Fake
         assert not any("authorization" in seen.headers for seen in other.requests)
 
 
+async def test_a_redirect_to_another_host_is_followed_only_where_it_is_allowed(camera: FakeCamera) -> None:
+    async with FakeCamera() as other:
+        camera.auth, camera.redirect = "basic", other.url.replace("127.0.0.1", "localhost")
+        with pytest.raises(rtspkit.ResponseError, match="redirects to another host, localhost.*allowRedirectHosts"):
+            await connect(camera.url_with_credentials)
+        assert not other.requests
+        session = await connect(camera.url_with_credentials, options=CameraOptions(allow_redirect_hosts=True))
+        await session.close()
+        assert other.requests
+        assert not any("authorization" in seen.headers for seen in other.requests)
+
+
 async def test_nothing_is_sent_in_the_clear_where_tls_is_wanted(camera: FakeCamera) -> None:
     with pytest.raises(rtspkit.TimeoutExceeded, match="is it rtsp://"):
         await connect(camera.url_with_credentials.replace("rtsp://", "rtsps://"), options=options())

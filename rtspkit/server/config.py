@@ -168,6 +168,7 @@ class PathConfig(SharedOptions):
     source_fingerprint: Annotated[str | None, BeforeValidator(_fingerprint)] = None
     rtsp_transport: Annotated[TransportChoice, one_of("automatic", "udp", "multicast", "tcp")] = "automatic"
     rtsp_any_port: Flag = False
+    allow_redirect_hosts: Flag = False
     rtsp_udp_source_port_range: Annotated[Ports, Field(alias="rtspUDPSourcePortRange")] = (32768, 60999)
 
     @property

@@ -48,6 +48,7 @@ def camera_options(config: PathConfig, limits: Limits) -> CameraOptions:
         low_latency=config.part_duration is not None,
         transport=config.rtsp_transport,
         any_port=config.rtsp_any_port,
+        allow_redirect_hosts=config.allow_redirect_hosts,
         udp_source_ports=config.rtsp_udp_source_port_range,
         udp_read_buffer_size=config.udp_read_buffer_size,
         fingerprint=config.source_fingerprint,
