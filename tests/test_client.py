@@ -244,7 +244,7 @@ async def test_credentials_do_not_follow_a_redirect_to_another_host(camera: Fake
 async def test_a_redirect_to_another_host_is_followed_only_where_it_is_allowed(camera: FakeCamera) -> None:
     async with FakeCamera() as other:
         camera.auth, camera.redirect = "basic", other.url.replace("127.0.0.1", "localhost")
-        with pytest.raises(rtspkit.ResponseError, match="redirects to another host, localhost.*allowRedirectHosts"):
+        with pytest.raises(rtspkit.ResponseError, match=r"redirects to another host, localhost.*allowRedirectHosts"):
             await connect(camera.url_with_credentials)
         assert not other.requests
         session = await connect(camera.url_with_credentials, options=CameraOptions(allow_redirect_hosts=True))
