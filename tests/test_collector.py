@@ -4,7 +4,7 @@ from fragments import AUDIO, VIDEO
 
 from rtspkit.collector import Collector
 from rtspkit.limits import DEFAULT_LIMITS
-from rtspkit.media import AccessUnit, Fragment, Track
+from rtspkit.media import SAMPLE_SIZE, AccessUnit, Fragment, Track
 
 
 def make() -> Collector:
@@ -40,3 +40,16 @@ def test_video_is_bounded_by_its_size() -> None:
     fragments = taken(make(), VIDEO, range(0, 90_000, 90), bytes(100_000))
     assert fragments[0].is_sync
     assert all(memoryview(fragment.runs[0].data).nbytes <= DEFAULT_LIMITS.fragment_size for fragment in fragments)
+
+
+def test_parts_of_reordered_pictures_are_counted() -> None:
+    """I P B B P B B …: what fills a part is how many units there are, not when the last of them is shown."""
+    collector = Collector((VIDEO,), VIDEO, part_duration=0.2, now=1000.0, wall=1_700_000_000.0)
+    order = [0, *(shown + 3 * group for group in range(20) for shown in (3, 1, 2))]
+    counts = []
+    for number, shown in enumerate(order):
+        unit = AccessUnit(VIDEO, shown * 3600, number == 0, b"x", 1000.0 + number / 25)
+        fragments = collector.take(unit, now=None, wall=None, next_cut=None)
+        counts += [len(memoryview(fragment.runs[0].samples)) // SAMPLE_SIZE for fragment in fragments]
+    assert set(counts[1:]) == {5}
+    assert 4 <= counts[0] <= 6

@@ -1,4 +1,7 @@
-"""Players that are never reloaded, through every fault a camera has: see `real.stage`."""
+"""Players that are never reloaded, through every fault a camera has: see `real.stage`.
+
+As a viewer would judge it each time, and strictly where soak tests are asked for.
+"""
 
 import time
 from collections.abc import Iterator
@@ -8,22 +11,26 @@ from real import clips
 from real.parts import require_chromium, require_ffmpeg, require_shaka
 from real.stage import Stage
 
-pytestmark = [pytest.mark.real, pytest.mark.soak]
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+STRICT = pytest.param("strict", marks=pytest.mark.soak)
+#: What others show as well, or is no fault.
+at_leisure = pytest.mark.parametrize("stage", [STRICT], indirect=True)
 
 HOUR = 3600.0
 #: hlsSegmentMaxSize is a megabyte, and a second of this clip more.
 LARGE = {"noise": True, "kbps": 12000, "size": (640, 360), "length": 4}
 
 
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+@pytest.fixture(scope="module", params=["loose", STRICT])
+def stage(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Stage]:
     require_ffmpeg()
     require_chromium()
     require_shaka()
-    with Stage(tmp_path_factory.mktemp("stage")) as stage:
+    with Stage(tmp_path_factory.mktemp("stage"), is_strict=request.param == "strict") as stage:
         yield stage
 
 
+@at_leisure
 def test_nothing_is_wrong(stage):
     """The measure itself: nobody loses anything."""
     with stage.through(bound=0.7, pictures=20):
@@ -48,7 +55,7 @@ def test_the_size_changes(stage):
 
 def test_the_clock_jumps(stage):
     """By an hour, by half a minute and by seconds, either way; and it wraps."""
-    with stage.through(bound=5):
+    with stage.through(bound=5, time_slack=0.2):
         for seconds in (HOUR, -HOUR, 30, -3):
             stage.do(stage.camera.jump, seconds)
             stage.wait(2.3)
@@ -65,6 +72,7 @@ def test_single_pictures_are_stamped_hours_off(stage):
         stage.wait(1)
 
 
+@at_leisure
 def test_sender_reports_tell_a_wrong_time(stage):
     with stage.through(bound=0.7):
         stage.camera.wall_error = [-time.time(), 10 * 365 * 24 * HOUR, 0, -HOUR]
@@ -73,7 +81,7 @@ def test_sender_reports_tell_a_wrong_time(stage):
 
 
 def test_sound_stops_and_comes_again(stage):
-    with stage.through(bound=1, sound_slack=2, wants_sound=False):
+    with stage.through(bound=1, sound_slack=2):
         stage.camera.still = {1}
         stage.wait(5)
         stage.camera.still = set()
@@ -82,7 +90,7 @@ def test_sound_stops_and_comes_again(stage):
 
 def test_sound_comes_late(stage):
     """Announced, but not there when the camera is back."""
-    with stage.through(outage=2.5, bound=3, after=5, sound_slack=2, wants_sound=False):
+    with stage.through(outage=2.5, bound=3, after=5, sound_slack=2):
         stage.vanish(1, still={1})
         stage.wait(5)
         stage.camera.still = set()
@@ -120,6 +128,7 @@ def test_a_segment_over_its_size(stage):
         stage.wait(2)
 
 
+@at_leisure
 def test_an_access_unit_over_its_size(stage):
     """Nine megabytes; what refers to it is gone too, that is one GOP."""
     with stage.through(outage=1.2, bound=2):
@@ -144,6 +153,7 @@ def test_the_frame_rate_changes_for_good(stage):
         stage.wait(4)
 
 
+@at_leisure
 def test_the_frame_rate_wanders(stage):
     with stage.through(pictures=6, bound=3, no_sync_for=3):
         for rate in (24, 12, 20, 9, 15, 25):
@@ -152,6 +162,7 @@ def test_the_frame_rate_wanders(stage):
         stage.do(stage.camera.set_rate, None)
 
 
+@at_leisure
 def test_ssrc_and_sequence_numbers_begin_anew(stage):
     with stage.through(bound=2):
         stage.camera.ssrc_each_gop = True
@@ -174,7 +185,7 @@ def test_the_gateway_is_killed(stage):
     """SIGKILL, and on the same ports again within two seconds: everybody plays on."""
     with stage.through(outage=3, bound=5, all_are_out=True, after=8):
         took = [side.restart() for side in stage.sides]
-    assert max(took) < 2, took
+    assert max(took) < (2 if stage.is_strict else 8), took
 
 
 def test_the_clock_stands(stage):
@@ -186,6 +197,7 @@ def test_the_clock_stands(stage):
         stage.wait(2)
 
 
+@at_leisure
 def test_the_clock_is_ten_times_too_fast(stage):
     """For a second it is believed: segments with two or three pictures, faster than a player can follow."""
     with stage.through(bound=4, pictures=2, no_sync_for=1, shaka=15, sound_slack=2, wants_sound=False, time_slack=2):
