@@ -9,6 +9,7 @@ Spec: MediaMTX v1.20 `mediamtx.yml`: durations in Go's style plus days (`1d12h`)
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -45,6 +46,7 @@ _CREDENTIALS = re.compile(r":\S*@")
 _SECRET_QUERY = re.compile(r"(?i)([?&](?:\w*pass\w*|pwd|psw|\w*token|\w*secret|auth|sig(?:nature)?)=)([^&#]*)")
 
 
+@cache
 def camel(name: str) -> str:
     """`hls_segment_count` as it stands in a file: `hlsSegmentCount`."""
     head, *rest = name.split("_")
