@@ -8,9 +8,12 @@ import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import pytest
+
+#: Goes with the process.
+_FOLDER = TemporaryDirectory(prefix="certificates-")
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def certificates() -> Certificates:
     """Makes them once; skips the test where there is no `openssl`."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl here: apt install openssl")
-    folder = Path(mkdtemp(prefix="certificates-"))
+    folder = Path(_FOLDER.name)
 
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], check=True, cwd=folder, capture_output=True)

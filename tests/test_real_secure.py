@@ -40,6 +40,21 @@ def test_through_the_gateway(gst_camera, gateway, secure, tunnel, auth):
     camera.wait_for("teardown")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_in_a_browser(gst_camera, gateway, player, way):
+    certificate = certificates().own
+    secure, tunnel, auth = way
+    camera = gst_camera("h264+aac", auth=auth, tls=certificate.path if secure else None, tunnel=tunnel)
+    server = gateway(camera.url, **trusting(certificate), **QUICK)
+    player.open(server.page)
+    started = player.plays(timeout=30)
+    player.wait(5)
+    series = player.series(since=started + 1)
+    assert series[-1].pictures - series[0].pictures >= 75, player.story()
+    assert not player.events("error")
+
+
 @pytest.mark.parametrize(("secure", "tunnel", "auth"), WAYS)
 def test_ffmpeg_reads_the_same_camera(gst_camera, secure, tunnel, auth):
     """What is put before the gateway is a camera that another reader understands too."""
