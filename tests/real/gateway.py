@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,19 @@ class Gateway:
         config: its YAML file; `changes` have been made in it.
     """
 
-    def __init__(self, directory: Path, source: str, neighbours: dict[str, str] | None = None, **changes: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        source: str,
+        neighbours: Mapping[str, str | Mapping[str, str]] | None = None,
+        **changes: str,
+    ) -> None:
         """The two blocks with another camera, and more of them if wanted.
 
         Args:
             directory: for the YAML file.
             source: of the camera.
-            neighbours: the names of further paths and their sources.
+            neighbours: the names of further paths, and the source of each, or more of its keys.
             changes: keys of the two blocks with their new values, or others.
         """
         self.hls_port, self.api_port = free_port(), free_port()
@@ -64,8 +71,11 @@ class Gateway:
             )
             if not found:
                 text = f"{key}: {value}\n{text}"
-        for name, address in (neighbours or {}).items():
-            text += f"  {name}:\n    source: {address}\n    sourceOnDemand: yes\n"
+        for name, keys in (neighbours or {}).items():
+            keys = {"source": keys} if isinstance(keys, str) else keys
+            text += f"  {name}:\n" + "".join(
+                f"    {key}: {value}\n" for key, value in {"sourceOnDemand": "yes", **keys}.items()
+            )
         text = f"api: yes\napiAddress: 127.0.0.1:{self.api_port}\n{text}"
         self.config = directory / "gateway.yml"
         self.config.write_text(text, encoding="utf-8")
@@ -120,9 +130,9 @@ class Gateway:
         for line in process.stdout:
             self.lines.append(line)
 
-    def path(self) -> dict[str, Any]:
-        """What the control API says of the camera."""
-        reply = httpx.get(f"http://127.0.0.1:{self.api_port}/v3/paths/get/cam_2", timeout=5)
+    def path(self, name: str = "cam_2") -> dict[str, Any]:
+        """What the control API says of a camera."""
+        reply = httpx.get(f"http://127.0.0.1:{self.api_port}/v3/paths/get/{name}", timeout=5)
         assert reply.status_code == 200, f"{reply.status_code} {reply.text}"
         return dict(reply.json())
 

@@ -33,7 +33,9 @@ TRANSPORTS = {
 
 def say(event, **values):
     """One line for the test: what happened and when (monotonic seconds of this process)."""
-    print(json.dumps({"event": event, "at": time.monotonic(), **values}), flush=True)
+    # in one piece: the server has several threads
+    sys.stdout.write(json.dumps({"event": event, "at": time.monotonic(), **values}) + "\n")
+    sys.stdout.flush()
 
 
 def launch_line(settings):

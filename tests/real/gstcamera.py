@@ -90,6 +90,7 @@ VARIANTS = {
     "h264+aac": Variant(video(), audio(), 48000, 2),
     "h264+aac44": Variant(video(), audio(rate=44100), 44100, 2),
     "h264+aac16": Variant(video(), audio(rate=16000, channels=1), 16000, 1),
+    "h264-small+aac": Variant(video(size=(320, 180)), audio(rate=16000, channels=1), 16000, 1, size=(320, 180)),
     "h264+aac-split": Variant(video(slices=4), audio(mtu=100), 48000, 2),
 }
 
