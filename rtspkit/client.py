@@ -278,7 +278,7 @@ class Camera:
             if receiver.media_arrival or link.lost is not None:
                 told.set()
 
-        self._read(on_packets, Ticker(0.01) if self._ticker is None else self._ticker)
+        self._read(on_packets, Ticker(0.01) if self._ticker is None else self._ticker, eager=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._limits.udp_timeout):
                 await told.wait()
@@ -370,13 +370,14 @@ class Camera:
         self._attend()
         return self._ended
 
-    def _read(self, on_bytes: Callable[[], None], ticker: Ticker | None) -> None:
-        """Everything that comes goes to the receiver, until `_stop_reading`."""
+    def _read(self, on_bytes: Callable[[], None], ticker: Ticker | None, *, eager: bool = False) -> None:
+        """Everything that comes goes to the receiver, until `_stop_reading`; `eager`: each read of UDP is told, too."""
         self._paused = False
         if self._link is not None:
             self._link.start(self._receiver, on_bytes, ticker)
         if self._datagrams is not None:
-            self._datagrams.start(self._receiver, on_bytes, Ticker(0.01) if ticker is None else ticker)
+            shared = Ticker(0.01) if ticker is None else ticker
+            self._datagrams.start(self._receiver, on_bytes, shared, eager=eager or ticker is None)
 
     def _pause(self) -> None:
         """Nobody takes what comes: the camera is not read until `_read`."""

@@ -202,26 +202,27 @@ class Datagrams:
 
     # -- receiving
 
-    def start(self, receiver: Receiver, on_packets: Callable[[], None], ticker: Ticker) -> None:
+    def start(self, receiver: Receiver, on_packets: Callable[[], None], ticker: Ticker, *, eager: bool = False) -> None:
         """Gives all packets to `receiver` from now on, until `stop`.
 
         Args:
             receiver: has the tracks, by the same index.
             on_packets: called after a read that leaves something to take.
             ticker: reads together with others.
+            eager: `on_packets` is called after any read.
         """
         for index, pin in self._pins.items():
             receiver.pin(index, *pin)
         if self._tap is None:
             poller = ticker.datagrams
             sources = (Source(sock, index, is_rtcp) for (index, is_rtcp), sock in self._sockets.items())
-            poller.add(receiver, sources, on_packets, patience=self._patience)
+            poller.add(receiver, sources, on_packets, patience=self._patience, eager=eager)
             self._give_back = lambda: poller.remove(receiver)
             return
 
         def poll() -> bool:
             self._feed(receiver)
-            if receiver.ready:
+            if receiver.ready or eager:
                 on_packets()
             return False
 

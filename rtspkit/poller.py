@@ -46,6 +46,7 @@ class DatagramPoller:
         self._callbacks: dict[Receiver, Callable[[], None]] = {}
         self._sources: dict[Receiver, list[Source]] = {}
         self._patience: dict[Receiver, float] = {}
+        self._eager: set[Receiver] = set()  # are told of each read
         self._holding: set[Receiver] = set()  # packets that wait for one that is late
         self._timer: asyncio.TimerHandle | None = None
 
@@ -53,7 +54,13 @@ class DatagramPoller:
         return len(self._callbacks)
 
     def add(
-        self, receiver: Receiver, sources: Iterable[Source], on_ready: Callable[[], None], *, patience: float
+        self,
+        receiver: Receiver,
+        sources: Iterable[Source],
+        on_ready: Callable[[], None],
+        *,
+        patience: float,
+        eager: bool = False,
     ) -> None:
         """Takes over reading a camera's sockets until `remove`.
 
@@ -62,9 +69,12 @@ class DatagramPoller:
             sources: its sockets, non-blocking.
             on_ready: called within the tick in which `receiver` has something to take or has ended.
             patience: seconds for which their buffers hold what comes.
+            eager: `on_ready` is called after each read, for who takes units before there is a fragment of them.
         """
         self._callbacks[receiver] = on_ready
         self._patience[receiver] = patience
+        if eager:
+            self._eager.add(receiver)
         self._hasten()
         self._sources[receiver] = list(sources)
         for source in self._sources[receiver]:
@@ -79,6 +89,7 @@ class DatagramPoller:
         self._patience.pop(receiver, None)
         self._hasten()
         self._holding.discard(receiver)
+        self._eager.discard(receiver)
         for source in self._sources.pop(receiver, ()):
             self._selector.unregister(source.sock)
         if not self._callbacks and self._timer is not None:
@@ -117,7 +128,7 @@ class DatagramPoller:
                 self._holding.discard(receiver)
             else:
                 self._holding.add(receiver)
-            if receiver.ready:
+            if receiver.ready or receiver in self._eager:
                 try:
                     on_ready()
                 except Exception as error:  # a fault in one camera's handling must not stop the others'

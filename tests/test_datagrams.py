@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import rtspkit
 from rtspkit import CameraOptions, UnsupportedError
 from rtspkit.datagrams import Datagrams
 from rtspkit.media import AACParameters, Track
 from rtspkit.messages import Transport
 from rtspkit.rtp import Receiver, track_stats
+from rtspkit.testing import ScriptedCamera
 from rtspkit.ticker import Ticker
 
 HOST = "127.0.0.1"
@@ -191,3 +193,25 @@ def test_a_small_receive_buffer_is_said(monkeypatch: pytest.MonkeyPatch) -> None
         if is_short:
             assert f"has {granted // 1024} KiB" in datagrams.shortfall
             assert "net.core.rmem_max" in datagrams.shortfall
+
+
+async def test_units_come_when_they_are_whole() -> None:
+    """Not with the fragment, which a second of media fills: the third unit is there before the next sync sample."""
+    async with ScriptedCamera() as camera:
+        connected = await rtspkit.connect(camera.url, options=CameraOptions(transport="udp"))
+        units = aiter(connected)
+        taken = [await anext(units) for _ in range(10)]
+        sent = camera.clients.copy().pop().units
+        await connected.close()
+    assert sum(unit.is_sync for unit in taken if unit.track.kind == "video") == 1
+    assert sent < 30
+
+
+async def test_the_first_packet_says_that_udp_gets_through() -> None:
+    """Not the first fragment: who connects has it a second earlier."""
+    async with ScriptedCamera() as camera:
+        connected = await rtspkit.connect(camera.url)
+        assert connected.transport == "udp"
+        sent = camera.clients.copy().pop().units
+        await connected.close()
+    assert sent < 20

@@ -78,3 +78,17 @@ async def test_the_smallest_buffer_says_how_often(pairs: list[tuple[socket.socke
     poller.remove(second)
     assert poller.period == 0.1
     poller.remove(first)
+
+
+async def test_who_takes_units_is_told_of_each_read(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
+    """There is no fragment yet: only one of the two wants to know."""
+    poller = DatagramPoller(0.005)
+    told: list[int] = []
+    for number, (ours, theirs) in enumerate(pairs):
+        made = pinned(theirs)
+        poller.add(
+            made, [Source(ours, 0, False)], lambda number=number: told.append(number), patience=1.0, eager=number == 1
+        )
+        theirs.send(packet(1))
+    await asyncio.sleep(0.1)
+    assert told == [1]
