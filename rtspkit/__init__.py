@@ -39,7 +39,9 @@ from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import AACParameters, AccessUnit, Fragment, H264Parameters, Run, Track
 from rtspkit.memory import CameraMemory
 from rtspkit.muxer import Muxer
+from rtspkit.prober import probe
 from rtspkit.reader import CameraReader, open
+from rtspkit.report import ProbeReport
 from rtspkit.store import DirectoryStore, MemoryStore
 from rtspkit.ticker import Ticker
 
@@ -67,6 +69,7 @@ __all__ = [
     "Muxer",
     "NotReady",
     "PathNotFound",
+    "ProbeReport",
     "ProtocolError",
     "RemoteProtocolError",
     "ResponseError",
@@ -80,4 +83,5 @@ __all__ = [
     "__version__",
     "connect",
     "open",
+    "probe",
 ]

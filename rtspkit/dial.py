@@ -80,7 +80,10 @@ async def _dial_tcp(url: CameraURL, timeout: float) -> socket.socket:  # noqa: A
         raise ConnectionLost(f"{url.address} cannot be reached: its name is not valid") from None
     if isinstance(failure, TimeoutError) and failure.errno is None:
         raise TimeoutExceeded(f"{url.address} cannot be reached: no answer within {timeout:g} s")
-    raise ConnectionLost(f"{url.address} cannot be reached: {reason_text(failure)}")
+    lost = ConnectionLost(f"{url.address} cannot be reached: {reason_text(failure)}")
+    if not isinstance(failure, socket.gaierror):  # whose numbers mean something else
+        lost.errno = failure.errno if failure is not None else None
+    raise lost
 
 
 async def _connect(family: int, address: Any) -> socket.socket:

@@ -30,6 +30,15 @@ CAMERA_SIDE = {"sdp", "auth", "url", "messages", "rtsp", "_rtp", "rtp", "health"
     "client",
     "units",
     "reader",
+    "transcript",
+    "scrub",
+    "recording",
+    "replay",
+    "report",
+    "findings",
+    "diagnosis",
+    "reporttext",
+    "prober",
 }
 VIEWER_SIDE = {"_fmp4", "fmp4", "restamp", "standing", "silence", "companion", "dates", "parts", "reordering"} | {
     "segments",
@@ -62,6 +71,8 @@ SHELLS = {
     "reader",
     "waiting",
     "asgi",
+    "replay",
+    "prober",
 }
 WORLDLY = {"asyncio", "socket", "select", "selectors", "ssl", "threading", "time", "datetime", "concurrent", "signal"}
 

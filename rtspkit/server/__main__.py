@@ -1,6 +1,7 @@
 """``python -m rtspkit.server [config.yml]`` and the command ``rtspkit``: arguments, signals, exit statuses.
 
-Without a configuration the built-in test camera runs, so that there is a picture to see at once.
+``rtspkit probe URL`` is a command of its own (`rtspkit.server.probe`); all else is the gateway's. Without a
+configuration the built-in test camera runs, so that there is a picture to see at once.
 Exit statuses: 0 stopped as asked, 1 cannot run (a port in use …), 2 the configuration or the command line is wrong.
 """
 
@@ -43,7 +44,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@_app.command()
+@_app.command(epilog="rtspkit probe URL  says what a camera is like, or what is wrong with it (--help: how).")
 def _command(
     config: Annotated[
         Optional[str],  # noqa: UP045 - what typer reads
@@ -146,6 +147,10 @@ async def _with_test_camera(config: Config, stack: AsyncExitStack) -> Config:
 
 def main() -> None:
     """The command ``rtspkit``."""
+    if sys.argv[1:2] == ["probe"]:
+        from rtspkit.server.probe import app
+
+        app(sys.argv[2:], prog_name="rtspkit probe")
     _app(prog_name="rtspkit")
 
 
