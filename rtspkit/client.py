@@ -283,16 +283,15 @@ class Camera:
             async with asyncio.timeout(self._limits.udp_timeout):
                 await told.wait()
         self._stop_reading()
-        if not receiver.media_arrival:
+        if receiver.media_arrival:
+            remember(self._memory, "udp")
+            return True
+        if link.lost is None:  # else it may be for another reason, and is to be found out the next time
             reason = f"no media came over UDP within {self._limits.udp_timeout:g} s"
-            if link.lost is not None:
-                reason = f"the camera {link.lost} before media came over UDP"
-            elif any(track_stats(receiver, track.index).foreign for track in self.tracks):
+            if any(track_stats(receiver, track.index).foreign for track in self.tracks):
                 reason += ", only packets from another port or address than the camera has named"
             remember(self._memory, "tcp", reason)
-            return False
-        remember(self._memory, "udp")
-        return True
+        return False
 
     def _begin(self, opened: Opened) -> None:
         """Hands the stream over to the receiver, from the byte on where the answer to PLAY ended."""
