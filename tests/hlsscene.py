@@ -8,14 +8,13 @@ from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
 import httpx
-from fakecamera import FakeCamera
 from hlsrules import Audit
 
 from rtspkit.asgi import HLSApp
 from rtspkit.server.config import load_text_config
 from rtspkit.server.gateway import Gateway
 from rtspkit.server.paths import Path
-from rtspkit.testing import PlainCamera
+from rtspkit.testing import PlainCamera, ScriptedCamera
 
 VARIANTS = {"plain": "hlsVariant: fmp4\n", "quick": "hlsVariant: lowLatency\nhlsPartDuration: 200ms\n"}
 
@@ -152,7 +151,7 @@ async def scene(
         own: keys of the path with the fault, each line indented by four.
         source: of that path; the camera's URL if None.
     """
-    async with camera as bad, FakeCamera() as left, FakeCamera() as right:
+    async with camera as bad, ScriptedCamera() as left, ScriptedCamera() as right:
         text = (
             f"hlsAddress: 127.0.0.1:0\napi: no\nhlsSegmentDuration: 1s\nstateDirectory: no\n{VARIANTS[variant]}{more}"
         )

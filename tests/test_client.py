@@ -9,21 +9,20 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from fakecamera import FakeCamera
 
 import rtspkit
 from rtspkit.client import Camera, CameraOptions, connect
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import Fragment
+from rtspkit.testing import Basic, Credentials, Digest, ScriptedCamera, faults
 from rtspkit.ticker import Ticker
 
 QUICK = replace(DEFAULT_LIMITS, connect_timeout=0.4, reply_timeout=0.4, media_timeout=0.6)
 
 
 @pytest.fixture
-async def camera() -> AsyncIterator[FakeCamera]:
-    async with FakeCamera() as made:
-        assert isinstance(made, FakeCamera)
+async def camera() -> AsyncIterator[ScriptedCamera]:
+    async with ScriptedCamera(transports=("tcp",)) as made:
         yield made
 
 
@@ -50,7 +49,7 @@ def options(limits: Limits = QUICK, **changes: float) -> CameraOptions:
 # -- the conversation ---------------------------------------------------------
 
 
-async def test_the_whole_conversation(camera: FakeCamera) -> None:
+async def test_the_whole_conversation(camera: ScriptedCamera) -> None:
     session = await connect(camera.url, options=CameraOptions(transport="tcp"))
     assert [track.codec for track in session.tracks] == ["h264", "aac"]
     await collect(session, 0.3)
@@ -65,7 +64,7 @@ async def test_the_whole_conversation(camera: FakeCamera) -> None:
     assert len({seen.headers.get("session") for seen in camera.requests[3:]}) == 1
 
 
-async def test_fragments_come_with_both_tracks_and_a_common_time(camera: FakeCamera) -> None:
+async def test_fragments_come_with_both_tracks_and_a_common_time(camera: ScriptedCamera) -> None:
     fragments = await collect(await connect(camera.url), 2.5)
     assert len(fragments) >= 2
     assert all(fragment.is_sync for fragment in fragments)  # the clip has a sync sample every second
@@ -76,7 +75,7 @@ async def test_fragments_come_with_both_tracks_and_a_common_time(camera: FakeCam
         assert 0 <= first.pts / first.track.clock_rate < 0.2
 
 
-async def test_units_are_those_that_were_sent(camera: FakeCamera) -> None:
+async def test_units_are_those_that_were_sent(camera: ScriptedCamera) -> None:
     seen: list[bytes] = []
     async with asyncio.timeout(10), rtspkit.open(camera.url) as reader:
         async for unit in reader:
@@ -94,8 +93,8 @@ async def test_units_are_those_that_were_sent(camera: FakeCamera) -> None:
 
 
 @pytest.mark.parametrize("reset", [False, True])
-async def test_a_camera_that_hangs_up_is_lost(camera: FakeCamera, reset: bool) -> None:
-    camera.close_after, camera.reset = 40, reset
+async def test_a_camera_that_hangs_up_is_lost(camera: ScriptedCamera, reset: bool) -> None:
+    camera.faults = [faults.HangUp(40, reset)]
     session = await connect(camera.url)
     fragments: list[Fragment] = []
     with pytest.raises(rtspkit.ConnectionLost, match=str(camera.port)):
@@ -106,8 +105,8 @@ async def test_a_camera_that_hangs_up_is_lost(camera: FakeCamera, reset: bool) -
         await session.stream(fragments.append)
 
 
-async def test_iteration_ends_with_the_same_error(camera: FakeCamera) -> None:
-    camera.close_after = 20
+async def test_iteration_ends_with_the_same_error(camera: ScriptedCamera) -> None:
+    camera.faults = [faults.HangUp(20)]
     units = []
 
     async def read() -> None:
@@ -120,8 +119,8 @@ async def test_iteration_ends_with_the_same_error(camera: FakeCamera) -> None:
     assert len(units) >= 19
 
 
-async def test_open_reconnects_when_asked_to(camera: FakeCamera) -> None:
-    camera.close_after = 20
+async def test_open_reconnects_when_asked_to(camera: ScriptedCamera) -> None:
+    camera.faults = [faults.HangUp(20)]
     breaks = 0
     async with asyncio.timeout(20), rtspkit.open(camera.url, reconnect=True) as reader:
         async for unit in reader:
@@ -131,9 +130,9 @@ async def test_open_reconnects_when_asked_to(camera: FakeCamera) -> None:
     assert camera.connections == 3
 
 
-async def test_media_silence_is_noticed(camera: FakeCamera) -> None:
+async def test_media_silence_is_noticed(camera: ScriptedCamera) -> None:
     session = await connect(camera.url, options=options())
-    camera.mute = True
+    camera.faults = [faults.Mute()]
     started = time.monotonic()
     with pytest.raises(rtspkit.TimeoutExceeded, match="no media"):
         await asyncio.wait_for(session.stream(lambda _: None), 10)
@@ -142,10 +141,10 @@ async def test_media_silence_is_noticed(camera: FakeCamera) -> None:
     assert camera.methods()[-1] == "TEARDOWN"  # a silent camera is told, too
 
 
-async def test_rtcp_alone_is_no_media(camera: FakeCamera) -> None:
+async def test_rtcp_alone_is_no_media(camera: ScriptedCamera) -> None:
     """Sender reports go on while RTP has stopped (R06)."""
     session = await connect(camera.url, options=options())
-    camera.mute = True
+    camera.faults = [faults.Mute()]
     with pytest.raises(rtspkit.TimeoutExceeded):
         await asyncio.wait_for(session.stream(lambda _: None), 5)
     await session.close()
@@ -158,8 +157,8 @@ async def test_rtcp_alone_is_no_media(camera: FakeCamera) -> None:
     ("public", "method"),
     [("OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN", "GET_PARAMETER"), ("OPTIONS, DESCRIBE", "OPTIONS")],
 )
-async def test_keep_alive_as_public_and_the_timeout_say(camera: FakeCamera, public: str, method: str) -> None:
-    camera.public, camera.session_timeout = public, 1
+async def test_keep_alive_as_public_and_the_timeout_say(camera: ScriptedCamera, public: str, method: str) -> None:
+    camera.faults = [faults.Header("OPTIONS", name="Public", value=public), faults.SessionTimeout(1)]
     session = await connect(camera.url)
     streaming = asyncio.ensure_future(session.stream(lambda _: None))
     before = camera.methods().count(method)
@@ -168,25 +167,25 @@ async def test_keep_alive_as_public_and_the_timeout_say(camera: FakeCamera, publ
     await streaming
 
 
-async def test_an_unanswered_keep_alive_ends_nothing(camera: FakeCamera) -> None:
-    camera.session_timeout = 1
+async def test_an_unanswered_keep_alive_ends_nothing(camera: ScriptedCamera) -> None:
+    camera.faults = [faults.SessionTimeout(1)]
     session = await connect(camera.url, options=options(media_timeout=5))
-    camera.silent_on = frozenset({"GET_PARAMETER"})
+    camera.faults.append(faults.NeverAnswer("GET_PARAMETER"))
     fragments = await collect(session, 2.2)
     assert len(fragments) >= 2
     assert "OPTIONS" in camera.methods()[5:]  # it tries the other one
 
 
-async def test_a_request_from_the_camera_is_answered(camera: FakeCamera) -> None:
-    camera.ask = b"OPTIONS * RTSP/1.0\r\nCSeq: 77\r\n\r\n"
+async def test_a_request_from_the_camera_is_answered(camera: ScriptedCamera) -> None:
+    camera.faults = [faults.Ask("OPTIONS")]
     fragments = await collect(await connect(camera.url), 1.5)
     assert fragments
     assert fragments[0].runs[0].track == 0
+    assert [answer.status for answer in camera.answers] == [200]
 
 
-async def test_junk_between_frames_and_strange_channels_do_no_harm(camera: FakeCamera) -> None:
-    camera.before_frames = b"\r\n"
-    camera.extra_frames = [(9, b"\x80" * 500)]
+async def test_junk_between_frames_and_strange_channels_do_no_harm(camera: ScriptedCamera) -> None:
+    camera.faults = [faults.Between(b"\r\n"), faults.Flood(9, b"\x80" * 500)]
     session = await connect(camera.url)
     fragments = await collect(session, 1.5)
     stats = session.stats()
@@ -198,26 +197,37 @@ async def test_junk_between_frames_and_strange_channels_do_no_harm(camera: FakeC
 # -- credentials --------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("auth", "algorithm"), [("basic", "MD5"), ("digest", "MD5"), ("digest", "SHA-256")])
-async def test_credentials(camera: FakeCamera, auth: str, algorithm: str) -> None:
-    camera.auth, camera.algorithm = auth, algorithm
-    camera.password = "p@s:s/w?o#r%d"
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        Basic(),
+        Digest(),
+        Digest(algorithm="SHA-256"),
+        Digest(algorithm="MD5-sess"),
+        Digest(qop=None),
+        Digest(qop="auth-int"),
+        Digest(opaque="x y", userhash=True),
+    ],
+)
+async def test_credentials(camera: ScriptedCamera, credentials: Credentials) -> None:
+    camera.credentials = credentials
+    credentials.password = "p@s:s/w?o#r%d"
     url = camera.url.replace("rtsp://", "rtsp://admin:p%40s%3As%2Fw%3Fo%23r%25d@")
     fragments = await collect(await connect(url), 1.2)
     assert fragments
     assert not any("p@s" in seen.uri or "p%40s" in seen.uri for seen in camera.requests)
 
 
-async def test_a_nonce_that_goes_stale_is_renewed(camera: FakeCamera) -> None:
-    camera.auth, camera.nonce_life, camera.session_timeout = "digest", 3, 1
+async def test_a_nonce_that_goes_stale_is_renewed(camera: ScriptedCamera) -> None:
+    camera.credentials, camera.faults = Digest(nonce_life=3), [faults.SessionTimeout(1)]
     session = await connect(camera.url_with_credentials)
     fragments = await collect(session, 2.2)
     assert len(fragments) >= 2
     assert camera.methods()[-1] == "TEARDOWN"
 
 
-async def test_wrong_credentials_are_not_repeated(camera: FakeCamera) -> None:
-    camera.auth = "digest"
+async def test_wrong_credentials_are_not_repeated(camera: ScriptedCamera) -> None:
+    camera.credentials = Digest()
     url = camera.url.replace("rtsp://", "rtsp://admin:geheim@")
     with pytest.raises(rtspkit.AuthenticationError, match="refuses the user name or the password") as caught:
         await connect(url)
@@ -225,15 +235,15 @@ async def test_wrong_credentials_are_not_repeated(camera: FakeCamera) -> None:
     assert sum("authorization" in seen.headers for seen in camera.requests) == 1
 
 
-async def test_missing_credentials_are_named(camera: FakeCamera) -> None:
-    camera.auth = "basic"
+async def test_missing_credentials_are_named(camera: ScriptedCamera) -> None:
+    camera.credentials = Basic()
     with pytest.raises(rtspkit.AuthenticationError, match="the URL has none"):
         await connect(camera.url)
 
 
-async def test_credentials_do_not_follow_a_redirect_to_another_host(camera: FakeCamera) -> None:
-    async with FakeCamera() as other:
-        camera.auth, camera.redirect = "basic", other.url
+async def test_credentials_do_not_follow_a_redirect_to_another_host(camera: ScriptedCamera) -> None:
+    async with ScriptedCamera() as other:
+        camera.credentials, camera.faults = Basic(), [faults.Redirect(location=other.url)]
         session = await connect(camera.url_with_credentials)
         await session.close()
         assert any("authorization" in seen.headers for seen in camera.requests)
@@ -241,9 +251,10 @@ async def test_credentials_do_not_follow_a_redirect_to_another_host(camera: Fake
         assert not any("authorization" in seen.headers for seen in other.requests)
 
 
-async def test_a_redirect_to_another_host_is_followed_only_where_it_is_allowed(camera: FakeCamera) -> None:
-    async with FakeCamera() as other:
-        camera.auth, camera.redirect = "basic", other.url.replace("127.0.0.1", "localhost")
+async def test_a_redirect_to_another_host_is_followed_only_where_it_is_allowed(camera: ScriptedCamera) -> None:
+    async with ScriptedCamera() as other:
+        camera.credentials = Basic()
+        camera.faults = [faults.Redirect(location=other.url.replace("127.0.0.1", "localhost"))]
         with pytest.raises(rtspkit.ResponseError, match=r"redirects to another host, localhost.*allowRedirectHosts"):
             await connect(camera.url_with_credentials)
         assert not other.requests
@@ -253,18 +264,18 @@ async def test_a_redirect_to_another_host_is_followed_only_where_it_is_allowed(c
         assert not any("authorization" in seen.headers for seen in other.requests)
 
 
-async def test_nothing_is_sent_in_the_clear_where_tls_is_wanted(camera: FakeCamera) -> None:
+async def test_nothing_is_sent_in_the_clear_where_tls_is_wanted(camera: ScriptedCamera) -> None:
     with pytest.raises(rtspkit.TimeoutExceeded, match="is it rtsp://"):
         await connect(camera.url_with_credentials.replace("rtsp://", "rtsps://"), options=options())
     assert not camera.requests
-    camera.redirect = camera.url.replace("rtsp://", "rtsps://")
+    camera.faults = [faults.Redirect(location=camera.url.replace("rtsp://", "rtsps://"))]
     with pytest.raises(rtspkit.TimeoutExceeded, match="is it rtsp://"):
         await connect(camera.url, options=options())
     assert camera.methods() == ["OPTIONS", "DESCRIBE"]
 
 
-async def test_a_redirect_loop_ends(camera: FakeCamera) -> None:
-    camera.redirect = camera.url
+async def test_a_redirect_loop_ends(camera: ScriptedCamera) -> None:
+    camera.faults = [faults.Redirect()]
     with pytest.raises(rtspkit.ResponseError, match="redirects more than 3 times"):
         await connect(camera.url)
     assert camera.methods().count("DESCRIBE") == 4
@@ -286,56 +297,48 @@ async def test_a_name_that_is_not_known() -> None:
         await connect("rtsp://no-such-host.invalid/x")
 
 
-async def test_a_camera_that_accepts_and_never_answers(camera: FakeCamera) -> None:
-    camera.silent = True
+async def test_a_camera_that_accepts_and_never_answers(camera: ScriptedCamera) -> None:
+    camera.faults = [faults.NeverAnswer()]
     with pytest.raises(rtspkit.TimeoutExceeded, match=r"did not answer OPTIONS within 0\.4 s"):
         await connect(camera.url, options=options())
 
 
-async def test_a_byte_now_and_then_does_not_extend_the_time(camera: FakeCamera) -> None:
-    camera.drip = 0.1
+async def test_a_byte_now_and_then_does_not_extend_the_time(camera: ScriptedCamera) -> None:
+    camera.faults = [faults.Drip(0.1)]
     with pytest.raises(rtspkit.TimeoutExceeded, match="OPTIONS"):
         await asyncio.wait_for(connect(camera.url, options=options()), 3)
 
 
-async def test_nonsense_for_an_answer(camera: FakeCamera) -> None:
-    camera.garbage = {"DESCRIBE": b"\x00\x01\x02" * 40000}
+async def test_nonsense_for_an_answer(camera: ScriptedCamera) -> None:
+    camera.faults = [faults.Say("DESCRIBE", data=b"\x00\x01\x02" * 40000)]
     with pytest.raises(rtspkit.RemoteProtocolError):
         await connect(camera.url, options=options())
 
 
-async def test_a_description_with_nothing_usable(camera: FakeCamera) -> None:
-    camera.sdp = b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 26\r\na=control:x\r\n"
+async def test_a_description_with_nothing_usable(camera: ScriptedCamera) -> None:
+    sdp = b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 26\r\na=control:x\r\n"
+    camera.faults = [faults.Describe(sdp)]
     with pytest.raises(rtspkit.UnsupportedError, match=r"(?i)jpeg"):
         await connect(camera.url)
     assert "SETUP" not in camera.methods()
 
 
-async def test_a_refusal_has_the_cameras_words(camera: FakeCamera) -> None:
-    camera.refuse = {"DESCRIBE": (404, "Stream Not Found")}
+async def test_a_refusal_has_the_cameras_words(camera: ScriptedCamera) -> None:
+    camera.faults = [faults.Refuse("DESCRIBE", 404, "Stream Not Found")]
     with pytest.raises(rtspkit.ResponseError, match="refuses DESCRIBE: 404 Stream Not Found"):
         await connect(camera.url)
 
 
-async def test_one_refused_track_does_not_cost_the_other(camera: FakeCamera) -> None:
-    refused = 0
-
-    def refuse_audio(seen: object) -> None:
-        nonlocal refused
-        method, uri = seen.method, seen.uri  # type: ignore[attr-defined]
-        camera.refuse = {"SETUP": (459, "Aggregate Operation Not Allowed")} if uri.endswith("trackID=1") else {}
-        refused += method == "SETUP" and bool(camera.refuse)
-
-    camera.on_request = refuse_audio
+async def test_one_refused_track_does_not_cost_the_other(camera: ScriptedCamera) -> None:
+    camera.faults = [faults.Refuse("SETUP", 459, "Aggregate Operation Not Allowed", uri_ends="trackID=1")]
     session = await connect(camera.url)
-    assert refused == 1
     assert [track.kind for track in session.tracks] == ["video"]
     assert session.skipped == ("track 2 (aac, refused by the camera)",)
     assert await collect(session, 1.3)
 
 
-async def test_close_is_quick_where_teardown_is_not_answered(camera: FakeCamera) -> None:
-    camera.silent_on = frozenset({"TEARDOWN"})
+async def test_close_is_quick_where_teardown_is_not_answered(camera: ScriptedCamera) -> None:
+    camera.faults = [faults.NeverAnswer("TEARDOWN")]
     session = await connect(camera.url)
     started = time.monotonic()
     await session.close()
@@ -344,8 +347,8 @@ async def test_close_is_quick_where_teardown_is_not_answered(camera: FakeCamera)
     assert camera.methods().count("TEARDOWN") == 1
 
 
-async def test_cancelled_while_connecting_leaves_no_socket(camera: FakeCamera) -> None:
-    camera.silent = True
+async def test_cancelled_while_connecting_leaves_no_socket(camera: ScriptedCamera) -> None:
+    camera.faults = [faults.NeverAnswer()]
     connecting = asyncio.ensure_future(connect(camera.url))
     await camera.wait_for("OPTIONS")
     connecting.cancel()
@@ -356,10 +359,9 @@ async def test_cancelled_while_connecting_leaves_no_socket(camera: FakeCamera) -
             await asyncio.sleep(0.01)
 
 
-async def test_many_cameras_share_a_tick(camera: FakeCamera) -> None:
+async def test_many_cameras_share_a_tick(camera: ScriptedCamera) -> None:
     ticker = Ticker(0.05)
-    async with FakeCamera() as second, FakeCamera() as bad:
-        bad.close_after = 10
+    async with ScriptedCamera() as second, ScriptedCamera(faults.HangUp(10)) as bad:
         sessions = [await connect(one.url, ticker=ticker) for one in (camera, bad, second)]
         healthy = [asyncio.ensure_future(collect(session, 2.2)) for session in (sessions[0], sessions[2])]
         await asyncio.sleep(0)
@@ -373,7 +375,7 @@ async def test_many_cameras_share_a_tick(camera: FakeCamera) -> None:
 
 
 async def test_a_slow_reader_holds_the_camera_back_and_loses_nothing(
-    camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+    camera: ScriptedCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The queue is bounded; what does not fit stays in TCP, and a camera that nobody listens to is not silent."""
     monkeypatch.setattr("rtspkit.units._QUEUE_UNITS", 10)
@@ -396,7 +398,7 @@ async def test_a_slow_reader_holds_the_camera_back_and_loses_nothing(
 
 
 async def test_a_reader_that_stops_early_does_not_delay_the_end(
-    camera: FakeCamera, monkeypatch: pytest.MonkeyPatch
+    camera: ScriptedCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The generator is still on its way out when TEARDOWN's answer is awaited on the same socket."""
     monkeypatch.setattr("rtspkit.client._TEARDOWN_TIMEOUT", 8.0)
@@ -408,7 +410,7 @@ async def test_a_reader_that_stops_early_does_not_delay_the_end(
     assert camera.methods()[-1] == "TEARDOWN"
 
 
-async def test_who_leaves_the_loop_may_begin_another_one(camera: FakeCamera) -> None:
+async def test_who_leaves_the_loop_may_begin_another_one(camera: ScriptedCamera) -> None:
     pts: list[int] = []
     async with asyncio.timeout(20), rtspkit.open(camera.url) as reader:
         for _ in range(4):
@@ -426,7 +428,7 @@ async def test_who_leaves_the_loop_may_begin_another_one(camera: FakeCamera) -> 
     assert [b - a for a, b in pairwise(pts)] == [3600] * 39  # and nothing is lost between them
 
 
-async def test_a_wait_for_a_unit_may_be_cancelled(camera: FakeCamera) -> None:
+async def test_a_wait_for_a_unit_may_be_cancelled(camera: ScriptedCamera) -> None:
     async with asyncio.timeout(20), rtspkit.open(camera.url) as reader:
         iterator = aiter(reader)
         await anext(iterator)
@@ -437,7 +439,7 @@ async def test_a_wait_for_a_unit_may_be_cancelled(camera: FakeCamera) -> None:
         await anext(iterator)
 
 
-async def test_who_begins_to_read_late_finds_no_silence(camera: FakeCamera) -> None:
+async def test_who_begins_to_read_late_finds_no_silence(camera: ScriptedCamera) -> None:
     async with rtspkit.open(camera.url, options=options(DEFAULT_LIMITS, media_timeout=0.5)) as reader:
         for _ in range(2):
             await asyncio.sleep(0.7)
@@ -445,7 +447,7 @@ async def test_who_begins_to_read_late_finds_no_silence(camera: FakeCamera) -> N
                 break
 
 
-async def test_one_reader_at_a_time(camera: FakeCamera) -> None:
+async def test_one_reader_at_a_time(camera: ScriptedCamera) -> None:
     session = await connect(camera.url)
     streaming = asyncio.ensure_future(session.stream(lambda _: None))
     await asyncio.sleep(0)
@@ -462,11 +464,12 @@ async def test_a_name_that_cannot_be_one(host: str) -> None:
 
 
 @pytest.mark.parametrize("rate", [1, 99_999_999, 999_999_999])
-async def test_odd_numbers_in_a_description_are_no_error_of_ours(camera: FakeCamera, rate: int) -> None:
-    camera.sdp = (
+async def test_odd_numbers_in_a_description_are_no_error_of_ours(camera: ScriptedCamera, rate: int) -> None:
+    sdp = (
         f"v=0\r\nm=audio 0 RTP/AVP 97\r\na=rtpmap:97 mpeg4-generic/{rate}\r\n"
         "a=fmtp:97 mode=AAC-hbr;config=1408\r\na=control:trackID=1\r\n"
     ).encode()
+    camera.faults = [faults.Describe(sdp)]
     try:
         session = await connect(camera.url)
     except rtspkit.UnsupportedError:
@@ -478,7 +481,7 @@ async def test_odd_numbers_in_a_description_are_no_error_of_ours(camera: FakeCam
 # -- health ---------------------------------------------------------------------
 
 
-async def test_health_says_how_the_camera_is(camera: FakeCamera, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_health_says_how_the_camera_is(camera: ScriptedCamera, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtspkit.client._LOOK_INTERVAL", 0.5)
     monkeypatch.setattr("rtspkit.health._LOOK", 500_000_000)
     monkeypatch.setattr("rtspkit.health._WINDOW", 1_500_000_000)  # the camera begins with its next sync sample

@@ -11,6 +11,8 @@ from real import clips
 from real.parts import require_chromium, require_ffmpeg, require_shaka
 from real.stage import Stage
 
+from rtspkit.testing import faults
+
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 STRICT = pytest.param("strict", marks=pytest.mark.soak)
 #: What others show as well, or is no fault.
@@ -176,9 +178,9 @@ def test_ssrc_and_sequence_numbers_begin_anew(stage):
 def test_the_camera_falls_silent(stage):
     """It neither sends nor answers nor hangs up; the attempt to connect while it does may take its whole time."""
     with stage.through(outage=10, bound=4, after=6):
-        stage.camera.mute = stage.camera.silent = True
+        stage.camera.faults = [faults.Mute(), faults.NeverAnswer()]
         stage.wait(6)
-        stage.camera.mute = stage.camera.silent = False
+        stage.camera.faults = []
 
 
 def test_the_gateway_is_killed(stage):

@@ -8,8 +8,9 @@ import time
 from typing import Any
 
 import pytest
-from fakecamera import FakeCamera
 from hlsscene import VARIANTS, scene
+
+from rtspkit.testing import ScriptedCamera, faults
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +23,7 @@ both = pytest.mark.parametrize("variant", VARIANTS)
 @both
 @pytest.mark.parametrize("away", [0.3, 5.0])
 async def test_a_camera_that_is_away_for_a_moment(variant: str, away: float) -> None:
-    async with scene(variant, FakeCamera()) as one:
+    async with scene(variant, ScriptedCamera()) as one:
         viewer = one.viewer()
         await viewer.plays()
         await viewer.plays()
@@ -43,7 +44,7 @@ async def test_a_camera_that_is_away_for_a_moment(variant: str, away: float) -> 
 @both
 async def test_a_camera_that_stays_away(variant: str) -> None:
     """GAP until gapKeepAlive is over, then 404; when it is back, numbers go on."""
-    async with scene(variant, FakeCamera(), own="    gapKeepAlive: 7s\n") as one:
+    async with scene(variant, ScriptedCamera(), own="    gapKeepAlive: 7s\n") as one:
         viewer = one.viewer()
         await viewer.plays()
         await viewer.plays()
@@ -65,7 +66,7 @@ async def test_a_camera_that_stays_away(variant: str) -> None:
 # -- R33 ------------------------------------------------------------------
 
 
-class WithoutSync(FakeCamera):
+class WithoutSync(ScriptedCamera):
     """Sends no IDR picture while `is_held`."""
 
     is_held = True
@@ -127,10 +128,10 @@ async def test_sync_samples_that_stop(variant: str) -> None:
 
 
 async def test_the_source_stalls_while_requests_are_blocked() -> None:
-    async with scene("quick", FakeCamera()) as one:
+    async with scene("quick", ScriptedCamera()) as one:
         viewer = one.viewer()
         await viewer.plays()
-        one.camera.mute = True
+        one.camera.faults = [faults.Mute()]
         await asyncio.sleep(0.3)
         query = viewer._next()
 
@@ -143,7 +144,7 @@ async def test_the_source_stalls_while_requests_are_blocked() -> None:
         assert {status for status, _ in answers} == {200}  # the gap is an answer
         assert max(seconds for _, seconds in answers) < 8
         await viewer.until(lambda: viewer.media[-1] == "gap")
-        one.camera.mute = False
+        one.camera.faults = []
         await viewer.plays()
         assert set(viewer.statuses) == {200}
         assert viewer.longest < 8.5
@@ -151,7 +152,7 @@ async def test_the_source_stalls_while_requests_are_blocked() -> None:
 
 @both
 async def test_the_source_stalls_before_its_first_media(variant: str) -> None:
-    async with scene(variant, FakeCamera(mute=True)) as one:
+    async with scene(variant, ScriptedCamera(faults.Mute())) as one:
         asked = time.monotonic()
         replies = await asyncio.gather(*(one.client.get("/cam/stream.m3u8") for _ in range(50)))
         assert 6 < time.monotonic() - asked < 9
@@ -159,7 +160,7 @@ async def test_the_source_stalls_before_its_first_media(variant: str) -> None:
         assert {reply.headers["retry-after"] for reply in replies} == {"1"}
         assert {reply.headers["cache-control"] for reply in replies} == {"max-age=1"}
         assert (await one.client.get("/cam/index.m3u8")).status_code == 200
-        one.camera.mute = False
+        one.camera.faults = []
         assert (await one.client.get("/cam/stream.m3u8")).status_code == 200
 
 
@@ -170,10 +171,10 @@ async def test_a_thousand_blocked_requests_whose_clients_vanish() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 4096:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
-    async with scene("quick", FakeCamera()) as one:
+    async with scene("quick", ScriptedCamera()) as one:
         viewer = one.viewer()
         await viewer.plays()
-        one.camera.mute = True
+        one.camera.faults = [faults.Mute()]
         await asyncio.sleep(0.5)
         port, bells = one.gateway.hls.port, one.app._bells  # type: ignore[union-attr]
         last = viewer.first + viewer.text.count("#EXTINF")
@@ -194,14 +195,14 @@ async def test_a_thousand_blocked_requests_whose_clients_vanish() -> None:
         await viewer.until(lambda: one.path._requests <= 2 and len(os.listdir("/proc/self/fd")) <= files + 4, 2)
         assert time.monotonic() - gone < 1.5  # a second, and what a busy machine takes
         assert len(asyncio.all_tasks()) <= tasks + 4
-        one.camera.mute = False
+        one.camera.faults = []
         await viewer.plays()
         assert viewer.statuses.count(200) == len(viewer.statuses)
 
 
 @both
 async def test_directives_that_make_no_sense(variant: str) -> None:
-    async with scene(variant, FakeCamera()) as one:
+    async with scene(variant, ScriptedCamera()) as one:
         viewer = one.viewer()
         await viewer.plays()
         last = viewer.first + viewer.text.count("#EXTINF") - 1

@@ -15,9 +15,10 @@ from typing import Any
 
 import httpx
 import pytest
-from fakecamera import FakeCamera
 from real.parts import free_port
 from test_server_main import ROOT, Running, environment, write
+
+from rtspkit.testing import ScriptedCamera, faults
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +26,7 @@ VARIANTS = {"plain": "hlsVariant: fmp4\n", "quick": "hlsVariant: lowLatency\nhls
 HEALTHY = ("healthy0", "healthy1")
 
 
-class ShyCamera(FakeCamera):
+class ShyCamera(ScriptedCamera):
     """A camera that answers DESCRIBE only while `is_open`."""
 
     def __init__(self) -> None:
@@ -75,7 +76,9 @@ class Seen:
 class Site:
     """One configuration and what comes and goes under it."""
 
-    def __init__(self, directory: Path, camera: FakeCamera, variant: str, more: str, *healthy: FakeCamera) -> None:
+    def __init__(
+        self, directory: Path, camera: ScriptedCamera, variant: str, more: str, *healthy: ScriptedCamera
+    ) -> None:
         self.port = free_port()
         text = f"hlsAddress: 127.0.0.1:{self.port}\nhlsSegmentDuration: 1s\n{variant}{more}"
         text += f"paths:\n  cam:\n    source: {camera.url}\n"
@@ -124,7 +127,11 @@ class Site:
 
 @asynccontextmanager
 async def site(directory: Path, variant: str, more: str = "") -> AsyncIterator[tuple[Site, ShyCamera]]:
-    async with ShyCamera() as camera, FakeCamera() as left, FakeCamera() as right:
+    async with (
+        ShyCamera() as camera,
+        ScriptedCamera(transports=("tcp",)) as left,
+        ScriptedCamera(transports=("tcp",)) as right,
+    ):
         one = Site(directory, camera, variant, more, left, right)
         try:
             yield one, camera
@@ -216,7 +223,7 @@ async def test_told_to_stop_it_answers_who_waits_and_keeps_the_numbers(tmp_path:
         with one.run() as running:
             await one.listening()
             seen = await one.playlist_of(1)
-            camera.mute = True  # so that nothing more comes for those who wait
+            camera.faults = [faults.Mute()]  # so that nothing more comes for those who wait
             await asyncio.sleep(0.3)
             last = await one.playlist()
             request = f"GET /cam/stream.m3u8?_HLS_msn={last.last + 2} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
@@ -240,7 +247,7 @@ async def test_told_to_stop_it_answers_who_waits_and_keeps_the_numbers(tmp_path:
         assert stored["targetDuration"] == seen.targets[0]
         with one.run() as running:
             await one.listening()
-            camera.mute = False
+            camera.faults = []
             again = await one.playlist()
             assert again.first > last.last
             assert again.discontinuity > last.discontinuity

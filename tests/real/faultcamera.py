@@ -1,18 +1,16 @@
 """`FaultCamera`: a camera that streams what x264 made and goes wrong at a word.
 
-It is a `FakeCamera` with another clock and other packets: what it sends, when, and with which time stamped on it are
-told apart here, for those are what real cameras get wrong. The tests drive it from their own thread.
+It is a `ScriptedCamera` with another clock and other packets: what it sends, when, and with which time stamped on it
+are told apart here, for those are what real cameras get wrong. The tests drive it from their own thread.
 """
 
 import asyncio
 import secrets
 from collections import deque
 
-from fakecamera import FakeCamera
-
 from rtspkit import h264
 from rtspkit.packetizer import RTPSender, interleaved_frame
-from rtspkit.testing import Client, Clip
+from rtspkit.testing import Client, Clip, ScriptedCamera
 
 from .clips import ReorderedTrack
 
@@ -20,7 +18,7 @@ from .clips import ReorderedTrack
 _FILLER = 500_000
 
 
-class FaultCamera(FakeCamera):
+class FaultCamera(ScriptedCamera):
     """A camera with these further vices, to be set while it runs:
 
     rate: pictures a second, whatever the clip was made for; None: as it was made. The clip runs slower, so a GOP
@@ -48,7 +46,7 @@ class FaultCamera(FakeCamera):
         self._warp = (0.0, 0.0, 0.0)  # from so many seconds on the clock shows so many, and runs that fast (0: rightly)
         self._packet_count = 0
         self._reports = 0
-        super().__init__(media=media, **vices)
+        super().__init__(media=media, transports=("tcp",), **vices)  # type: ignore[arg-type]
 
     # -- commands
 

@@ -20,9 +20,8 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
-from fakecamera import FakeCamera
 
-from rtspkit.testing import CameraThread
+from rtspkit.testing import CameraThread, ScriptedCamera
 
 from . import clips, decoders
 from .browser import Moment, Player, chromium
@@ -234,8 +233,8 @@ class Stage:
             self.cameras = stack.enter_context(CameraThread())
             self.camera = self.cameras.add(FaultCamera(clips.clip()))
             others = {
-                "cam_a": self.cameras.add(FakeCamera(media=clips.clip())),
-                "cam_b": self.cameras.add(FakeCamera(media=clips.clip(with_sound=False))),
+                "cam_a": self.cameras.add(ScriptedCamera(media=clips.clip())),
+                "cam_b": self.cameras.add(ScriptedCamera(media=clips.clip(with_sound=False))),
             }
             sources = {name: camera.url for name, camera in others.items()}
             pages = stack.enter_context(PageServer())
