@@ -68,7 +68,7 @@ def no_connection(url: CameraURL, error: RtspkitError) -> Advice:
         error: what `dial` has raised.
     """
     text = str(error)
-    if isinstance(error, TimeoutExceeded):
+    if isinstance(error, TimeoutExceeded) and "TLS" not in text:
         return Advice(
             "unreachable",
             text,
@@ -449,13 +449,16 @@ def _ahead(seconds: float) -> str:
     return f"{size:.1f} seconds {way}"
 
 
-def settings(transport: TransportReport, tracks: tuple[TrackReport, ...], *, chosen: bool) -> Settings | None:
-    """What suits the camera in a path of the gateway; None where there is no video to suit.
+def settings(
+    transport: TransportReport, tracks: tuple[TrackReport, ...], *, chosen: bool, fingerprint: str | None = None
+) -> Settings:
+    """What suits the camera in a path of the gateway.
 
     Args:
         transport: what it plays over.
         tracks: what it sends.
         chosen: the caller has asked for that transport.
+        fingerprint: of the camera's certificate, where the caller has given it.
     """
     keys: dict[str, str] = {}
     reasons: dict[str, str] = {}
@@ -463,6 +466,8 @@ def settings(transport: TransportReport, tracks: tuple[TrackReport, ...], *, cho
     if chosen or (transport.name == "tcp" and not transport.tunnel):
         keys["rtspTransport"] = transport.name
         reasons["rtspTransport"] = "as it was tried" if chosen else "no time is lost with trying UDP"
+    if fingerprint is not None:
+        keys["sourceFingerprint"] = fingerprint
     gop = video.gop_seconds[1] if video is not None and video.gop_seconds is not None else None
     if gop:
         length = gop * max(1, math.ceil(_SEGMENT / gop - 0.01))

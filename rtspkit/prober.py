@@ -23,7 +23,17 @@ from rtspkit.memory import CameraMemory, LowerTransport
 from rtspkit.options import CameraOptions
 from rtspkit.quirks import SENTENCES
 from rtspkit.recording import Recorder
-from rtspkit.report import Address, Advice, ClockReport, ProbeReport, Quirk, SessionReport, TrackReport, TransportReport
+from rtspkit.report import (
+    Address,
+    Advice,
+    ClockReport,
+    ProbeReport,
+    Quirk,
+    SessionReport,
+    Settings,
+    TrackReport,
+    TransportReport,
+)
 from rtspkit.resolver import resolve
 from rtspkit.url import CameraURL, parse_url
 
@@ -154,9 +164,7 @@ class _Probe:
             quirks=_quirks(camera, health),
             playback=playback(tracks),
             notes=notes(tracks, authentication, camera.skipped),
-            settings=settings(transport, tracks, chosen=self._options.transport != "automatic")
-            if problem is None
-            else None,
+            settings=self._settings(transport, tracks) if problem is None else None,
         )
 
     def _report(self, problem: Advice | None, **more: Any) -> ProbeReport:
@@ -187,6 +195,11 @@ class _Probe:
         else:
             reason = "tried first, and media came"
         return TransportReport(name, tunnel, reason)
+
+    def _settings(self, transport: TransportReport, tracks: tuple[TrackReport, ...]) -> Settings:
+        options = self._options
+        chosen = options.transport != "automatic"
+        return settings(transport, tracks, chosen=chosen, fingerprint=options.fingerprint)
 
     def _keepalive(self) -> str:
         """The request that keeps the session: what was answered, else what will be asked."""

@@ -35,7 +35,7 @@ from rtspkit.messages import InterleavedData, Request, Response
 from rtspkit.scrub import FILL, Scrubber, scrub_packet
 from rtspkit.sdp import parse_sdp
 from rtspkit.transcript import Entry
-from rtspkit.url import CameraURL
+from rtspkit.url import CameraURL, parse_url
 
 __all__ = ["Event", "Recorder", "Recording", "load", "loads"]
 
@@ -104,14 +104,14 @@ class Recording:
 
 
 class Recorder:
-    """Makes a recording of the entries of a `Transcript`.
+    """Makes a recording of the entries of a `Transcript`, which heard a session with the camera of that URL.
 
     Args:
-        url: the camera's.
         max_size: characters; what comes later is left out.
     """
 
-    def __init__(self, url: CameraURL, *, max_size: int = _MAX_SIZE) -> None:
+    def __init__(self, url: str | CameraURL, *, max_size: int = _MAX_SIZE) -> None:
+        url = parse_url(url) if isinstance(url, str) else url
         self._scrubber = Scrubber(url)
         self._max_size = max_size
         self._codecs: dict[int, str] = {}

@@ -165,7 +165,13 @@ class TrackReport:
         gop_seconds: the same in seconds of the camera's time.
         has_b_pictures: pictures come in another order than they are shown in.
         damaged_units: before or within them packets were lost.
-        packets, lost, reordered, duplicates, late, broken, discarded: RTP packets, as `TrackHealth` counts them.
+        packets: RTP packets that were accepted.
+        lost: those missing.
+        reordered: those that came after a later one.
+        duplicates: those that came again.
+        late: those that came too late.
+        broken: those that contradict themselves.
+        discarded: those of another payload type or kind.
         foreign: datagrams from another address or port than the camera's.
         kernel_drops: datagrams that this machine had no room for.
         restarts: changes of SSRC, and sequence numbers that began anew.
@@ -260,9 +266,13 @@ class ProbeReport:
         url: the camera's, without its password.
         plays: media came, and a sync sample where there is video.
         problem: what is wrong where it does not play.
-        address, timings: where it was looked for, and how long things took.
+        address: where it was looked for.
+        timings: how long things took.
         seconds: how long media were listened to.
-        transport, authentication, server, session: of the connection; None where it did not get that far.
+        transport: what carries the media; None where it did not come to that, and so the next three.
+        authentication: who may watch.
+        server: what the camera calls itself.
+        session: how it is kept.
         tracks: what is received.
         skipped: what is not, such as "track 2 (PCMU)".
         quirks: what the camera gets wrong and was put up with.

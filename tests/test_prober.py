@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import certificates
 from real.gstcamera import GstCamera
 
 import rtspkit
@@ -50,7 +51,9 @@ def steady(report: ProbeReport) -> ProbeReport:
     problem = report.problem
     if problem is not None:
         text = re.sub(r"lost after \d+ s", "lost after N s", problem.text).replace(f":{report.address.port}", ":PORT")
-        problem = replace(problem, text=re.sub(r"port \d{4,}", "port PORT", text))
+        text = re.sub(r"[0-9a-f]{64}", "FINGERPRINT", re.sub(r"port \d{4,}", "port PORT", text))
+        tips = [re.sub(r"[0-9a-f]{64}", "FINGERPRINT", tip) for tip in problem.try_next]
+        problem = replace(problem, text=text, try_next=tuple(tips))
     return replace(
         report,
         url=report.url.replace(f":{report.address.port}", ":PORT"),
@@ -184,6 +187,18 @@ class TestGood:
         assert report.transport.name == "tcp"
         assert report.transport.reason == "no media came over UDP within 1.5 s"
 
+    async def test_tls(self) -> None:
+        certificate = certificates().own
+        async with ScriptedCamera(tls=certificate.server()) as camera:
+            options = replace(QUICK, fingerprint=certificate.fingerprint)
+            report = await rtspkit.probe(camera.url, options=options, seconds=0.5)
+        assert report.plays
+        assert report.transport is not None
+        assert (report.transport.name, report.transport.tunnel) == ("tcp", "TLS")
+        assert report.settings is not None
+        assert report.settings.keys["sourceFingerprint"] == certificate.fingerprint
+        assert "rtspTransport" not in report.settings.keys
+
     async def test_redirects_lead_to_the_camera(self) -> None:
         async with ScriptedCamera() as camera, ScriptedCamera(faults.Redirect(location=camera.url)) as first:
             report = await rtspkit.probe(first.url, options=QUICK, seconds=0.5)
@@ -285,6 +300,18 @@ class TestDead:
     async def test_tls(self) -> None:
         async with server(b"\x15\x03\x03\x00\x02\x02\x46") as url:
             await self.check("tls-needed", url)
+
+    async def test_no_tls(self) -> None:
+        async with ScriptedCamera() as camera:
+            await self.check("not-tls", camera.url.replace("rtsp://", "rtsps://"))
+
+    async def test_a_certificate_of_its_own(self) -> None:
+        async with ScriptedCamera(tls=certificates().own.server()) as camera:
+            await self.check("certificate", camera.url)
+
+    async def test_no_tunnel(self) -> None:
+        async with ScriptedCamera() as camera:
+            await self.check("tunnel", camera.url.replace("rtsp://", "rtsp+http://"))
 
     async def test_another_protocol(self) -> None:
         async with server(b"SSH-2.0-dropbear\r\n" * 8000) as url:
