@@ -9,6 +9,7 @@ from test_h264 import PPS, SPS_HIGH, write_sps, write_vui
 from rtspkit import aac, h264
 from rtspkit.errors import RemoteProtocolError, RtspkitError
 from rtspkit.media import H264Parameters
+from rtspkit.testing import strategies as rs
 
 #: NAL units as an encoder makes them: no start code within, no zero at the end.
 nals = st.lists(
@@ -17,15 +18,6 @@ nals = st.lists(
     ),
     max_size=6,
 )
-
-
-@st.composite
-def damaged(draw, whole):
-    data = bytearray(whole[: draw(st.integers(0, len(whole)))])
-    for place in draw(st.lists(st.integers(0, 200), max_size=4)):
-        if place < len(data):
-            data[place] ^= draw(st.integers(1, 255))
-    return bytes(data) + draw(st.binary(max_size=4))
 
 
 sets = (
@@ -37,7 +29,7 @@ sets = (
 
 
 @settings(max_examples=300)
-@given(st.one_of(st.binary(max_size=40).map(b"\x67".__add__), *(damaged(whole) for whole in sets), st.binary()))
+@given(st.one_of(st.binary(max_size=40).map(b"\x67".__add__), *(rs.damaged(whole) for whole in sets), st.binary()))
 def test_any_bytes_as_sps(data):
     try:
         sps = h264.parse_sps(data)
@@ -122,7 +114,7 @@ def test_any_text_as_sprop(text):
 
 
 @settings(max_examples=200)
-@given(st.one_of(st.binary(max_size=30), damaged(bytes.fromhex("2b920800")), damaged(bytes.fromhex("f8ec3000"))))
+@given(st.one_of(st.binary(max_size=30), rs.damaged(bytes.fromhex("2b920800")), rs.damaged(bytes.fromhex("f8ec3000"))))
 def test_any_bytes_as_aac_config(data):
     try:
         config = aac.parse_config(data)
@@ -143,7 +135,7 @@ def test_adts(units, data):
     parameters, found = aac.split_adts(stream)
     assert (parameters.config.hex(), found) == ("1408", units)
     try:
-        _, found = aac.split_adts(data.draw(damaged(stream)))
+        _, found = aac.split_adts(data.draw(rs.damaged(stream)))
     except RtspkitError:
         pass
     else:

@@ -11,6 +11,7 @@ from rtspkit.errors import RemoteProtocolError, UnsupportedError
 from rtspkit.limits import DEFAULT_LIMITS
 from rtspkit.media import AACParameters, H264Parameters
 from rtspkit.sdp import parse_sdp, select_tracks
+from rtspkit.testing import strategies as rs
 
 BASE = "rtsp://cam:8554/live?x=1"
 
@@ -42,7 +43,7 @@ texts = st.one_of(
 SAFE = re.compile(r'[^\x00-\x20"\\\x7f-\U0010ffff]*')
 
 
-@given(texts)
+@given(texts | (rs.session_descriptions() | rs.broken_session_descriptions()).flatmap(lambda sdp: rs.damaged(sdp.data)))
 @settings(max_examples=400)
 def test_any_text(text: bytes) -> None:
     try:

@@ -2,6 +2,7 @@
 
 import base64
 import importlib
+import subprocess
 import sys
 from dataclasses import asdict
 
@@ -206,3 +207,10 @@ def test_without_hypothesis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "rtspkit.testing.strategies")
     with pytest.raises(ImportError, match=r"needs Hypothesis: pip install rtspkit\[testing\]$"):
         importlib.import_module("rtspkit.testing.strategies")
+
+
+def test_the_camera_needs_neither_hypothesis_nor_pytest() -> None:
+    code = (
+        "import sys; sys.modules.update(hypothesis=None, pytest=None); import rtspkit.testing as t; t.ScriptedCamera()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
