@@ -254,7 +254,7 @@ def parse_sps(sps: bytes, *, limits: Limits = DEFAULT_LIMITS) -> SPS:
     height_in_map_units = 1 + bits.unsigned("pic_height_in_map_units_minus1", _MAX_SIDE - 1)
     frame_mbs_only = bits.flag()
     height_in_mbs = height_in_map_units * (1 if frame_mbs_only else 2)
-    if width_in_mbs * height_in_mbs > _MAX_PICTURE_SIZE:
+    if height_in_mbs > _MAX_SIDE or width_in_mbs * height_in_mbs > _MAX_PICTURE_SIZE:
         raise bits.error(f"a picture of {16 * width_in_mbs}x{16 * height_in_mbs} is beyond every level")
     if not frame_mbs_only:
         bits.skip(1)  # mb_adaptive_frame_field_flag

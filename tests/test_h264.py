@@ -222,6 +222,7 @@ def test_timing_that_makes_no_sense_is_no_frame_rate(timing):
         (SPS_HIGH[:6], "ends too early"),
         (write_sps(width=65535 // 16, height=65535 // 16), "pic_width_in_mbs_minus1 is 4094, at most 1054"),
         (write_sps(width=1000, height=1000), "16000x16000 is beyond every level"),
+        (write_sps(width=4, height=529, fields=True), "64x16928 is beyond every level"),
         (write_sps(crop=(320, 0, 0, 0)), "the cropping leaves nothing"),
         (write_sps(crop=(0, 0, 0xFFFFFFFE, 0)), "the cropping leaves nothing"),
         (write_sps(poc=(0, 13)), "log2_max_pic_order_cnt_lsb_minus4 is 13"),
