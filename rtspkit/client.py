@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import secrets
 import time
 from collections import deque
@@ -21,6 +22,7 @@ from rtspkit.conversation import Conversation, Opened, Redirect, first_transport
 from rtspkit.datagrams import Datagrams
 from rtspkit.dial import dial
 from rtspkit.errors import (
+    AuthenticationError,
     ConnectionLost,
     LocalProtocolError,
     RemoteProtocolError,
@@ -124,7 +126,7 @@ async def connect(
     """
     options = options or CameraOptions()
     memory = memory or CameraMemory()
-    target = parse_url(url) if isinstance(url, str) else url
+    target = first = parse_url(url) if isinstance(url, str) else url
     started = time.monotonic_ns()
     for _ in range(options.limits.redirects + 1):
         camera = Camera(target, options, ticker, memory, started)
@@ -143,6 +145,13 @@ async def connect(
                     "(allowRedirectHosts)"
                 ) from None
             target = redirect.url
+        except AuthenticationError as error:
+            await camera.close()
+            if target.username is not None or first.username is None:
+                raise
+            text = f"{first.address} redirects to {target.address}, which asks for a user name and a password"
+            text += f": those for {first.address} do not go there"
+            raise AuthenticationError(text, status=error.status, reason=error.reason, method=error.method) from None
         except BaseException:
             await camera.close()
             raise
@@ -197,6 +206,7 @@ class Camera:
         self._last_wall: list[float] = []
         self._report_due = 0.0
         self._silent_after = 0.0
+        self._bye = 0.0  # when the camera said it; 0: it has not, or media have come since
 
     @property
     def session_id(self) -> str | None:
@@ -468,7 +478,7 @@ class Camera:
                 self._last_wall[index] = wall
                 self._receiver.set_wall_clock(index, sr.rtp_timestamp, wall)
         if ssrc in report.bye:
-            self._silent_after = min(self._silent_after, time.monotonic() + _BYE_GRACE)
+            self._bye = self._bye or time.monotonic()
             self._attend()
 
     # -- the camera's timer ---------------------------------------------------
@@ -498,12 +508,18 @@ class Camera:
             self._silent_after = max(self._silent_after, arrival + self._limits.media_timeout)
         if self._paused:  # the camera is not silent: nobody listens
             self._silent_after = now + self._limits.media_timeout
+        if arrival > self._bye or self._paused:
+            self._bye = 0.0
+        goodbye = self._bye + _BYE_GRACE if self._bye else math.inf
+        if goodbye <= now:
+            self._end(ConnectionLost(f"{self.url.address} ended the session (RTCP BYE)"))
+            return
         if self._silent_after <= now:
             advice = "" if arrival or self.transport == "tcp" else " over UDP; does a firewall stop it? TCP may work"
             self._end(TimeoutExceeded(f"{self.url.address} sends no media{' any more' * bool(arrival)} (RTP){advice}"))
             return
         self._send()
-        wait = min(now + _LOOK_INTERVAL, self._report_due, self._silent_after, due or self._report_due) - now
+        wait = min(now + _LOOK_INTERVAL, self._report_due, self._silent_after, goodbye, due or self._report_due) - now
         self._timer = asyncio.get_running_loop().call_later(max(wait, 0.01), self._attend)
 
     def _report(self, now: float) -> None:

@@ -87,8 +87,8 @@ class ResponseError(RtspkitError):
 
     @property
     def is_busy(self) -> bool:
-        """It has no room for one more session now (453, 503): to be tried again later."""
-        return self.status in {453, 503}
+        """It has no room for one more session now (453, 503; Dahua: 403): to be tried again later."""
+        return self.status in {403, 453, 503}
 
 
 class AuthenticationError(ResponseError):

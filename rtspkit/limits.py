@@ -34,14 +34,14 @@ class Limits:
     # -- SDP ------------------------------------------------------------------
     #: The whole description.
     sdp_size: int = 64 * 1024
-    #: `m=` lines; multi-sensor cameras send up to 6.
+    #: `m=` sections that are read; multi-sensor cameras send up to 6.
     media_count: int = 16
 
     # -- time -----------------------------------------------------------------
     #: TCP connect (MediaMTX: readTimeout).
     connect_timeout: float = 10.0
     #: Answer to one request, in all: a byte every two seconds does not extend it.
-    reply_timeout: float = 10.0
+    reply_timeout: float = 5.0
     #: No RTP for this long and the connection counts as lost.
     media_timeout: float = 10.0
     #: No RTP for this long after PLAY over UDP, and TCP is tried (a firewall drops it silently).

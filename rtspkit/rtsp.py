@@ -563,6 +563,8 @@ class Connection:
                 advice = f"; it does not offer {_transport_name(pending.transport)}"
         if status in {453, 503}:
             advice = "; it has no room for one more session now"
+        elif status == 403:  # Dahua: the credentials are right, but it has as many users as it can have
+            advice = "; it has no room for one more session now, or this user may not watch it"
         if status == 454 and method in {"SETUP", "PLAY"}:
             self._forget_session()
             advice = "; the session is over"

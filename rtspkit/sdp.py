@@ -222,11 +222,11 @@ def parse_sdp(text: bytes, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirks | 
 
     Args:
         text: as it came in the body; any line ends.
-        limits: `sdp_size` and `media_count` are used.
+        limits: of media beyond `media_count` nothing is read.
         quirks: takes what is odd about it.
 
     Raises:
-        LimitExceeded: it is larger, or has more media, than allowed.
+        LimitExceeded: it is larger than `Limits.sdp_size`.
         RemoteProtocolError: nothing in it is SDP.
     """
     quirks = Quirks() if quirks is None else quirks
@@ -241,7 +241,7 @@ def parse_sdp(text: bytes, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirks | 
         elif match[1] != "m":
             (sections[-1] if sections else session).lines.append((match[1], match[2]))
         elif len(sections) == limits.media_count:
-            raise LimitExceeded(f"an SDP with more than {limits.media_count} media")
+            break  # there is no camera with so many: what can be played stands before
         else:
             sections.append(_Section(match[2]))
     if not session.lines and not sections:

@@ -1,24 +1,43 @@
-"""A gateway with a camera that misbehaves and two healthy ones, and viewers of all three as a player is one."""
+"""A gateway with cameras that misbehave and two healthy ones, and viewers of them as a player is one.
+
+Whatever the cameras do, the healthy ones' playlists must show nothing of it, and the log no traceback and no password.
+"""
 
 import asyncio
+import logging
 import re
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Generic, TypeVar
 
+import boxes
 import httpx
 from hlsrules import Audit
 
 from rtspkit.asgi import HLSApp
+from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.server.config import load_text_config
 from rtspkit.server.gateway import Gateway
 from rtspkit.server.paths import Path
 from rtspkit.testing import PlainCamera, ScriptedCamera
 
+#: Global keys: media over TCP …
+TCP = "pathDefaults:\n  rtspTransport: tcp\n"
+#: … deadlines of two seconds, and one try.
+ONCE = f"readTimeout: 2s\nsourceTries: 1\n{TCP}"
+
 VARIANTS = {"plain": "hlsVariant: fmp4\n", "quick": "hlsVariant: lowLatency\nhlsPartDuration: 200ms\n"}
 
 C = TypeVar("C", bound=PlainCamera)
+
+
+async def until(condition: Callable[[], Any], seconds: float = 15.0) -> None:
+    """Waits for it."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it has not come to that"
+        await asyncio.sleep(0.01)
 
 
 class Viewer:
@@ -101,11 +120,68 @@ class Viewer:
             self._task.result()
 
 
-class Scene(Generic[C]):
-    """The gateway, its cameras and a viewer for each healthy one."""
+def pictures_of(camera: PlainCamera) -> set[bytes]:
+    """The samples that a camera's pictures become."""
+    return {
+        b"".join(len(nal).to_bytes(4, "big") + nal for nal in unit if nal[0] & 0x1F not in {7, 8, 9})
+        for unit in camera.clip.tracks[0].units
+    }
 
-    def __init__(self, gateway: Gateway, camera: C, client: httpx.AsyncClient) -> None:
-        self.gateway, self.camera, self.client = gateway, camera, client
+
+class Log(logging.Handler):
+    """What the gateway says, and what asyncio has to say of it.
+
+    Attributes:
+        lines: all of them; `errors` those that are.
+        traces: those that come with a traceback, or are asyncio's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+        self.traces: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+        if record.levelno >= logging.ERROR:
+            self.errors.append(record.getMessage())
+        if record.exc_info or record.name == "asyncio":
+            self.traces.append(record.getMessage())
+
+    def of(self, path: str) -> list[str]:
+        """What a path's camera was lost for; what is the same again is not said again."""
+        prefix = f"[path {path}] [RTSP source] "
+        return [line.removeprefix(prefix) for line in self.errors if line.startswith(prefix)]
+
+
+@contextmanager
+def logged() -> Iterator[Log]:
+    """Listens to the log."""
+    log = Log()
+    ours, foreign = logging.getLogger("rtspkit.server"), logging.getLogger("asyncio")
+    level = ours.level
+    ours.setLevel(logging.DEBUG)
+    for one in (ours, foreign):
+        one.addHandler(log)
+    try:
+        yield log
+    finally:
+        ours.setLevel(level)
+        for one in (ours, foreign):
+            one.removeHandler(log)
+
+
+class Scene(Generic[C]):
+    """The gateway, its cameras and a viewer for each healthy one.
+
+    Attributes:
+        cameras: those with faults, by the name of their path.
+        log: what was said.
+    """
+
+    def __init__(self, gateway: Gateway, cameras: dict[str, C], client: httpx.AsyncClient, log: Log) -> None:
+        self.gateway, self.cameras, self.client, self.log = gateway, cameras, client, log
         self.neighbours = [Viewer(client, "left"), Viewer(client, "right")]
         self.viewers: list[Viewer] = []
 
@@ -117,15 +193,62 @@ class Scene(Generic[C]):
         return found
 
     @property
+    def camera(self) -> C:
+        """The only one with a fault."""
+        (camera,) = self.cameras.values()
+        return camera
+
+    @property
     def path(self) -> Path:
-        found = self.gateway.paths.find("cam")
+        """Of that one."""
+        return self.find("cam")
+
+    def find(self, name: str) -> Path:
+        found = self.gateway.paths.find(name)
         assert found is not None
         return found
 
-    def viewer(self) -> Viewer:
-        """One more, of the camera with the fault."""
-        self.viewers.append(Viewer(self.client, "cam"))
+    def viewer(self, name: str = "cam") -> Viewer:
+        """One more, of a camera with a fault."""
+        self.viewers.append(Viewer(self.client, name))
         return self.viewers[-1]
+
+    async def live(self, *names: str) -> None:
+        """Until their cameras send."""
+        await until(lambda: all(self.find(name).state == "live" for name in names or ("cam",)))
+
+    async def lost(self, reason: str, name: str = "cam") -> None:
+        """Until a camera has been lost for that reason, a regular expression; "HERE" in it is the camera's address."""
+        pattern = reason.replace("HERE", f"127.0.0.1:{self.cameras[name].port}")
+        await until(lambda: any(re.fullmatch(pattern, line) for line in self.log.of(name)))
+
+    async def failed(self, reason: str, name: str = "cam") -> None:
+        """Until a path is `failed`, for a reason as in `lost`; everybody who asks is told."""
+        await until(lambda: self.find(name).state == "failed")
+        item = await self.api(name)
+        assert item["state"] == "failed"
+        assert item["stateReason"] == item["health"]["lastError"]
+        assert re.fullmatch(reason.replace("HERE", f"127.0.0.1:{self.cameras[name].port}"), item["stateReason"])
+        assert self.log.of(name) == [item["stateReason"]]
+        reply = await self.client.get(f"/{name}/stream.m3u8")
+        assert (reply.status_code, reply.text) == (404, item["stateReason"] + "\n")
+
+    async def api(self, name: str = "cam") -> dict[str, Any]:
+        """What the control API says of a path."""
+        assert self.gateway.api is not None
+        reply = await self.client.get(f"http://127.0.0.1:{self.gateway.api.port}/v3/paths/get/{name}")
+        assert reply.status_code == 200
+        self._check_secrets(reply.text)
+        return dict(reply.json())
+
+    async def pictures(self, viewer: Viewer) -> list[bytes]:
+        """The samples of the video in all segments that are listed."""
+        found = []
+        for name in re.findall(r"(?m)^(\w+/seg_\d+\.mp4)$", viewer.text):
+            data = (await self.client.get(f"/{viewer.name}/{name}")).content
+            runs = (run for fragment in boxes.fragments(data) for run in fragment.runs)
+            found += [sample.data for run in runs if run.track_id == 1 for sample in run.samples]
+        return found
 
     def check_neighbours(self) -> None:
         for viewer in self.neighbours:
@@ -136,38 +259,65 @@ class Scene(Generic[C]):
             assert "#EXT-X-DISCONTINUITY\n" not in viewer.text
             assert viewer.audit.violations == [], viewer.text
             assert viewer.longest < 4
+            camera = self.find(viewer.name).source.camera
+            assert camera is not None
+            assert camera.stats().packets_lost == camera.stats().errors == 0
+
+    def check_log(self) -> None:
+        assert self.log.traces == []
+        self._check_secrets("\n".join(self.log.lines))
+
+    def _check_secrets(self, text: str) -> None:
+        for camera in self.cameras.values():
+            if isinstance(camera, ScriptedCamera) and camera.credentials is not None:
+                assert camera.credentials.password not in text
 
 
 @asynccontextmanager
 async def scene(
-    variant: str, camera: C, more: str = "", own: str = "", source: str | None = None
+    variant: str,
+    camera: C | Mapping[str, C],
+    *,
+    more: str = "",
+    own: str | Mapping[str, str] = "",
+    source: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> AsyncIterator[Scene[C]]:
     """A scene.
 
     Args:
         variant: of `VARIANTS`.
-        camera: with the fault.
+        camera: with the fault; its path is "cam". Or several, by the names of their paths.
         more: global keys.
-        own: keys of the path with the fault, each line indented by four.
-        source: of that path; the camera's URL if None.
+        own: keys of the paths with the faults, each line indented by four; or different ones by the names of the paths.
+        source: of the one camera; its URL if None.
+        limits: bounds on what cameras send.
     """
-    async with camera as bad, ScriptedCamera() as left, ScriptedCamera() as right:
-        text = (
-            f"hlsAddress: 127.0.0.1:0\napi: no\nhlsSegmentDuration: 1s\nstateDirectory: no\n{VARIANTS[variant]}{more}"
-        )
-        text += f"paths:\n  cam:\n    source: {source or bad.url}\n{own}"
+    cameras: dict[str, C] = dict(camera) if isinstance(camera, Mapping) else {"cam": camera}
+    async with AsyncExitStack() as stack:
+        log = stack.enter_context(logged())
+        for bad in cameras.values():
+            await stack.enter_async_context(bad)
+        left, right = [await stack.enter_async_context(ScriptedCamera()) for _ in range(2)]
+        text = "hlsAddress: 127.0.0.1:0\napiAddress: 127.0.0.1:0\nhlsSegmentDuration: 1s\nstateDirectory: no\n"
+        text += f"{VARIANTS[variant]}{more}paths:\n"
+        for name, bad in cameras.items():
+            url = source or (bad.url_with_credentials if isinstance(bad, ScriptedCamera) else bad.url)
+            text += f"  {name}:\n    source: {url}\n{own if isinstance(own, str) else own.get(name, '')}"
         text += f"  left:\n    source: {left.url}\n  right:\n    source: {right.url}\n"
-        async with Gateway(load_text_config(text.encode(), "test")) as gateway:
-            assert gateway.hls is not None
-            limits = httpx.Limits(max_connections=400)
-            url = f"http://127.0.0.1:{gateway.hls.port}"
-            async with httpx.AsyncClient(base_url=url, timeout=12, limits=limits) as client:
-                one = Scene(gateway, camera, client)
-                try:
-                    await asyncio.gather(*(viewer.plays() for viewer in one.neighbours))
-                    yield one
-                    await asyncio.gather(*(viewer.plays() for viewer in one.neighbours))
-                    one.check_neighbours()
-                finally:
-                    for viewer in (*one.neighbours, *one.viewers):
-                        await viewer.stop()
+        config = load_text_config(text.encode(), "test")
+        gateway = await stack.enter_async_context(Gateway(config, limits=limits))
+        assert gateway.hls is not None
+        connections = httpx.Limits(max_connections=400)
+        url = f"http://127.0.0.1:{gateway.hls.port}"
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=12, limits=connections))
+        one = Scene(gateway, cameras, client, log)
+        try:
+            await asyncio.gather(*(viewer.plays() for viewer in one.neighbours))
+            yield one
+            await asyncio.gather(*(viewer.plays() for viewer in one.neighbours))
+            one.check_neighbours()
+            one.check_log()
+        finally:
+            for viewer in (*one.neighbours, *one.viewers):
+                await viewer.stop()

@@ -201,7 +201,9 @@ def test_refusal(camera: Camera) -> None:
     camera.described()  # the connection goes on
 
 
-@pytest.mark.parametrize(("status", "is_busy"), [(453, True), (503, True), (404, False), (500, False), (454, False)])
+@pytest.mark.parametrize(
+    ("status", "is_busy"), [(403, True), (453, True), (503, True), (404, False), (500, False), (454, False)]
+)
 def test_busy(camera: Camera, status: int, is_busy: bool) -> None:
     camera.connection.describe(0.0)
     with pytest.raises(ResponseError) as caught:

@@ -263,11 +263,12 @@ async def test_each_path_talks_as_it_is_told() -> None:
         "rtsp_any_port": True,
         "rtsp_udp_source_port_range": (40000, 40999),
         "udp_read_buffer_size": 65536,
+        "allow_redirect_hosts": True,
     }
     async with running(network, **options):
         await network.camera()
     found, _ = network.how[0]
-    assert (found.transport, found.any_port) == ("udp", True)
+    assert (found.transport, found.any_port, found.allow_redirect_hosts) == ("udp", True, True)
     assert (found.udp_source_ports, found.udp_read_buffer_size) == ((40000, 40999), 65536)
 
 
@@ -471,9 +472,10 @@ async def test_three_tries_then_failed_then_slowly_on(lines: list[str]) -> None:
 async def test_viewer_held_meets_the_failure() -> None:
     network = FakeNetwork()
     network.answer = None
-    async with running(network, limits=Limits(connect_timeout=0.01, udp_timeout=0.0)) as (manager, path):
+    limits = Limits(connect_timeout=0.01, reply_timeout=0.0, udp_timeout=0.0)
+    async with running(network, limits=limits) as (manager, path):
         path._timing = Timing(hold=5.0)
-        with pytest.raises(PathNotFound, match="did not answer"):
+        with pytest.raises(PathNotFound, match="did not get so far"):
             await manager.muxer("cam")
         assert network.tries == 3
 

@@ -24,6 +24,7 @@ def pauses(trouble: Trouble, count: int, retry: Retry | None = None, **options: 
     [
         (AuthenticationError("no", status=401), "refused"),
         (ResponseError("no", status=453), "busy"),
+        (ResponseError("no", status=403), "busy"),
         (ResponseError("no", status=503), "busy"),
         (ResponseError("no", status=454), "stale"),
         (ResponseError("no", status=404), "lost"),

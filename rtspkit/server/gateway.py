@@ -16,7 +16,7 @@ from types import TracebackType
 from rtspkit._version import __version__
 from rtspkit.asgi import HLSApp, PathNotFound
 from rtspkit.client import connect
-from rtspkit.limits import DEFAULT_LIMITS
+from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.server.api import create_api
 from rtspkit.server.config import Config
 from rtspkit.server.http import Front, Server, bind
@@ -47,19 +47,33 @@ def _announce(name: str, address: str, server: Server) -> None:
 class Gateway:
     """A running gateway: ``async with Gateway(config) as gateway: …``.
 
+    Args:
+        config: what it does.
+        connect: how cameras are connected to.
+        timing: the state machine's times.
+        limits: bounds on what cameras send; the configuration has a say in its times.
+
     Attributes:
         paths: all paths.
         hls, api: the listeners; None where they are off.
     """
 
-    def __init__(self, config: Config, *, connect: Connect = connect, timing: Timing | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        connect: Connect = connect,
+        timing: Timing | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
         self.config = config
         self.hls: Server | None = None
         self.api: Server | None = None
         self._ticker, self._quick_ticker = Ticker(), Ticker(QUICK)
         self._state = StateFile()
         seconds = config.read_timeout
-        limits = replace(DEFAULT_LIMITS, connect_timeout=seconds, reply_timeout=seconds, media_timeout=seconds)
+        reply = min(limits.reply_timeout, seconds)
+        limits = replace(limits, connect_timeout=seconds, reply_timeout=reply, media_timeout=seconds)
         self.paths = PathManager(
             config.paths,
             connect=connect,

@@ -394,7 +394,9 @@ class Server:
         for connection in list(state.connections):
             connection.shutdown()
         deadline = time.monotonic() + grace
-        while state.connections and time.monotonic() < deadline:  # noqa: ASYNC110 - uvicorn has no event for it
+        while state.connections or state.tasks:  # a request takes another turn to notice that its client has left
+            if time.monotonic() > deadline:
+                break
             await asyncio.sleep(0.02)
         for task in list(state.tasks):
             task.cancel()

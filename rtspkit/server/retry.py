@@ -7,8 +7,8 @@ each of which another pause is right:
   together (a fixed pause cannot be right for everybody: users ask for shorter ones for cameras that are only there
   while something happens);
 - `refused`: the credentials. Cameras lock accounts, so after the second try pauses are long from the start;
-- `busy`: 453 and 503: the camera has no room for another session, often because it keeps an old one until that
-  times out. Asking again at once would keep it busy;
+- `busy`: 453, 503 and Dahua's 403: the camera has no room for another session, often because it keeps an old one
+  until that times out. Asking again at once would keep it busy;
 - `stale`: 454: it has forgotten the session. A new one is asked for at once, once;
 - `unusable`: it offers nothing that can be played: quick tries would not change that.
 

@@ -29,6 +29,8 @@ __all__ = ["BACKGROUND", "Connect", "Source", "in_background"]
 
 #: How MediaMTX's log calls what carries the media.
 _TRANSPORTS = {"tcp": "TCP", "udp": "UDP", "multicast": "UDP-multicast"}
+#: What a connect asks: OPTIONS, DESCRIBE without and with credentials, SETUP of two tracks, PLAY.
+_REQUESTS = 6
 
 
 class Connect(Protocol):
@@ -163,8 +165,8 @@ class Source:
 
     async def _connected(self) -> Camera:
         limits = self.options.limits
-        # a little later than the client's own deadlines, whose messages say more
-        seconds = limits.connect_timeout + 0.5
+        # the client has a deadline for each step; this one is for cameras, and chains of redirects, that just keep them
+        seconds = limits.connect_timeout + _REQUESTS * limits.reply_timeout
         if self.options.transport == "automatic" and self.memory.transport != "tcp":
             seconds += limits.udp_timeout
         try:
@@ -173,7 +175,7 @@ class Source:
         except TimeoutError as error:
             if isinstance(error, RtspkitError):
                 raise
-            raise TimeoutExceeded(f"the camera did not answer within {limits.connect_timeout:g} s") from None
+            raise TimeoutExceeded(f"the camera did not get so far as to send media within {seconds:g} s") from None
 
     # -- the log ----------------------------------------------------------
 
