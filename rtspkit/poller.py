@@ -42,7 +42,7 @@ class DatagramPoller:
         self._longest = period
         self.period = period
         self._drain = DatagramDrain()
-        self._selector = selectors.DefaultSelector()
+        self._selector: selectors.BaseSelector | None = None  # holds a file descriptor; None while nobody is read
         self._callbacks: dict[Receiver, Callable[[], None]] = {}
         self._sources: dict[Receiver, list[Source]] = {}
         self._patience: dict[Receiver, float] = {}
@@ -77,6 +77,8 @@ class DatagramPoller:
             self._eager.add(receiver)
         self._hasten()
         self._sources[receiver] = list(sources)
+        if self._selector is None:
+            self._selector = selectors.DefaultSelector()
         for source in self._sources[receiver]:
             place = (source.sock.fileno(), source.track, source.is_rtcp)
             self._selector.register(source.sock, selectors.EVENT_READ, (receiver, place))
@@ -91,10 +93,16 @@ class DatagramPoller:
         self._holding.discard(receiver)
         self._eager.discard(receiver)
         for source in self._sources.pop(receiver, ()):
+            assert self._selector is not None
             self._selector.unregister(source.sock)
-        if not self._callbacks and self._timer is not None:
+        if self._callbacks:
+            return
+        if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._selector is not None:
+            self._selector.close()
+            self._selector = None
 
     def _hasten(self) -> None:
         self.period = min([self._longest, *self._patience.values()])
@@ -114,7 +122,7 @@ class DatagramPoller:
     def _read(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Empties what has something; whether a socket has more than was read at once."""
         found: dict[Receiver, list[tuple[int, int, bool]]] = {receiver: [] for receiver in self._holding}
-        for key, _ in self._selector.select(0):
+        for key, _ in self._selector.select(0) if self._selector is not None else ():
             receiver, place = key.data
             found.setdefault(receiver, []).append(place)
         is_crowded = False

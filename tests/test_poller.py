@@ -1,6 +1,7 @@
 """One poller reads the UDP sockets of several cameras; taking one off it is safe at any time."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Iterator
 
@@ -53,6 +54,18 @@ async def test_each_camera_gets_its_own_packets(pairs: list[tuple[socket.socket,
     assert [track_stats(made, 0).received for made in receivers] == [100, 2]
     poller.remove(receivers[1])
     assert len(poller) == 0
+
+
+async def test_without_sockets_it_holds_no_file_descriptor(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
+    poller, made = DatagramPoller(0.005), pinned(pairs[0][1])
+    before = len(os.listdir("/dev/fd"))
+    for sequence in (1, 2):  # and can be used again
+        poller.add(made, [Source(pairs[0][0], 0, False)], lambda: None, patience=1.0)
+        pairs[0][1].send(packet(sequence))
+        await asyncio.sleep(0.05)
+        poller.remove(made)
+    assert len(os.listdir("/dev/fd")) == before
+    assert track_stats(made, 0).received == 2
 
 
 async def test_a_packet_that_never_comes_is_given_up(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
