@@ -343,7 +343,6 @@ class Camera:
             ConnectionLost: the camera hung up.
             TimeoutExceeded: no media came for `Limits.media_timeout`.
             RemoteProtocolError: what it sends cannot be followed any more.
-            ResponseError: it has refused what keeps the session going.
         """
         ended = self._claim(on_fragment)
         self._read(self._on_ready, Ticker() if self._ticker is None else self._ticker)  # an empty one is false

@@ -11,10 +11,13 @@ from itertools import pairwise
 import pytest
 
 import rtspkit
+from rtspkit import client
 from rtspkit.client import Camera, CameraOptions, connect
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import Fragment
+from rtspkit.packetizer import bye
 from rtspkit.testing import Basic, Credentials, Digest, ScriptedCamera, faults
+from rtspkit.testing.playout import Client
 from rtspkit.ticker import Ticker
 
 QUICK = replace(DEFAULT_LIMITS, connect_timeout=0.4, reply_timeout=0.4, media_timeout=0.6)
@@ -139,6 +142,22 @@ async def test_media_silence_is_noticed(camera: ScriptedCamera) -> None:
     assert time.monotonic() - started >= 0.5
     await session.close()
     assert camera.methods()[-1] == "TEARDOWN"  # a silent camera is told, too
+
+
+class Farewells(faults.Fault):
+    """Says goodbye with each access unit, and goes on."""
+
+    def deliver(self, camera: ScriptedCamera, client: Client, track: int, packets: list[bytes]) -> list[bytes]:
+        client.carriers[track].send([bye(camera.ssrc(track))], is_rtcp=True)
+        return packets
+
+
+async def test_a_goodbye_among_media_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_BYE_GRACE", 0.5)
+    async with ScriptedCamera(Farewells()) as camera:
+        session = await connect(camera.url, options=CameraOptions(transport="tcp"))
+        await collect(session, 2.5)
+        assert session.stats().tracks[0].reports > 10
 
 
 async def test_rtcp_alone_is_no_media(camera: ScriptedCamera) -> None:
