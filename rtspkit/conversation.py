@@ -212,14 +212,14 @@ class Conversation:
                 link.send(connection.data_to_send())
                 async with asyncio.timeout(None if due is None else max(0.0, due - time.monotonic())):
                     data = await link.receive()
+            except RtspkitError:  # some are OSErrors too
+                raise
             except TimeoutError as error:
                 if error.errno is not None:  # the system's own: the connection is dead
                     raise ConnectionLost(f"{address} dropped the connection: {reason_text(error)}") from None
                 connection.handle_timeout(time.monotonic())
                 continue
             except OSError as error:
-                if isinstance(error, RtspkitError):
-                    raise
                 raise ConnectionLost(f"{address} dropped the connection: {reason_text(error)}") from None
             if not data:
                 raise ConnectionLost(f"{address} closed the connection before its media began")

@@ -55,9 +55,17 @@ async def _connect_link(url: CameraURL, options: CameraOptions, tap: Tap | None 
     async def connect() -> socket.socket:
         return await _dial_tcp(url, timeout)
 
-    if url.is_secure:
-        return await secure(connect, url, options.fingerprint, deadline, tap)
-    return Link(await connect(), tap=tap)
+    try:
+        if url.is_secure:
+            return await secure(connect, url, options.fingerprint, deadline, tap)
+        sock = await connect()
+    except UnicodeError:  # a label of the name is empty or longer than 63
+        raise ConnectionLost(f"{url.address} cannot be reached: its name is not valid") from None
+    try:
+        return Link(sock, tap=tap)
+    except OSError as error:
+        sock.close()
+        raise ConnectionLost(f"{url.address} dropped the connection: {reason_text(error)}") from None
 
 
 async def _dial_tcp(url: CameraURL, timeout: float) -> socket.socket:  # noqa: ASYNC109 - one for all addresses, and worded
@@ -76,8 +84,6 @@ async def _dial_tcp(url: CameraURL, timeout: float) -> socket.socket:  # noqa: A
                 failure = error
     except OSError as error:
         failure = error
-    except UnicodeError:  # a label of the name is empty or longer than 63
-        raise ConnectionLost(f"{url.address} cannot be reached: its name is not valid") from None
     if isinstance(failure, TimeoutError) and failure.errno is None:
         raise TimeoutExceeded(f"{url.address} cannot be reached: no answer within {timeout:g} s")
     lost = ConnectionLost(f"{url.address} cannot be reached: {reason_text(failure)}")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import time
@@ -45,11 +46,19 @@ class Link:
 
     Attributes:
         local_address, remote_address: "host:port" of the two ends.
+        local_host, remote_host: their addresses without the ports.
+
+    Raises:
+        ConnectionResetError: it is lost already; the socket stays the caller's.
     """
 
     def __init__(self, sock: socket.socket, *, tap: Tap | None = None) -> None:
-        self.local_address = address_text(sock.getsockname())
-        self.remote_address = address_text(sock.getpeername())
+        try:
+            local, remote = sock.getsockname(), sock.getpeername()
+        except OSError:  # a socket whose peer has reset it has no names any more
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from None
+        self.local_address, self.local_host = address_text(local), str(local[0])
+        self.remote_address, self.remote_host = address_text(remote), str(remote[0])
         self._sock = sock
         self._tap = tap
         self._loop = asyncio.get_running_loop()
@@ -57,16 +66,6 @@ class Link:
         self._receiver: Receiver | None = None
         self._give_back: Callable[[], None] | None = None  # takes the socket off whoever reads it
         self._lost: str | None = None
-
-    @property
-    def remote_host(self) -> str:
-        """The camera's address, without the port."""
-        return str(self._sock.getpeername()[0])
-
-    @property
-    def local_host(self) -> str:
-        """This end's address, without the port."""
-        return str(self._sock.getsockname()[0])
 
     # -- what a link over something else overrides
 
@@ -91,6 +90,7 @@ class Link:
         Raises:
             OSError: the connection is lost.
         """
+        await asyncio.sleep(0)  # a camera that never pauses leaves others their turn, and cannot outrun its deadline
         while True:
             try:
                 data = self._read()

@@ -72,7 +72,8 @@ class TLSLink(Link):
         if not received:
             return b""  # few cameras say before (close_notify) that it is the end
         data, self._is_over = self._session.open(received)
-        self._transmit(self._seal(b""))
+        if sealed := self._seal(b""):  # TLS's own: new keys
+            self._transmit(sealed)
         if not data and not self._is_over:
             raise BlockingIOError  # a part of a record, or nothing but TLS's own
         return data

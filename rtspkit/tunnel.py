@@ -252,7 +252,7 @@ class _Requests:
             link.send(self._head(method))
         except OSError as error:
             link.close()
-            raise ConnectionLost(f"{self.url.address} dropped the connection: {reason_text(error)}") from None
+            raise self.lost(error) from None
         return link
 
     def _head(self, method: str) -> bytes:
@@ -316,9 +316,9 @@ class _Requests:
                 raise TimeoutExceeded(
                     self._text(f"does not answer GET within {self.limits.reply_timeout:g} s")
                 ) from None
-            raise ConnectionLost(self._text(f"dropped the connection: {reason_text(error)}")) from None
+            raise self.lost(error) from None
         except OSError as error:
-            raise ConnectionLost(self._text(f"dropped the connection: {reason_text(error)}")) from None
+            raise self.lost(error) from None
 
     def authenticate(self, answer: Response) -> bool:
         """Takes a 401; whether to ask again."""
@@ -355,6 +355,10 @@ class _Requests:
     def wrong(self, text: str) -> RemoteProtocolError:
         """The camera breaks the protocol."""
         return RemoteProtocolError(self._text(text))
+
+    def lost(self, error: OSError) -> ConnectionLost:
+        """What to say of a connection that has ended."""
+        return ConnectionLost(self._text(f"dropped the connection: {reason_text(error)}"))
 
     def _text(self, text: str) -> str:
         """One line about this camera; {plain} is its scheme without the tunnel."""
@@ -409,6 +413,9 @@ async def _open(get: Link, answer: Response, rest: bytes, requests: _Requests, t
         raise requests.wrong("answers RTSP over HTTP with a web page; does it do that, and at this path?")
     requests.challenges = 0
     dechunker = Dechunker() if "chunked" in (headers.get("Transfer-Encoding") or "").lower() else None
-    link = TunnelLink(get, rest, dechunker, requests, tap)
+    try:
+        link = TunnelLink(get, rest, dechunker, requests, tap)
+    except OSError as error:
+        raise requests.lost(error) from None
     await link.open_post()
     return link

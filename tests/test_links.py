@@ -2,10 +2,10 @@
 
 import asyncio
 import socket
-import struct
 from collections.abc import Iterator
 
 import pytest
+from sockets import reset_at_close
 
 from rtspkit.links import Link
 from rtspkit.rtp import Receiver
@@ -51,6 +51,30 @@ async def test_a_wait_that_is_given_up_loses_nothing(pair: Pair) -> None:
     theirs.sendall(MESSAGE)
     assert await asyncio.wait_for(link.receive(), 2) == MESSAGE
     link.close()
+
+
+async def test_a_camera_that_never_pauses_leaves_others_their_turn(pair: Pair) -> None:
+    ours, theirs = pair
+    link = Link(ours)
+    theirs.sendall(MESSAGE)
+    turns: list[int] = []
+    asyncio.get_running_loop().call_soon(turns.append, 1)
+    assert await link.receive() == MESSAGE
+    assert turns == [1]
+    theirs.sendall(MESSAGE)
+    with pytest.raises(TimeoutError):  # nor does it outrun a deadline
+        async with asyncio.timeout(0):
+            await link.receive()
+    assert await link.receive() == MESSAGE
+    link.close()
+
+
+async def test_a_connection_that_was_reset_is_no_link(pair: Pair) -> None:
+    ours, theirs = pair
+    reset_at_close(theirs)
+    theirs.close()
+    with pytest.raises(ConnectionResetError):
+        Link(ours)
 
 
 async def test_what_does_not_fit_goes_when_it_can_and_a_deaf_camera_is_given_up(pair: Pair) -> None:
@@ -99,7 +123,7 @@ async def test_the_receiver_gets_everything_and_the_end_has_a_reason(
     await asyncio.sleep(0.03)
     assert not receiver.take_messages()
     link.start(receiver, changed.set, ticker)
-    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    reset_at_close(theirs)
     await asyncio.sleep(0.05)
     assert receiver.take_messages() == [MESSAGE]
     theirs.close()

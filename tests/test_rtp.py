@@ -20,6 +20,7 @@ from rtp_camera import (
     P,
     frames,
 )
+from sockets import reset_at_close
 
 from rtspkit import _rtp
 from rtspkit.errors import LocalProtocolError, RemoteProtocolError
@@ -358,7 +359,7 @@ def test_drain_reset() -> None:
         theirs, _ = server.accept()
         camera = Camera()
         camera.receiver.fd = ours.fileno()
-        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_at_close(theirs)
         theirs.close()
         Drain().drain([camera.receiver], T0)
         assert camera.receiver.os_error == 104  # ECONNRESET

@@ -10,16 +10,18 @@ from typing import Any
 import pytest
 from certificates import certificates
 from httptunnel import TunnelServer
+from sockets import reset_at_close
 
 import rtspkit
 from rtspkit import CameraOptions
 from rtspkit.client import connect
 from rtspkit.limits import DEFAULT_LIMITS
+from rtspkit.links import Link
 from rtspkit.memory import CameraMemory
 from rtspkit.testing import ScriptedCamera
 from rtspkit.testing.credentials import Basic, Digest
 from rtspkit.ticker import Ticker
-from rtspkit.tunnel import TunnelLink
+from rtspkit.tunnel import TunnelLink, _Requests
 
 QUICK = replace(DEFAULT_LIMITS, connect_timeout=0.5, reply_timeout=0.5, media_timeout=4.0)
 OPTIONS = CameraOptions(limits=QUICK)
@@ -256,6 +258,36 @@ async def test_headers_that_drip_have_the_same_time(tunnel: Callable[..., Any]) 
     server._get = drip
     with pytest.raises(rtspkit.TimeoutExceeded, match="does not answer GET"):
         await connect(server.url, options=OPTIONS)
+
+
+async def test_a_server_that_resets_what_it_has_just_allowed(tunnel: Callable[..., Any]) -> None:
+    server, _ = await tunnel()
+
+    async def allow(_: Any, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\n")
+        reset_at_close(writer.get_extra_info("socket"))
+        writer.transport.abort()
+
+    server._get = allow
+    with pytest.raises(rtspkit.ConnectionLost, match="reset by peer"):
+        await connect(server.url, options=OPTIONS)
+
+
+async def test_a_post_that_cannot_be_made_ends_the_conversation_at_once(
+    tunnel: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, _ = await tunnel(post_size=10)
+    send, posts = _Requests.send, []
+
+    async def once(self: _Requests, method: str) -> Link:
+        posts.extend([method] * (method == "POST"))
+        if len(posts) > 1:
+            raise rtspkit.TimeoutExceeded("cannot be reached any more")
+        return await send(self, method)
+
+    monkeypatch.setattr(_Requests, "send", once)
+    with pytest.raises(rtspkit.TimeoutExceeded, match="cannot be reached any more"):
+        await connect(server.url, options=CameraOptions(limits=replace(QUICK, reply_timeout=5.0)))
 
 
 @pytest.mark.parametrize(
