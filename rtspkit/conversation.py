@@ -38,6 +38,8 @@ __all__ = ["Conversation", "Opened", "Redirect", "first_transport", "remember"]
 _EARLY_SIZE = 4 * 1024 * 1024
 #: Refusals of SETUP that say nothing against the transport.
 _NOT_THE_TRANSPORT = frozenset({403, 404, 453, 454, 503})
+_NO_SESSION = 454
+_NO_SUCH_TRANSPORT = 461
 
 _E = TypeVar("_E", bound=Event)
 
@@ -75,8 +77,8 @@ def first_transport(url: CameraURL, options: CameraOptions, memory: CameraMemory
     return memory.transport or "udp"
 
 
-def remember(memory: CameraMemory, transport: LowerTransport, reason: str = "") -> None:
-    """What is to be asked for next time; and why it is TCP."""
+def remember(memory: CameraMemory, transport: LowerTransport | None, reason: str = "") -> None:
+    """What is to be asked for next time, None for UDP first; and why it is TCP."""
     memory.transport, memory.transport_reason = transport, reason
 
 
@@ -135,8 +137,10 @@ class Conversation:
                 set_up.append(await self._set_up(media, len(set_up)))
             except AuthenticationError:
                 raise
-            except ResponseError:
-                if not set_up and media is described.tracks[-1]:
+            except ResponseError as error:
+                # without a session, or without room for the first (and better) of them, there is no use in the others
+                is_over = error.status == _NO_SESSION or (error.is_busy and not set_up)
+                if is_over or (not set_up and media is described.tracks[-1]):
                     raise
                 skipped += (f"track {media.media.index + 1} ({media.track.codec}, refused by the camera)",)
         if self.datagrams is not None:
@@ -156,7 +160,12 @@ class Conversation:
             connection.describe(time.monotonic())  # Hikvision wants to be asked again
             await self.wait_for(Described)
         connection.setup(media, Transport(protocol="tcp", interleaved=(2 * index, 2 * index + 1)), time.monotonic())
-        return await self.wait_for(SetUp)
+        try:
+            return await self.wait_for(SetUp)
+        except (ResponseError, UnsupportedError) as error:
+            if not index and getattr(error, "status", _NO_SUCH_TRANSPORT) == _NO_SUCH_TRANSPORT:
+                remember(self._memory, None)  # one that was slow over UDP, once, is asked for it again
+            raise
 
     async def _set_up_datagrams(self, datagrams: Datagrams, media: MediaTrack, index: int) -> SetUp | None:
         """SETUP over UDP; None where the camera refuses it and may be asked for TCP."""
