@@ -96,7 +96,7 @@ class Scrubber:
         if not colon or " " in key:  # a start line, or no header
             return self.text(line)
         if key in _CREDENTIALS:
-            return f"{name}:{self._credentials(value)}"
+            return f"{name}:{self._credentials(key, value)}"
         if key in _COOKIES:
             return f"{name}: {self._name('cookie', value)}"
         if key == "session":
@@ -105,8 +105,8 @@ class Scrubber:
             return f"{name}:{spaces}{self._name('session', identifier.strip())}{semicolon}{rest}"
         return f"{name}:{self.text(value, numbers=key in _NUMBERS)}"
 
-    def _credentials(self, value: str) -> str:
-        if value.strip().lower().startswith("basic ") and "realm" not in value.lower():
+    def _credentials(self, header: str, value: str) -> str:
+        if header == "authorization" and value.strip().lower().startswith("basic "):
             return " Basic " + base64.b64encode(b"user:password").decode()
 
         def replace(found: re.Match[str]) -> str:

@@ -42,6 +42,7 @@ class TestText:
         ("value", "expected"),
         [
             ("Basic aW5zdGFsbGVyOlRyMHViNGRvcg==", "Basic dXNlcjpwYXNzd29yZA=="),
+            ("Basic dXNlcjrealmaBC==", "Basic dXNlcjpwYXNzd29yZA=="),  # no challenge, whatever it looks like
             (
                 'Digest username="installer", realm="Cam C0FFEE", nonce="abc", uri="rtsp://10.0.0.1/x", '
                 'response="0123", qop=auth, nc=00000001, cnonce="zz", algorithm=MD5',
