@@ -86,13 +86,15 @@ class Datagrams:
         """
         first, last = self._options.udp_source_ports
         evens = range(first + first % 2, last, 2)
+        reason = ""
         for port in random.sample(evens, min(_TRIES, len(evens))):
             try:
                 self._bind(index, self._local_host, (port, port + 1))
-            except OSError:
-                continue
-            return port, port + 1
-        raise UnsupportedError(f"no two UDP ports next to each other are free between {first} and {last}")
+            except OSError as error:  # the port is taken; or there is no room for another socket
+                reason = f": {reason_text(error)}"
+            else:
+                return port, port + 1
+        raise UnsupportedError(f"no two UDP ports next to each other are free between {first} and {last}{reason}")
 
     def close_track(self, index: int) -> None:
         """The track does not come over UDP after all."""
