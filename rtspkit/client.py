@@ -244,6 +244,11 @@ class Camera:
         """
         self._receiver.cut_at(pts)
 
+    def flush(self) -> None:
+        """Hands over the units that are whole, though their fragment is not, for nothing may follow to end it."""
+        self._receiver.flush()
+        self._on_ready()
+
     def request_sync(self) -> None:
         """Asks the camera for a sync sample of its video (RTCP); it may not know how."""
         for track in self.tracks:

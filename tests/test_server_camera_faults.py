@@ -106,6 +106,21 @@ async def test_nothing_comes_any_more_and_nobody_says_so() -> None:
         assert "TEARDOWN" in one.camera.methods(1)
 
 
+async def test_what_a_camera_sent_last_comes_before_the_gap() -> None:
+    """Its last media, of a fragment that nothing ends, are shown; they do not come in the midst of the gap."""
+    async with scene("plain", ScriptedCamera(), more=f"readTimeout: 6s\n{TCP}") as one:
+        viewer = one.viewer()
+        await viewer.plays()
+        discontinuities = viewer.discontinuities
+        one.camera.faults.append(Freeze(connections=(1,)))
+        await until(lambda: one.path.state == "gap", 10)
+        await one.live()
+        await viewer.plays()
+        assert viewer.discontinuities == discontinuities + 1
+        assert any("gap" in text for text in viewer.texts)
+        assert viewer.audit.violations == []
+
+
 # -- R06: RTCP, and no RTP ------------------------------------------------------
 
 

@@ -83,6 +83,9 @@ class FakeCamera:
     def request_sync(self) -> None:
         self.asked_for_sync += 1
 
+    def flush(self) -> None:
+        """It holds nothing back."""
+
     def stats(self) -> CameraStats:
         fields = dict.fromkeys(TrackStats._fields, 0)
         track = TrackStats(**{**fields, "lost": self.lost})

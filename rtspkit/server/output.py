@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rtspkit.media import Fragment, Track
@@ -38,13 +38,17 @@ class Output:
     Args:
         name, config: of the path.
         state: where numbers are kept.
+        take_rest: writes what the camera still holds of a fragment.
     """
 
-    def __init__(self, name: str, config: PathConfig, state: StateFile) -> None:
+    def __init__(
+        self, name: str, config: PathConfig, state: StateFile, *, take_rest: Callable[[], None] = lambda: None
+    ) -> None:
         self.muxer: Muxer | None = None
         self._name = name
         self._config = config
         self._state = state
+        self._take_rest = take_rest
         self._settings = Settings(config.hls_variant, config.hls_segment_duration, config.part_duration)
         self._log = logger("HLS", f"muxer {name}")
         self._is_announced = False
@@ -167,9 +171,11 @@ class Output:
         if self.muxer is None:
             return
         try:
+            self._take_rest()  # of a camera that has fallen silent: within a gap its last media would come too late
             self.muxer.handle_timeout(now=time.monotonic(), wall=time.time())
             self._note_news()
-            self._arm()
+            if self._timer is None:
+                self._arm()
         except Exception:  # the camera's next media may put it right
             self._log.exception("internal error")
 

@@ -101,7 +101,6 @@ class Path:
         self.config = config
         self.state: State = "idle"
         self.reason = "nobody has asked for it yet" if config.source_on_demand else "not started"
-        self.output = Output(name, config, state)
         self.tracks: tuple[Track, ...] = ()
         self.skipped: tuple[str, ...] = ()
         self.viewers = Viewers(config.max_readers, max(10.0, 3 * config.hls_segment_duration))
@@ -109,6 +108,7 @@ class Path:
         self.online_since: float | None = None
         self.outbound_bytes = 0
         self.source = Source(name, config, connect=connect, ticker=ticker, limits=limits, gate=gate)
+        self.output = Output(name, config, state, take_rest=self.source.flush)
         self._retry = Retry(config.retry_policy)
         self._limits = limits
         self._timing = timing

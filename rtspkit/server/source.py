@@ -237,6 +237,11 @@ class Source:
         if self.camera is not None:
             self.camera.cut_at(pts)
 
+    def flush(self) -> None:
+        """Has the camera hand over what it holds of a fragment."""
+        if self.camera is not None:
+            self.camera.flush()
+
     def give_up(self) -> None:
         """Ends a connection whose media cannot be used."""
         if self.camera is not None:
