@@ -149,9 +149,10 @@ cdef int fu_a(Receiver receiver, TrackState t, const uint8_t* p, size_t size) ex
             t.fragment_open = True
         return 0
     if not t.fragment_open:
-        # Its start was lost, or never sent.
+        # Its start was lost, which is counted as that, or never sent.
+        if not t.after_loss and not t.unit_damaged:
+            t.broken += 1
         t.unit_damaged = True
-        t.discarded += 1
         return 0
     if t.media.size - t.unit_start + size > receiver.limit_unit:
         t.skip_unit()

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 from rtspkit import aac
 from rtspkit.conversation import Conversation, Opened, Redirect, first_transport, remember
-from rtspkit.datagrams import Datagrams
+from rtspkit.datagrams import Datagrams, PortsUsedUp
 from rtspkit.dial import dial
 from rtspkit.errors import (
     AuthenticationError,
@@ -131,8 +131,7 @@ async def connect(
     for _ in range(options.limits.redirects + 1):
         camera = Camera(target, options, ticker, memory, started)
         try:
-            await camera._start(first_transport(target, options, memory), tap)
-            if not await camera._has_media_over_udp():
+            if not await camera._start_first_choice(tap):
                 await camera.close()
                 camera = Camera(target, options, ticker, memory, started)
                 await camera._start("tcp", tap)
@@ -280,6 +279,17 @@ class Camera:
         if self._datagrams is not None and self._datagrams.shortfall:
             self.warnings += (self._datagrams.shortfall,)
         self._begin(opened)
+
+    async def _start_first_choice(self, tap: Tap | None) -> bool:
+        """The conversation, with the transport that is to be asked for first; False if it has to be TCP after all."""
+        try:
+            await self._start(first_transport(self.url, self._options, self._memory), tap)
+        except PortsUsedUp as error:
+            if self._options.transport != "automatic":
+                raise
+            remember(self._memory, "tcp", str(error))
+            return False
+        return await self._has_media_over_udp()
 
     async def _has_media_over_udp(self) -> bool:
         """Waits for the first packet where the transport may yet be another; False if none comes."""
@@ -507,7 +517,7 @@ class Camera:
         if self._report_due <= now:
             self._report(now)
             self._report_due = now + _REPORT_INTERVAL
-        arrival = self._receiver.media_arrival / 1e9
+        arrival = self._last_media()
         if arrival:
             self._silent_after = max(self._silent_after, arrival + self._limits.media_timeout)
         if self._paused:  # the camera is not silent: nobody listens
@@ -519,12 +529,29 @@ class Camera:
             self._end(ConnectionLost(f"{self.url.address} ended the session (RTCP BYE)"))
             return
         if self._silent_after <= now:
-            advice = "" if arrival or self.transport == "tcp" else " over UDP; does a firewall stop it? TCP may work"
-            self._end(TimeoutExceeded(f"{self.url.address} sends no media{' any more' * bool(arrival)} (RTP){advice}"))
+            self._end(TimeoutExceeded(self._silence(arrival)))
             return
         self._send()
         wait = min(now + _LOOK_INTERVAL, self._report_due, self._silent_after, goodbye, due or self._report_due) - now
         self._timer = asyncio.get_running_loop().call_later(max(wait, 0.01), self._attend)
+
+    def _last_media(self) -> float:
+        """When the last packet came that counts, in monotonic seconds; 0 before the first.
+
+        Where there is video, sound does not count: encoders hang while the microphone goes on.
+        """
+        seen = [track_stats(self._receiver, track.index) for track in self.tracks if track.kind == "video"]
+        return (max(stats.arrival for stats in seen) if seen else self._receiver.media_arrival) / 1e9
+
+    def _silence(self, arrival: float) -> str:
+        """What is missing, for people; `arrival` is that of the last packet that counted."""
+        has_sound = self._receiver.media_arrival / 1e9 > arrival
+        text = f"{self.url.address} sends no {'video' if has_sound else 'media'}{' any more' * bool(arrival)} (RTP)"
+        if arrival or has_sound or self.transport == "tcp":
+            return text
+        if any(track_stats(self._receiver, track.index).foreign for track in self.tracks):
+            return f"{text} from where it says; packets of another port or address are dropped (see rtspAnyPort)"
+        return f"{text} over UDP; does a firewall stop it? TCP may work"
 
     def _report(self, now: float) -> None:
         """Receiver reports, each to where its track comes from."""

@@ -31,7 +31,7 @@ from rtspkit.poller import Source
 from rtspkit.rtp import Receiver
 from rtspkit.ticker import Ticker
 
-__all__ = ["Datagrams"]
+__all__ = ["Datagrams", "PortsUsedUp"]
 
 #: Bytes asked for as receive buffer: a sync sample of a 4K camera and the packets around it. Linux counts the
 #: memory of each packet, which is twice its payload, and doubles what is asked for.
@@ -48,6 +48,10 @@ _TRIES = 64
 _ROUNDS = 64
 #: An RTP packet without payload: opens a firewall, and no receiver takes it for media.
 _PUNCH = struct.pack("!BBHII", 0x80, 0, 0, 0, 0)
+
+
+class PortsUsedUp(UnsupportedError):
+    """No pair is free in the range: nothing is wrong with the camera."""
 
 
 class Datagrams:
@@ -82,7 +86,7 @@ class Datagrams:
         """Opens a pair of sockets for a track; their ports (RTP's and RTCP's).
 
         Raises:
-            UnsupportedError: no pair is free in the range.
+            PortsUsedUp: no pair is free in the range.
         """
         first, last = self._options.udp_source_ports
         evens = range(first + first % 2, last, 2)
@@ -94,7 +98,7 @@ class Datagrams:
                 reason = f": {reason_text(error)}"
             else:
                 return port, port + 1
-        raise UnsupportedError(f"no two UDP ports next to each other are free between {first} and {last}{reason}")
+        raise PortsUsedUp(f"no two UDP ports next to each other are free between {first} and {last}{reason}")
 
     def close_track(self, index: int) -> None:
         """The track does not come over UDP after all."""

@@ -95,7 +95,8 @@ class Replay:
         task.add_done_callback(self._tasks.discard)
         events = self.connections[min(self._served, len(self.connections) - 1)]
         self._served += 1
-        with contextlib.suppress(OSError, RtspkitError):
+        # asyncio's servers call it an error when a task of theirs is cancelled, as it is at the end of the block
+        with contextlib.suppress(OSError, RtspkitError, asyncio.CancelledError):
             await _Session(self, events, reader, writer).run()
 
 

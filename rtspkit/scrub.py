@@ -30,7 +30,7 @@ _SLICE_SIZE = 12
 
 #: As `url` finds passwords in paths and queries, and the names beside them.
 _QUERY_SECRET = re.compile(
-    r"(?i)\b((?:pass(?:word|wd)?|pwd|psw|secret|token|user(?:name)?|usr|login|account)=)[^&;/?\s\"]*"
+    r"(?i)\b((?:pass(?:word|wd)?|pwd|psw|secret|token|auth|user(?:name)?|usr|login|account)=)[^&;/?\s\"]*"
 )
 _MAC = re.compile(r"(?i)\b[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}\b")
 _UUID = re.compile(r"(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
@@ -136,7 +136,7 @@ class Scrubber:
     def _sdp_line(self, line: str) -> str:
         if line.lstrip().lower().startswith(_MEDIA_LINES):
             return line
-        if re.match(r"\s*[uep]=", line):  # a page, a mail address, a telephone
+        if re.match(r"\s*[iuep]=", line):  # words about it, a page, a mail address, a telephone
             return line[: line.index("=") + 1] + _form(line.partition("=")[2])
         line = _SDP_HOST.sub(lambda found: found[1] + self._address(found[2]), line)
         if re.match(r"\s*o=", line):  # numbers here are made of clocks and serial numbers

@@ -31,7 +31,7 @@ _HOST_PORT = re.compile(
     r"(\[[0-9A-Fa-f:.]+(?:%[^\]]*)?\]|[A-Za-z0-9._~-]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*)(?::([0-9]*))?"
 )
 #: Foscam and others take the password in the query, XMEye in the path.
-_SECRET = re.compile(r"(?i)((?:pass(?:word|wd)?|pwd|psw|secret|token)=)[^&;/?]*")
+_SECRET = re.compile(r"(?i)((?:pass(?:word|wd)?|pwd|psw|secret|token|auth)=)[^&;/?]*")
 #: What would end a request line, or a quoted string in the Authorization header.
 _UNSAFE = re.compile(r'[^\x21-\x7e]|[#"\\]')
 

@@ -796,8 +796,8 @@ class Receiver:
             elif self.begin_nal(t, unit, nal):
                 unit.partial = bytearray(nal)
         elif unit.partial is None:
+            t.counters["broken"] += not (t.after_loss or unit.damaged)
             unit.damaged = True
-            t.counters["discarded"] += 1
         elif unit.size + len(payload) > self.limits.access_unit_size:
             t.skip_unit()
         else:

@@ -15,6 +15,8 @@ from rtspkit import client
 from rtspkit.client import Camera, CameraOptions, connect
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import Fragment
+from rtspkit.memory import CameraMemory
+from rtspkit.options import TransportChoice
 from rtspkit.packetizer import bye
 from rtspkit.testing import Basic, Credentials, Digest, ScriptedCamera, faults
 from rtspkit.testing.playout import Client
@@ -167,6 +169,55 @@ async def test_rtcp_alone_is_no_media(camera: ScriptedCamera) -> None:
     with pytest.raises(rtspkit.TimeoutExceeded):
         await asyncio.wait_for(session.stream(lambda _: None), 5)
     await session.close()
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+async def test_bye_ends_a_connection_before_the_silence_would(transport: TransportChoice) -> None:
+    limits = replace(DEFAULT_LIMITS, media_timeout=60)
+    async with ScriptedCamera(faults.Bye(after=5)) as camera:
+        session = await connect(camera.url, options=CameraOptions(limits=limits, transport=transport))
+        with pytest.raises(rtspkit.ConnectionLost, match="BYE"):
+            await asyncio.wait_for(session.stream(lambda _: None), 20)
+        await session.close()
+
+
+@pytest.mark.parametrize("pairs", [0, 1])
+async def test_automatic_is_tcp_where_this_machine_has_no_ports_left(pairs: int) -> None:
+    """None for the first track, or none for the second."""
+    with socket.socket(type=socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        first = taken.getsockname()[1] & ~1
+        ports = (first, first + 2) if not pairs else (first + 2, first + 4)  # one pair fits into each
+        memory = CameraMemory()
+        options = CameraOptions(udp_source_ports=ports)
+        async with ScriptedCamera() as camera:
+            session = await connect(camera.url, options=options, memory=memory)
+            assert (session.transport, len(session.tracks)) == ("tcp", 2)
+            await session.close()
+            with pytest.raises(rtspkit.UnsupportedError, match="no two UDP ports"):
+                await connect(camera.url, options=replace(options, transport="udp"))
+        assert memory.transport == "tcp"
+        assert "no two UDP ports" in memory.transport_reason
+        assert ("TEARDOWN" in camera.methods(1)) is ("SETUP" in camera.methods(1))
+
+
+async def test_sound_alone_is_no_media_of_a_camera_with_video() -> None:
+    limits = replace(DEFAULT_LIMITS, media_timeout=1.5)
+    async with ScriptedCamera(faults.Mute(after=20, tracks={0})) as camera:
+        session = await connect(camera.url, options=CameraOptions(limits=limits, transport="tcp"))
+        with pytest.raises(rtspkit.TimeoutExceeded, match="sends no video any more"):
+            await asyncio.wait_for(session.stream(lambda _: None), 20)
+        await session.close()
+        assert camera.methods()[-1] == "TEARDOWN"
+
+
+async def test_packets_of_strangers_alone_are_told_of() -> None:
+    limits = replace(DEFAULT_LIMITS, media_timeout=4.0)
+    async with ScriptedCamera(faults.Foreign(), faults.NoDatagrams()) as camera:
+        session = await connect(camera.url, options=CameraOptions(limits=limits, transport="udp"))
+        with pytest.raises(rtspkit.TimeoutExceeded, match="rtspAnyPort"):
+            await asyncio.wait_for(session.stream(lambda _: None), 20)
+        await session.close()
 
 
 # -- keep-alive ---------------------------------------------------------------

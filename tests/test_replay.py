@@ -1,6 +1,8 @@
 """A replayed camera, and clients that do something else than the one that was recorded. See test_recording.py, too."""
 
+import asyncio
 import time
+from contextlib import AsyncExitStack
 
 import pytest
 from rtsp_reader import RTSPReader
@@ -80,6 +82,15 @@ async def test_more_connections_than_were_recorded() -> None:
         for _ in range(3):
             async with RTSPReader(camera.url) as reader:
                 assert (await reader.ask("OPTIONS")).status == 200
+
+
+async def test_it_ends_without_a_word_while_somebody_reads(caplog: pytest.LogCaptureFixture) -> None:
+    async with AsyncExitStack() as stack:
+        async with Replay(session()) as camera:
+            reader = await stack.enter_async_context(RTSPReader(camera.url))
+            await reader.ask("OPTIONS")
+        await asyncio.sleep(0.05)
+    assert not caplog.records
 
 
 async def test_redirects_lead_to_the_replay() -> None:

@@ -173,6 +173,27 @@ def test_wrong_packets_are_counted() -> None:
     assert (counted.received, counted.broken, counted.discarded) == (1, 3, 1)
 
 
+@pytest.mark.parametrize(("lost", "broken"), [(0, 1), (1, 0)])
+def test_fragments_without_a_beginning(lost: int, broken: int) -> None:
+    """Where it was lost, that is what is counted; else the camera has not sent it."""
+    camera = Camera()
+    camera.picture(IDR, at=0)
+    camera.video.sequence += lost
+    for marker, payload in enumerate((b"\x7c\x01middle", b"\x7c\x41end")):
+        packet = rtp_packet(
+            payload,
+            payload_type=96,
+            sequence=camera.video.sequence,
+            timestamp=90000,
+            ssrc=camera.video.ssrc,
+            marker=bool(marker),
+        )
+        camera.video.sequence += 1
+        camera.packet(packet, 1)
+    counted = camera.counted()
+    assert (counted.received, counted.lost, counted.broken, counted.discarded) == (3, lost, broken, 0)
+
+
 def test_padding_extension_and_sources_are_no_media() -> None:
     camera = Camera()
     packet = rtp_packet(

@@ -76,6 +76,7 @@ class TestText:
                 "SETUP rtsp://10.1.2.3/user=admin&password=hunter2&channel=1 RTSP/1.0",
                 "SETUP rtsp://192.0.2.1/user=secret&password=secret&channel=1 RTSP/1.0",
             ),
+            ("PLAY rtsp://10.1.2.3/1?auth=YWRtaW4 RTSP/1.0", "PLAY rtsp://192.0.2.1/1?auth=secret RTSP/1.0"),
             ("SETUP rtsp://10.1.2.3/aBcD1234eFgH5678?x RTSP/1.0", "SETUP rtsp://192.0.2.1/xXxX1111xXxX1111?x RTSP/1.0"),
             (
                 "PLAY rtsp://h/Streaming/Channels/101 RTSP/1.0",
@@ -114,6 +115,7 @@ class TestText:
             ("c=IN IP4 239.1.2.3/64", "c=IN IP4 233.252.0.1/64"),
             ("c=IN IP4 cam.lan", "c=IN IP4 host-1.example"),
             ("s=Session of 4G05B2CPAG12345", "s=Session of 1X11X1XXXX11111"),
+            ("i=Bob's front door", "i=Xxx'x xxxxx xxxx"),
             ("e=Bob <bob@corp.test>", "e=Xxx <xxx@xxxx.xxxx>"),
             ("a=tool:LIVE555 v2010.11.17", "a=tool:LIVE555 v2010.11.17"),
             ("a=control:rtsp://10.0.0.9/trackID=1", "a=control:rtsp://192.0.2.1/trackID=1"),

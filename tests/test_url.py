@@ -73,6 +73,7 @@ def test_shows_no_password() -> None:
     assert "hunter2" not in repr(url)
     assert "hunter2" not in f"{url} {[url]}"
     assert str(parse_url("rtsp://cam/user=a_password=hunter2_channel=1.sdp")) == "rtsp://cam/user=a_password=***"
+    assert str(parse_url("rtsp://cam/live?auth=YWRtaW4&channel=1")) == "rtsp://cam/live?auth=***&channel=1"
     assert str(parse_url("rtsp://cam/x")) == "rtsp://cam/x"
 
 
