@@ -1,6 +1,9 @@
 """The conversation before the media: what a refusal means for this session, and for the next."""
 
+import asyncio
+import os
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -56,3 +59,26 @@ async def test_a_track_that_is_refused_is_left_out() -> None:
         assert [track.codec for track in session.tracks] == ["h264"]
         assert session.skipped == ("track 2 (aac, refused by the camera)",)
         await session.close()
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+async def test_who_is_cancelled_anywhere_on_the_way_leaves_nothing_open(transport: Literal["tcp", "udp"]) -> None:
+    async with ScriptedCamera() as camera:
+        before = len(os.listdir("/dev/fd"))
+        turns = 0
+        while True:
+            connecting = asyncio.ensure_future(connect(camera.url, options=CameraOptions(transport=transport)))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            connecting.cancel()
+            try:
+                session = await connecting
+            except asyncio.CancelledError:
+                turns += 1
+            else:
+                break
+        assert turns > 10
+        await session.close()
+        async with asyncio.timeout(5):
+            while len(os.listdir("/dev/fd")) > before:  # noqa: ASYNC110 - the camera closes its ends, too
+                await asyncio.sleep(0.01)
