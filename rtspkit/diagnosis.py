@@ -233,7 +233,14 @@ def _credentials(url: CameraURL, error: ResponseError, text: str) -> Advice:
 
 
 def _forbidden(text: str) -> Advice:
-    return Advice("forbidden", text, ("This user may not watch: give it the right to, in the camera's settings.",))
+    return Advice(
+        "forbidden",
+        text,
+        (
+            "Give this user the right to watch, in the camera's settings.",
+            "Or close other viewers (its app, a recorder): Dahua says so when it has as many as it can have.",
+        ),
+    )
 
 
 def _response(url: CameraURL, error: ResponseError, text: str, findings: Findings) -> Advice:
@@ -247,7 +254,7 @@ def _response(url: CameraURL, error: ResponseError, text: str, findings: Finding
         ]
         return Advice(
             "path",
-            f"{text}: there is no such stream",
+            text,
             (*hints, "See in the camera's manual, or with an ONVIF tool, what comes behind its address and port."),
         )
     if status == 403:

@@ -561,7 +561,9 @@ class Connection:
                 status = 461
             if status == 461:
                 advice = f"; it does not offer {_transport_name(pending.transport)}"
-        if status in {453, 503}:
+        if status == 404:
+            advice = "; there is no such stream"
+        elif status in {453, 503}:
             advice = "; it has no room for one more session now"
         elif status == 403:  # Dahua: the credentials are right, but it has as many users as it can have
             advice = "; it has no room for one more session now, or this user may not watch it"

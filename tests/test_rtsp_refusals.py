@@ -181,7 +181,7 @@ def test_the_password_is_nowhere() -> None:
     shown = [repr(connection), str(connection.url), repr(connection.url)]
     with pytest.raises(ResponseError) as caught:
         camera.answer("404 no hunt er2 here \x1b[31m")
-    assert str(caught.value) == "192.168.1.100:554 refuses DESCRIBE: 404 no *** here  [31m"
+    assert str(caught.value) == "192.168.1.100:554 refuses DESCRIBE: 404 no *** here  [31m; there is no such stream"
     event = camera.described("Content-Base: rtsp://admin:hunt er2@192.168.1.100/stream1/")
     shown += [repr(event), caught.value.reason, *camera.sent]
     for text in shown:
@@ -195,7 +195,7 @@ def test_refusal(camera: Camera) -> None:
     camera.connection.describe(0.0)
     with pytest.raises(ResponseError) as caught:
         camera.answer("404 Stream Not Found")
-    assert str(caught.value) == "192.168.1.100:554 refuses DESCRIBE: 404 Stream Not Found"
+    assert str(caught.value) == "192.168.1.100:554 refuses DESCRIBE: 404 Stream Not Found; there is no such stream"
     assert (caught.value.status, caught.value.reason) == (404, "Stream Not Found")
     assert not isinstance(caught.value, AuthenticationError)
     camera.described()  # the connection goes on

@@ -140,7 +140,7 @@ async def _with_test_camera(config: Config, stack: AsyncExitStack) -> Config:
     given = {name: getattr(config, name) for name in config.model_fields_set}
     settings = usual.model_copy(update={**given, "explicit": config.explicit, "warnings": config.warnings[:-1]})
     inherited = {name: getattr(settings, name) for name in PathConfig.model_fields if name in type(config).model_fields}
-    path = PathConfig(source=camera.url).model_copy(update=inherited)
+    path = PathConfig(source=camera.url, rtsp_transport="tcp").model_copy(update=inherited)
     log.logger().info("no configuration given: the built-in test camera at %s is shown", camera.url)
     return settings.model_copy(update={"paths": {"test": path}})
 

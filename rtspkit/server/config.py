@@ -88,7 +88,9 @@ def _source(value: object) -> str:
     host = re.split(r"[/?#]", split_userinfo(rest)[2], maxsplit=1)[0]
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:\s]+)(?::(\d{1,5}))?", host)
     if match is None or (match[2] is not None and not 0 < int(match[2]) < 65536):
-        raise ValueError(f"expected rtsp://user:pass@host:554/path, got {show(text)}")
+        shown = show(text)
+        cut = '; if a " #" is part of it, put it in quotes' if "@" not in text and "***" in shown else ""
+        raise ValueError(f"expected rtsp://user:pass@host:554/path, got {shown}{cut}")
     if re.search(r"[\x00-\x20\x7f]", text):
         raise ValueError(f"a URL must not hold spaces or control characters, got {show(text)}")
     return text
@@ -340,7 +342,13 @@ class _Loader:
         kept = self.sort(raw, at, _PATH_KEYS, INERT_PATH, DEPRECATED_PATH)
         path = self.model(PathConfig, kept, at)
         self.check_hls(path, at)
+        self.check_source(path, at)
         return path
+
+    def check_source(self, path: PathConfig, at: Location) -> None:
+        scheme, found, _ = path.source.partition("://")
+        if found and scheme in FOREIGN_SCHEMES:
+            self.warn((*at, "source"), f"a source of type {scheme!r} cannot be read: {', '.join(SCHEMES)} can")
 
     def check_hls(self, options: SharedOptions, at: Location) -> None:
         if options.hls_variant == "mpegts":

@@ -42,6 +42,8 @@ __all__ = [
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(d|h|ms|m|s|us|µs|μs|ns)", re.ASCII)
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
+#: A user and what is no port: the rest of the URL is missing, for " #" has begun a comment.
+_CUT_CREDENTIALS = re.compile(r"(://[^:/@\[\]]+):(?!\*\*\*@|[0-9]{1,5}(?:[/?#]|$)).*", re.DOTALL)
 _CREDENTIALS = re.compile(r":\S*@")
 _SECRET_QUERY = re.compile(r"(?i)([?&](?:\w*pass\w*|pwd|psw|\w*token|\w*secret|auth|sig(?:nature)?)=)([^&#]*)")
 
@@ -121,6 +123,7 @@ def show(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = redact_url(value) if isinstance(value, str) else str(value)
+    text = _CUT_CREDENTIALS.sub(r"\1:***", text)
     if "://" not in text:  # a URL with a slip in it
         text = _CREDENTIALS.sub(":***@", text)
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
