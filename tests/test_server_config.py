@@ -328,8 +328,8 @@ def test_foreign_protocols_share_one_warning() -> None:
         ),
         (
             "paths:\n  c:\n    source: rtsp://admin:sec ret #1@h/x\n",
-            "config.yml:3: path 'c': source: expected rtsp://user:pass@host:554/path, got 'rtsp://admin:***'; if a \" #\" "
-            "is part of it, put it in quotes",
+            "config.yml:3: path 'c': source: expected rtsp://user:pass@host:554/path, got 'rtsp://admin:***'; "
+            'if a " #" is part of it, put it in quotes',
         ),
         ("hls: yes\nhls: no\n", "config.yml:2: key 'hls' stands twice (first in line 1)"),
         ("paths:\n  a: {}\n  b: {}\n  a: {}\n", "config.yml:4: key 'a' stands twice (first in line 2)"),
