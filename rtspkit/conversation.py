@@ -108,6 +108,7 @@ class Conversation:
         self._memory = memory
         self._monitor = monitor
         self._tap = tap
+        self._offered: tuple[MediaTrack, ...] = ()
         self._early: list[bytes] = []
         self._early_size = 0
 
@@ -131,10 +132,11 @@ class Conversation:
         described = await self.wait_for(Described)
         self._monitor.reached("describe", time.monotonic_ns())
         skipped = described.skipped
+        self._offered = described.tracks
         set_up: list[SetUp] = []
-        for media in described.tracks:
+        for place, media in enumerate(described.tracks):
             try:
-                set_up.append(await self._set_up(media, len(set_up)))
+                set_up.append(await self._set_up(place, len(set_up)))
             except AuthenticationError:
                 raise
             except ResponseError as error:
@@ -150,15 +152,18 @@ class Conversation:
         self._monitor.reached("play", time.monotonic_ns())
         return Opened(tuple(set_up), skipped, playing, tuple(self._early))
 
-    async def _set_up(self, media: MediaTrack, index: int) -> SetUp:
-        """SETUP of one track, which gets that index."""
+    async def _set_up(self, place: int, index: int) -> SetUp:
+        """SETUP of the track in that place of the description; it gets that index."""
         connection = self._connection
         if self.datagrams is not None:
-            answer = await self._set_up_datagrams(self.datagrams, media, index)
+            answer = await self._set_up_datagrams(self.datagrams, self._offered[place], index)
             if answer is not None:
                 return answer
             connection.describe(time.monotonic())  # Hikvision wants to be asked again
-            await self.wait_for(Described)
+            again = await self.wait_for(Described)
+            if len(again.tracks) == len(self._offered):
+                self._offered = again.tracks  # some put a token into each URL that is good once
+        media = self._offered[place]
         connection.setup(media, Transport(protocol="tcp", interleaved=(2 * index, 2 * index + 1)), time.monotonic())
         try:
             return await self.wait_for(SetUp)

@@ -37,6 +37,34 @@ async def test_a_camera_without_tcp_that_was_slow_once_is_asked_for_udp_again() 
         await session.close()
 
 
+class Tokens(faults.Fault):
+    """Offers no UDP, and each description has URLs that are good until the next one only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.described = 0
+
+    async def answer(self, camera: ScriptedCamera, client: Client, request: Seen) -> Reply | bytes | None:
+        if request.method == "DESCRIBE":
+            self.described += 1
+            body = camera.description().replace(b"a=control:trackID=", b"a=control:token%d/trackID=" % self.described)
+            return Reply(headers={"Content-Type": "application/sdp"}, body=body)
+        if request.method == "SETUP":
+            if "TCP" not in request.headers.get("transport", ""):
+                return Reply(461, "Unsupported Transport")
+            if f"token{self.described}/" not in request.uri:
+                return Reply(404, "Not Found")
+        return None
+
+
+async def test_the_second_description_is_the_one_that_counts() -> None:
+    async with ScriptedCamera(Tokens()) as camera:
+        session = await connect(camera.url, options=OPTIONS)
+        assert session.transport == "tcp"
+        assert [track.codec for track in session.tracks] == ["h264", "aac"]
+        await session.close()
+
+
 @pytest.mark.parametrize("status", [453, 503])
 async def test_a_camera_without_room_for_its_video_is_busy(status: int) -> None:
     """One that has room for its sound has none all the same."""
