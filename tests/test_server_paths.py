@@ -585,6 +585,10 @@ async def test_a_camera_that_is_back_has_the_others_tried_again_that_were_lost_t
         found = manager.find("first")
         assert found is not None
         found._hurried.set()  # its time has come
+        back = await networks["first"].camera()
+        await asyncio.sleep(0.05)
+        assert networks["lost"].tries == tries["lost"]  # one that sends nothing is not back
+        back.send()
         (await networks["lost"].camera()).send()
         await asyncio.sleep(0.05)
         assert networks["refused"].tries == tries["refused"]

@@ -349,8 +349,6 @@ class Path:
             self.output.report_disk()
 
     def _on_connected(self, camera: Camera) -> None:
-        if self._retry.trouble is not None:
-            self._on_return()
         self._prepare(camera.tracks)
 
     def _prepare(self, tracks: tuple[Track, ...]) -> None:
@@ -379,6 +377,8 @@ class Path:
             self.output.open(fragment.tracks)
         self._fresh = self._no_sync = False
         self._live_since = now
+        if self._retry.trouble is not None:
+            self._on_return()
         self._retry.succeeded()
         self.source.succeeded()
         if self._gap_timer is not None:
