@@ -14,8 +14,7 @@ try:
     from rtspkit import _fmp4, _rtp  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        f"rtspkit's compiled part is missing ({error}): build it with `pip install .` in the source directory, "
-        "or install a wheel with `pip install rtspkit`"
+        f"rtspkit's compiled part is missing ({error}): build it with `pip install .` in the source directory"
     ) from None
 
 from rtspkit._version import __version__

@@ -105,7 +105,10 @@ def parse_url(url: str) -> CameraURL:
     scheme, colon, rest = text.partition("://")
     scheme = scheme.lower()
     if not colon or scheme not in _DEFAULT_PORTS:
-        raise LocalProtocolError("a camera URL begins with rtsp://, rtsps://, rtsp+http:// or rtsps+http://")
+        raise LocalProtocolError(
+            "a camera URL begins with rtsp://, rtsps://, rtsp+http:// or rtsps+http://, "
+            "such as rtsp://user:password@192.168.1.100:554/stream1"
+        )
     if len(text) > _MAX_SIZE:
         raise LocalProtocolError(f"the camera URL is longer than {_MAX_SIZE} characters")
     if any(ord(character) < 32 or ord(character) == 127 for character in text):

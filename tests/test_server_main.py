@@ -211,7 +211,9 @@ def test_missing_package_is_one_line() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=False, timeout=30
     )
     assert result.returncode == 1
-    assert result.stderr == ("the gateway needs starlette, which is not installed: pip install 'rtspkit[server]'\n")
+    assert result.stderr == (
+        "the gateway needs starlette, which is not installed: pip install '.[server]' in rtspkit's sources\n"
+    )
 
 
 # -- what runs ------------------------------------------------------------

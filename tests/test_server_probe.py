@@ -18,7 +18,9 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "TERM": 
 DEAD = "rtsp://127.0.0.1:1/live"
 
 
-async def run(*arguments: str, stdout: int = asyncio.subprocess.PIPE, **more: str) -> tuple[int, str, str]:
+async def run(
+    *arguments: str, stdout: int = asyncio.subprocess.PIPE, stderr: int = asyncio.subprocess.PIPE, **more: str
+) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -26,12 +28,12 @@ async def run(*arguments: str, stdout: int = asyncio.subprocess.PIPE, **more: st
         "probe",
         *arguments,
         stdout=stdout,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=stderr,
         env={**ENVIRONMENT, **more},
     )
     out, errors = await asyncio.wait_for(process.communicate(), 40)
     assert process.returncode is not None
-    return process.returncode, (out or b"").decode(), errors.decode()
+    return process.returncode, (out or b"").decode(), (errors or b"").decode()
 
 
 async def test_a_camera_that_plays(tmp_path: Path) -> None:
@@ -77,7 +79,8 @@ async def test_a_camera_that_does_not() -> None:
     ("arguments", "message"),
     [
         ((), "Missing argument"),
-        (("http://camera/",), "a camera URL begins with rtsp://"),
+        (("http://admin:hunter2@camera/",), "such as rtsp://user:password@192.168.1.100:554/stream1"),
+        (("admin:hunter2@camera/live",), "a camera URL begins with rtsp://"),
         ((DEAD, "--seconds", "0"), "seconds"),
         ((DEAD, "--transport", "pigeon"), "pigeon"),
         ((DEAD, "--fingerprint", "abc"), "64 hexadecimal digits"),
@@ -90,6 +93,7 @@ async def test_wrong_usage(arguments: tuple[str, ...], message: str) -> None:
     assert (status, out) == (2, "")
     assert message in errors
     assert "Traceback" not in errors
+    assert "hunter2" not in errors
 
 
 async def test_a_terminal_has_colours() -> None:
@@ -104,6 +108,18 @@ async def test_a_terminal_has_colours() -> None:
     assert re.search(r"\x1b\[1;31mDOES NOT PLAY ", shown)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert "try             - See in the camera's network settings which port RTSP has; 554 is usual.\r\n" in plain
+
+
+async def test_a_terminal_is_told_how_long_to_wait() -> None:
+    master, slave = pty.openpty()
+    try:
+        _, out, _ = await run(DEAD, "--seconds", "2", stderr=slave, TERM="xterm-256color")
+        shown = os.read(master, 65536).decode()
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert "connecting to 127.0.0.1:1, then listening for 2 s …" in shown
+    assert "listening" not in out
 
 
 async def test_help_is_there() -> None:

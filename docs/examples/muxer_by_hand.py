@@ -7,6 +7,8 @@ from pathlib import Path
 
 from rtspkit import AccessUnit, H264Parameters, Muxer, Track, h264
 
+if len(sys.argv) != 3:
+    sys.exit("usage: python muxer_by_hand.py clip.h264 folder")
 nals = h264.split_annexb(Path(sys.argv[1]).read_bytes())
 sps, pps = (next(nal for nal in nals if h264.nal_type(nal) == kind) for kind in (h264.NAL_SPS, h264.NAL_PPS))
 track = Track(0, "video", "h264", clock_rate=90_000, parameters=H264Parameters(sps, (pps,)))

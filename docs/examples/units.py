@@ -1,4 +1,4 @@
-"""Prints what a camera sends, for a hundred access units: python units.py rtsp://user:password@host/path"""
+"""Prints what a camera sends, for a hundred access units: python units.py 'rtsp://user:password@host/path'"""
 
 import asyncio
 import sys
@@ -19,6 +19,8 @@ async def main(url: str) -> None:
                 break
 
 
+if len(sys.argv) != 2:
+    sys.exit("usage: python units.py 'rtsp://user:password@host/path'")
 try:
     asyncio.run(main(sys.argv[1]))
 except rtspkit.RtspkitError as error:

@@ -22,7 +22,7 @@ try:
     import uvicorn  # noqa: F401
     import yaml  # noqa: F401
 except ModuleNotFoundError as _missing:
-    sys.exit(f"the gateway needs {_missing.name}, which is not installed: pip install 'rtspkit[server]'")
+    sys.exit(f"the gateway needs {_missing.name}, which is not installed: pip install '.[server]' in rtspkit's sources")
 
 from rtspkit._version import __version__
 from rtspkit.server import log

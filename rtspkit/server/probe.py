@@ -40,7 +40,7 @@ class _Transport(StrEnum):
 
 @app.command()
 def _command(  # noqa: PLR0917 - typer calls it by name
-    url: Annotated[str, typer.Argument(metavar="URL", help="rtsp://user:password@host:port/path")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="'rtsp://user:password@host:port/path', in single quotes")],
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
     seconds: Annotated[
         float,
@@ -99,7 +99,7 @@ def _wrong(text: str) -> typer.Exit:
 
 def _probe(url: CameraURL, options: CameraOptions, seconds: float, save: Path | None) -> ProbeReport:
     """With a sign of life for whoever waits at a terminal."""
-    with Console(stderr=True).status(f"listening to {url.address} …"):
+    with Console(stderr=True).status(f"connecting to {url.address}, then listening for {seconds:g} s …"):
         return asyncio.run(probe(url, options=options, seconds=seconds, save=save))
 
 

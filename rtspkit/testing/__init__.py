@@ -3,7 +3,7 @@
 `ScriptedCamera` plays H.264 and AAC over TCP and UDP, asks for credentials, and does wrong what stands in
 `rtspkit.testing.faults`; the pytest plugin gives it to any test as the fixture `rtsp_camera`. The Hypothesis
 strategies are in `rtspkit.testing.strategies`. The camera needs nothing beyond the package itself, the rest what
-``pip install rtspkit[testing]`` brings. It belongs to neither side of the package, and neither imports it.
+``pip install '.[testing]'`` brings. It belongs to neither side of the package, and neither imports it.
 """
 
 from __future__ import annotations

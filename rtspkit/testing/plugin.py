@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 try:
     import pytest
 except ModuleNotFoundError:
-    raise ImportError("rtspkit.testing.plugin needs pytest: pip install rtspkit[testing]") from None
+    raise ImportError("rtspkit.testing.plugin needs pytest: pip install '.[testing]' in rtspkit's sources") from None
 
 from rtspkit.testing.live import CameraThread, LiveCamera
 

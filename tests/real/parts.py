@@ -59,7 +59,7 @@ def require_ffmpeg() -> None:
 
 def require_chromium() -> str:
     """Where Chromium lies."""
-    pytest.importorskip("playwright.sync_api", reason="no Playwright here: install rtspkit[dev]")
+    pytest.importorskip("playwright.sync_api", reason="no Playwright here: pip install '.[dev]'")
     if path := shutil.which("chromium") or shutil.which("chromium-browser"):
         return path
     pytest.skip("no Chromium here: apt install chromium")

@@ -11,13 +11,15 @@ Every strategy gives the bytes **and** what must come out of them, so that a tes
         found = [item for piece in data.draw(chunks(stream.data)) for item in parser.feed(piece)]
         assert len(found) == len(stream.items)
 
-They need Hypothesis: ``pip install rtspkit[testing]``.
+They need Hypothesis: ``pip install '.[testing]'`` in a checkout.
 """
 
 try:
     import hypothesis as _hypothesis  # noqa: F401
 except ModuleNotFoundError:
-    raise ImportError("rtspkit.testing.strategies needs Hypothesis: pip install rtspkit[testing]") from None
+    raise ImportError(
+        "rtspkit.testing.strategies needs Hypothesis: pip install '.[testing]' in rtspkit's sources"
+    ) from None
 
 from rtspkit.testing.strategies.codecs import (
     aac_parameters,
