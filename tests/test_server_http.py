@@ -165,6 +165,8 @@ async def test_answers(parser: str) -> None:
             assert reply.text == "hello"
             assert "server" not in reply.headers
             assert reply.headers["date"].endswith("GMT")
+            head = await client.head(f"http://127.0.0.1:{server.port}/")  # on the same connection
+            assert (head.status_code, head.headers["content-length"], head.content) == (200, "5", b"")
 
 
 @pytest.mark.parametrize(

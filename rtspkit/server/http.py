@@ -234,7 +234,8 @@ class _Deadlines:
 
     def _start_asgi_task(self, cycle: Any, app: App) -> None:  # httptools only: with h11 both are as uvicorn has them
         cycle.message_event = _Signal()
-        cycle.transport = _Joined(self.transport)
+        if cycle.scope["method"] != "HEAD":  # its head is all that is written
+            cycle.transport = _Joined(self.transport)
         cycle.scope.setdefault("extensions", {})[LEAVING] = self._set_leaving
         super()._start_asgi_task(cycle, app)  # type: ignore[misc]
 
