@@ -1,7 +1,9 @@
 """Output: one muxer after the other under one URL, its clock, and what is noted of it."""
 
 import asyncio
+import re
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,23 @@ async def test_a_muxer_goes_on_from_the_one_before(made: list[dict[str, Any]]) -
         assert one.close("again")
         assert one.muxer is None
         assert not one.close("twice")
+
+
+async def test_segments_are_dated_by_the_cameras_clock_where_that_is_wanted() -> None:
+    """The camera's is half a minute ahead."""
+    ahead = time.time() + 30
+    for wanted, least in ((False, -5), (True, 25)):
+        one = output(use_absolute_timestamp=wanted)
+        muxer = one.open((VIDEO,))
+        for unit in range(4):
+            one.write(fragment(unit)._replace(wall_clock=ahead + unit))
+        playlist = muxer.get("stream.m3u8")
+        assert playlist is not None
+        assert isinstance(playlist.body, tuple)
+        date = re.search(r"PROGRAM-DATE-TIME:(\S+)", b"".join(playlist.body).decode())
+        assert date is not None
+        assert least < datetime.fromisoformat(date[1]).timestamp() - time.time() < least + 10
+        one.close("done")
 
 
 async def test_numbers_of_the_state_are_used_as_they_are(made: list[dict[str, Any]]) -> None:

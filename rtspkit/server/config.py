@@ -171,6 +171,7 @@ class PathConfig(SharedOptions):
     rtsp_transport: Annotated[TransportChoice, one_of("automatic", "udp", "multicast", "tcp")] = "automatic"
     rtsp_any_port: Flag = False
     allow_redirect_hosts: Flag = False
+    use_absolute_timestamp: Flag = False
     rtsp_udp_source_port_range: Annotated[Ports, Field(alias="rtspUDPSourcePortRange")] = (32768, 60999)
 
     @property

@@ -87,7 +87,6 @@ INERT_GLOBAL: dict[str, str] = _table(
 )
 
 INERT_PATH: dict[str, str] = _table(
-    time=("useAbsoluteTimestamp", "the gateway's own clock is used"),
     always=(
         "alwaysAvailable alwaysAvailableTracks alwaysAvailableFile",
         "an offline camera is not replaced by a file yet",

@@ -80,6 +80,7 @@ class Output:
             segment_count=config.hls_segment_count,
             segment_max_size=config.hls_segment_max_size,
             part_duration=config.part_duration,
+            use_absolute_timestamp=config.use_absolute_timestamp,
             store=self._store,
             continues=continues,
             first_msn=continues.msn,
