@@ -112,8 +112,8 @@ def test_an_unanswered_keepalive() -> None:
     camera.playing(public="GET_PARAMETER")
     camera.connection.handle_timeout(30.0)
     cseq = camera.request()[1]["CSeq"]
-    assert camera.connection.next_timeout() == 40.0
-    camera.connection.handle_timeout(40.0)
+    assert camera.connection.next_timeout() == 35.0
+    camera.connection.handle_timeout(35.0)
     assert camera.connection.next_timeout() == 60.0
     camera.connection.handle_timeout(60.0)
     # the late answer to the first is not taken for one to the second
