@@ -16,7 +16,7 @@ from rtspkit.messages import RTPInfo, Transport, parse_rtp_info, parse_transport
 from rtspkit.quirks import Quirks
 from rtspkit.sdp import MediaTrack
 
-__all__ = ["TransportRefused", "granted_transport", "match_rtp_info"]
+__all__ = ["TransportRefused", "free_channels", "granted_transport", "match_rtp_info"]
 
 _SSRC = re.compile(r"ssrc\s*=([^;,]*)", re.IGNORECASE)
 
@@ -91,12 +91,13 @@ def _interleaved(wanted: tuple[int, int] | None, offer: Transport, taken: Collec
     return Transport(
         protocol="tcp",
         delivery="unicast",
-        interleaved=channels or wanted or _free_channels(taken),
+        interleaved=channels or wanted or free_channels(taken),
         ssrc=offer.ssrc or None,
     )
 
 
-def _free_channels(taken: Collection[int]) -> tuple[int, int]:
+def free_channels(taken: Collection[int]) -> tuple[int, int]:
+    """Two interleaved channels, beside each other, that are not taken."""
     first = next(even for even in range(0, 256, 2) if not {even, even + 1} & set(taken))
     return first, first + 1
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -82,6 +83,11 @@ def remember(memory: CameraMemory, transport: LowerTransport | None, reason: str
     memory.transport, memory.transport_reason = transport, reason
 
 
+def _in_order(tracks: Sequence[MediaTrack]) -> tuple[MediaTrack, ...]:
+    """The video first, so that a camera that is back has the same tracks: go2rtc changes their order each time."""
+    return tuple(sorted(tracks, key=lambda media: media.track.kind != "video"))
+
+
 class Conversation:
     """Says what `connection` has to say over `link`, and waits.
 
@@ -132,9 +138,9 @@ class Conversation:
         described = await self.wait_for(Described)
         self._monitor.reached("describe", time.monotonic_ns())
         skipped = described.skipped
-        self._offered = described.tracks
+        self._offered = _in_order(described.tracks)
         set_up: list[SetUp] = []
-        for place, media in enumerate(described.tracks):
+        for place, media in enumerate(self._offered):
             try:
                 set_up.append(await self._set_up(place, len(set_up)))
             except AuthenticationError:
@@ -142,7 +148,7 @@ class Conversation:
             except ResponseError as error:
                 # without a session, or without room for the first (and better) of them, there is no use in the others
                 is_over = error.status == _NO_SESSION or (error.is_busy and not set_up)
-                if is_over or (not set_up and media is described.tracks[-1]):
+                if is_over or (not set_up and place == len(self._offered) - 1):
                     raise
                 skipped += (f"track {media.media.index + 1} ({media.track.codec}, refused by the camera)",)
         if self.datagrams is not None:
@@ -162,9 +168,9 @@ class Conversation:
             connection.describe(time.monotonic())  # Hikvision wants to be asked again
             again = await self.wait_for(Described)
             if len(again.tracks) == len(self._offered):
-                self._offered = again.tracks  # some put a token into each URL that is good once
+                self._offered = _in_order(again.tracks)  # some put a token into each URL that is good once
         media = self._offered[place]
-        connection.setup(media, Transport(protocol="tcp", interleaved=(2 * index, 2 * index + 1)), time.monotonic())
+        connection.setup(media, Transport(protocol="tcp"), time.monotonic())  # go2rtc takes others than are asked for
         try:
             return await self.wait_for(SetUp)
         except (ResponseError, UnsupportedError) as error:

@@ -35,10 +35,10 @@ from __future__ import annotations
 import enum
 import re
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rtspkit._version import __version__
-from rtspkit.answers import TransportRefused, granted_transport, match_rtp_info
+from rtspkit.answers import TransportRefused, free_channels, granted_transport, match_rtp_info
 from rtspkit.auth import Authenticator, refusal_text
 from rtspkit.control import resolve_base
 from rtspkit.errors import (
@@ -220,12 +220,14 @@ class Connection:
             track: of `Described`.
             transport: how it is to come: `Transport(protocol="tcp", interleaved=(0, 1))`,
                 `Transport(protocol="udp", delivery="unicast", client_port=(5000, 5001))` or
-                `Transport(protocol="udp", delivery="multicast")`. The first number is RTP's, the second RTCP's.
+                `Transport(protocol="udp", delivery="multicast")`. The first number is RTP's, the second RTCP's. TCP
+                without `interleaved` is given two channels that no other track has.
             now: monotonic seconds.
         """
-        channels = transport.interleaved
         if transport.protocol == "tcp":
-            if channels is None or not all(0 <= channel <= 255 for channel in channels):
+            channels = transport.interleaved or free_channels(self._channels)
+            transport = replace(transport, interleaved=channels)
+            if not all(0 <= channel <= 255 for channel in channels):
                 raise LocalProtocolError("RTP over TCP needs two channels between 0 and 255")
             if self._channels & set(channels) or channels[0] == channels[1]:
                 raise LocalProtocolError(f"channels {channels[0]}-{channels[1]} are in use")

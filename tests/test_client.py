@@ -393,6 +393,21 @@ async def test_a_description_with_nothing_usable(camera: ScriptedCamera) -> None
     assert "SETUP" not in camera.methods()
 
 
+async def test_the_video_is_the_first_track_wherever_it_is_offered(camera: ScriptedCamera) -> None:
+    """go2rtc changes the order from session to session; to a viewer it is the same camera."""
+
+    def reversed_medias(sdp: bytes) -> bytes:
+        head, *medias = sdp.split(b"m=")
+        return b"m=".join((head, *reversed(medias)))
+
+    camera.faults = [faults.Describe(reversed_medias)]
+    session = await connect(camera.url, options=CameraOptions(transport="tcp"))
+    assert [(track.index, track.kind) for track in session.tracks] == [(0, "video"), (1, "audio")]
+    (fragment, *_) = await collect(session, 1.3)
+    assert {fragment.tracks[run.track].kind for run in fragment.runs} == {"video", "audio"}
+    assert fragment.is_sync
+
+
 async def test_a_refusal_has_the_cameras_words(camera: ScriptedCamera) -> None:
     camera.faults = [faults.Refuse("DESCRIBE", 404, "Stream Not Found")]
     with pytest.raises(rtspkit.ResponseError, match="refuses DESCRIBE: 404 Stream Not Found"):

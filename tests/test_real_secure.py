@@ -1,15 +1,13 @@
 """Cameras over TLS and through HTTP: GStreamer's RTSP server (and MediaMTX where it is given), the gateway, ffmpeg."""
 
 import asyncio
-import os
-import time
 from pathlib import Path
 
 import httpx
 import pytest
 from certificates import Certificate, certificates
 from real import decoders
-from real.parts import free_port
+from real.servers import MediaMTX
 
 import rtspkit
 from rtspkit.testing import ScriptedCamera
@@ -74,33 +72,13 @@ def test_another_certificate_is_told_of(gst_camera, gateway):
 
 @pytest.mark.parametrize("scheme", ["rtsps", "rtsp+http", "rtsps+http"])
 async def test_mediamtx(tmp_path: Path, scheme: str) -> None:
-    """RTSPKIT_MEDIAMTX is its path."""
-    binary = os.environ.get("RTSPKIT_MEDIAMTX")
-    if not binary:
-        pytest.skip("RTSPKIT_MEDIAMTX does not say where MediaMTX is")
-
+    certificate = certificates().own if scheme.startswith("rtsps") else None
     async with ScriptedCamera() as camera:
-        plain, secure, certificate = free_port(), free_port(), certificates().own
-        port = secure if scheme.startswith("rtsps") else plain
-        config = tmp_path / "mediamtx.yml"
-        config.write_text(
-            f"rtspAddress: 127.0.0.1:{plain}\nrtspsAddress: 127.0.0.1:{secure}\nrtspTransports: [tcp]\n"
-            f"rtspEncryption: optional\nrtspServerCert: {certificate.path}\nrtspServerKey: {certificate.path}\n"
-            "rtmp: no\nhls: no\nwebrtc: no\nsrt: no\n"
-            f"moq: no\npaths:\n  cam:\n    source: {camera.url}\n    rtspTransport: tcp\n"
-        )
-        process = await asyncio.create_subprocess_exec(binary, config, stdout=asyncio.subprocess.DEVNULL)
-        try:
-            await camera.wait_for("PLAY", seconds=10)
-            options = rtspkit.CameraOptions(fingerprint=certificate.fingerprint)
-            deadline = time.monotonic() + 10
-            while True:
-                try:
-                    session = await rtspkit.connect(f"{scheme}://127.0.0.1:{port}/cam", options=options)
-                    break
-                except rtspkit.RtspkitError:
-                    assert time.monotonic() < deadline
-                    await asyncio.sleep(0.1)
+        with MediaMTX(tmp_path, camera.url, transports=("tcp",), certificate=certificate) as server:
+            server.scheme = scheme
+            await asyncio.to_thread(server.wait_for, "stream is available and online")
+            options = rtspkit.CameraOptions(fingerprint=certificate and certificate.fingerprint)
+            session = await rtspkit.connect(server.url, options=options)
             count = 0
             async with asyncio.timeout(20):
                 async for _ in session:
@@ -114,6 +92,3 @@ async def test_mediamtx(tmp_path: Path, scheme: str) -> None:
             assert session._link is not None
             assert session._link.lost is None
             await session.close()
-        finally:
-            process.kill()
-            await process.wait()

@@ -1,4 +1,4 @@
-"""`ChaosRelay`: a bad network between a camera and us: RTSP is passed on, datagrams are lost, doubled and reordered.
+"""`ChaosRelay`: a bad network between a camera and us: RTSP is passed on, datagrams are lost, doubled, reordered, late.
 
 It stands in the test's own event loop. Ports in Transport headers are rewritten, so that the datagrams of both ends
 come through it; what is interleaved is passed on as it is. The connection can be cut, or go on without a word.
@@ -42,10 +42,17 @@ class _Port(asyncio.DatagramProtocol):
             return
         copies = 2 if relay.dice.random() < relay.double else 1
         for _ in range(copies):
-            self.pass_on(data)
+            self._delay(data)
         if self._held is not None:
             held, self._held = self._held, None
-            self.pass_on(held)
+            self._delay(held)
+
+    def _delay(self, data: bytes) -> None:
+        if self.relay.delay:
+            seconds = self.relay.delay * self.relay.dice.random()
+            asyncio.get_running_loop().call_later(seconds, self.pass_on, data)
+        else:
+            self.pass_on(data)
 
     def pass_on(self, data: bytes) -> None:
         opposite = self.opposite
@@ -58,17 +65,20 @@ class ChaosRelay:
 
     Attributes:
         loss, double, reorder: the chances that a datagram of the camera is lost, comes twice, or after the next one.
+        delay: each is late by up to so many seconds.
         is_deaf: nothing of the camera comes through any more, over TCP or UDP, and nobody is told.
         seen, lost: datagrams of the camera.
     """
 
-    def __init__(self, camera: int, *, loss: float = 0.0, double: float = 0.0, reorder: float = 0.0) -> None:
-        self.loss, self.double, self.reorder = loss, double, reorder
+    def __init__(
+        self, camera: int, *, loss: float = 0.0, double: float = 0.0, reorder: float = 0.0, delay: float = 0.0
+    ) -> None:
+        self.loss, self.double, self.reorder, self.delay = loss, double, reorder, delay
         self.is_deaf = False
         self.seen = self.lost = 0
         self.port = 0
         self.dice = random.Random(5)
-        self._camera = camera
+        self.camera = camera
         self._ports: list[_Port] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
@@ -97,7 +107,7 @@ class ChaosRelay:
         self._writers.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        camera_reader, camera_writer = await asyncio.open_connection("127.0.0.1", self._camera)
+        camera_reader, camera_writer = await asyncio.open_connection("127.0.0.1", self.camera)
         self._writers += [writer, camera_writer]
         for source, sink, is_cameras in ((reader, camera_writer, False), (camera_reader, writer, True)):
             task = asyncio.create_task(self._pump(source, sink, is_cameras))

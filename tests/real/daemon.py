@@ -1,4 +1,4 @@
-"""`Daemon`: a foreign server in the foreground, with a directory of its own, on ports of 127.0.0.1."""
+"""`Daemon`: a foreign server in the foreground, with a directory of its own, on ports of 127.0.0.1 or a test's host."""
 
 import socket
 import subprocess
@@ -8,14 +8,16 @@ from typing import Self
 
 
 class Daemon:
-    """What the caches have in common. A class of a real one sets `_command` and `_ports`.
+    """What foreign servers have in common. A class of a real one sets `_command` and `_ports`.
 
     Attributes:
         directory: its files.
+        host: where it listens.
     """
 
     _command: list[str]
     _ports: tuple[int, ...]
+    host = "127.0.0.1"
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -36,7 +38,7 @@ class Daemon:
         try:
             end = time.monotonic() + 20
             for port in self._ports:
-                while not _listens(port):
+                while not _listens(self.host, port):
                     assert self._process.poll() is None, f"ended with status {self._process.returncode}: {self.log}"
                     assert time.monotonic() < end, f"does not listen: {self.log}"
                     time.sleep(0.05)
@@ -48,6 +50,12 @@ class Daemon:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def kill(self) -> None:
+        """Ends it where it stands; it may be entered again."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+
     def stop(self) -> None:
         assert self._process is not None
         self._process.terminate()
@@ -58,9 +66,9 @@ class Daemon:
             self._process.wait(10)
 
 
-def _listens(port: int) -> bool:
+def _listens(host: str, port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
+        socket.create_connection((host, port), 1).close()
     except OSError:
         return False
     return True

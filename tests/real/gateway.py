@@ -136,6 +136,13 @@ class Gateway:
         assert reply.status_code == 200, f"{reply.status_code} {reply.text}"
         return dict(reply.json())
 
+    def await_state(self, state: str, timeout: float = 40.0) -> None:
+        """Until the API says so of the camera; AssertionError if it does not."""
+        end = time.monotonic() + timeout
+        while (path := self.path())["state"] != state:
+            assert time.monotonic() < end, f"not {state} within {timeout} s: {path}\n{self.log}"
+            time.sleep(0.1)
+
     def wait_for(self, pattern: str, timeout: float = 15.0) -> str:
         """The first log line that matches; AssertionError if none comes."""
         end = time.monotonic() + timeout
