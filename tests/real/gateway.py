@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from .parts import free_port
+from .playlists import read_media
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -142,6 +143,19 @@ class Gateway:
         while (path := self.path())["state"] != state:
             assert time.monotonic() < end, f"not {state} within {timeout} s: {path}\n{self.log}"
             time.sleep(0.1)
+
+    def await_flow(self, timeout: float = 30.0) -> None:
+        """Until six segments have come, and the last four are of one piece: who begins now meets no gap of before."""
+        end = time.monotonic() + timeout
+        first = None
+        while True:
+            segments = read_media(httpx.get(f"{self.page}stream.m3u8", timeout=10).text).segments
+            first = segments[-1].msn if first is None else first
+            broken = [segment for segment in segments[-4:] if segment.is_gap or segment.starts_discontinuity]
+            if segments[-1].msn >= first + 6 and not broken:
+                return
+            assert time.monotonic() < end, f"no six segments within {timeout} s: {segments}\n{self.log}"
+            time.sleep(0.2)
 
     def wait_for(self, pattern: str, timeout: float = 15.0) -> str:
         """The first log line that matches; AssertionError if none comes."""
