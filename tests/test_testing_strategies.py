@@ -205,7 +205,7 @@ def test_pieces_and_damage(whole: bytes, data: st.DataObject) -> None:
 def test_without_hypothesis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hypothesis", None)
     monkeypatch.delitem(sys.modules, "rtspkit.testing.strategies")
-    with pytest.raises(ImportError, match=r"needs Hypothesis: pip install rtspkit\[testing\]$"):
+    with pytest.raises(ImportError, match=r"needs Hypothesis: pip install '\.\[testing\]' in rtspkit's sources$"):
         importlib.import_module("rtspkit.testing.strategies")
 
 
