@@ -35,7 +35,18 @@ from rtspkit.errors import (
 )
 from rtspkit.health import CameraHealth, TrackHealth
 from rtspkit.limits import DEFAULT_LIMITS, Limits
-from rtspkit.media import AACParameters, AccessUnit, Fragment, H264Parameters, Run, Track
+from rtspkit.media import (
+    AACParameters,
+    AccessUnit,
+    FLACParameters,
+    Fragment,
+    H264Parameters,
+    H265Parameters,
+    OpusParameters,
+    PCMParameters,
+    Run,
+    Track,
+)
 from rtspkit.memory import CameraMemory
 from rtspkit.muxer import Muxer
 from rtspkit.prober import probe
@@ -59,7 +70,11 @@ __all__ = [
     "ConnectionLost",
     "DirectoryStore",
     "Fragment",
+    "FLACParameters",
     "H264Parameters",
+    "H265Parameters",
+    "OpusParameters",
+    "PCMParameters",
     "HLSApp",
     "LimitExceeded",
     "Limits",

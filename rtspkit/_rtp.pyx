@@ -234,6 +234,7 @@ cdef class Receiver:
         else:
             raise LocalProtocolError(f"no depacketizer for {track.codec}")
         state.track = track
+        state.is_video = track.kind == "video"
         state.payload_type = payload_type
         state.clock_rate = track.clock_rate
         state.duration = scale(self.duration, state.clock_rate, SECOND)
@@ -263,7 +264,7 @@ cdef class Receiver:
             self.channels[<int>rtp_channel] = 2 * index
             if self.channels[<int>rtcp_channel] < 0:
                 self.channels[<int>rtcp_channel] = 2 * index + 1
-        if self.leading is None or (self.leading.codec == CODEC_AAC and state.codec == CODEC_H264):
+        if self.leading is None or (state.is_video and not self.leading.is_video):
             self.leading = state
 
     cdef TrackState track_state(self, int index):
@@ -381,7 +382,7 @@ cdef class Receiver:
         cdef TrackState t
         for t in self.states:
             release_all(self, t, self.media_arrival)
-            if t.codec == CODEC_H264:
+            if t.is_video:
                 end_unit(self, t)
             else:
                 t.drop_fragment()
@@ -571,7 +572,7 @@ cdef class Receiver:
             else:
                 is_full = t.may_be_due() and self.is_full(t, pts)
             if is_full or span >= 2 * self.duration:
-                self.cut(t.codec == CODEC_H264, pts)
+                self.cut(t.is_video, pts)
         elif span >= 3 * self.duration:
             self.cut(False, 0)
         return 0
@@ -626,7 +627,7 @@ cdef class Receiver:
             if last.pts == next_pts:
                 # A camera whose clock stands, or that sends parameter sets with the picture before them.
                 have_next = False
-        elif self.leading.codec == CODEC_AAC:
+        elif not self.leading.is_video:
             is_sync = True
         for t in self.states:
             if t.table.size == 0:

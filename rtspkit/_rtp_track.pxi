@@ -6,6 +6,7 @@ cdef class TrackState:
 
     cdef object track               # rtspkit.media.Track with the parameters in force
     cdef int codec
+    cdef bint is_video              # units are pictures, which may come in another order than they are shown in
     cdef uint8_t payload_type
     cdef int64_t clock_rate
     cdef int64_t duration           # of a fragment, in ticks
@@ -164,7 +165,7 @@ cdef class TrackState:
 
     cdef void follow(self, int64_t pts) noexcept nogil:
         """Learns in what order units come, and how far they are apart; `rtspkit.reordering` says how."""
-        if not self.has_last or (pts < self.high if self.codec == CODEC_AAC
+        if not self.has_last or (pts < self.high if not self.is_video
                                  else pts < self.high - MOST_REORDERED * self.unit_distance):
             self.high = pts
             self.has_base = False
@@ -295,7 +296,7 @@ cdef class TrackState:
             self.fragment_open = False
             self.media.size = self.fragment_start
             self.unit_damaged = True
-            if self.codec == CODEC_AAC:  # there the fragment is the whole unit
+            if not self.is_video:  # there the fragment is the whole unit
                 self.unit_open = False
                 self.after_loss = True
 

@@ -12,9 +12,9 @@ import ipaddress
 import re
 from collections.abc import Collection, Iterable, Sequence
 
+from rtspkit.formats import MediaTrack
 from rtspkit.messages import RTPInfo, Transport, parse_rtp_info, parse_transport
 from rtspkit.quirks import Quirks
-from rtspkit.sdp import MediaTrack
 
 __all__ = ["TransportRefused", "free_channels", "granted_transport", "match_rtp_info"]
 

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 
-from rtspkit import aac
+from rtspkit.codecs import unit_ticks
 from rtspkit.conversation import Conversation, Opened, Redirect, first_transport, remember
 from rtspkit.datagrams import Datagrams, PortsUsedUp
 from rtspkit.dial import dial
@@ -32,7 +32,7 @@ from rtspkit.errors import (
 )
 from rtspkit.health import CameraHealth, HealthMonitor
 from rtspkit.links import Link, Tap, reason_text
-from rtspkit.media import AACParameters, AccessUnit, Fragment, Track
+from rtspkit.media import AccessUnit, Fragment, Track
 from rtspkit.memory import CameraMemory, LowerTransport
 from rtspkit.options import CameraOptions
 from rtspkit.ranges import MediaRange
@@ -335,7 +335,7 @@ class Camera:
                 size_length=media.size_length,
                 index_length=media.index_length,
                 index_delta_length=media.index_delta_length,
-                unit_ticks=_unit_ticks(track),
+                unit_ticks=unit_ticks(track) or 1,
             )
         self._reports = [(None, 0, 0.0)] * len(opened.set_up)
         self._last_wall = [0.0] * len(opened.set_up)
@@ -633,10 +633,3 @@ class Camera:
                 receiver.take_rtcp()
                 data = b"".join(receiver.take_messages())
             connection.receive_data(data, time.monotonic())
-
-
-def _unit_ticks(track: Track) -> int:
-    """Duration of one AAC access unit on the RTP clock; any number for another codec."""
-    if not isinstance(track.parameters, AACParameters):
-        return 1
-    return aac.unit_ticks(track.parameters, track.clock_rate)

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rtspkit import aac, restamp, silence
-from rtspkit.media import AACParameters, Run, Track
+from rtspkit import restamp, silence
+from rtspkit.codecs import unit_ticks
+from rtspkit.media import Run, Track
 from rtspkit.restamp import Survey
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def usual_unit(track: Track) -> int:
     """What one unit lasts before anything was measured: an AAC frame, or 1/25 s."""
     if track.kind == "video":
         return max(1, track.clock_rate // 25)
-    return aac.unit_ticks(track.parameters, track.clock_rate) if isinstance(track.parameters, AACParameters) else 1024
+    return unit_ticks(track) or 1024
 
 
 def without_overlap(run: Run, times: Survey, time: TrackTime, stats: SegmenterStats) -> Run | None:

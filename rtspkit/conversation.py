@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from rtspkit.datagrams import Datagrams
 from rtspkit.errors import AuthenticationError, ConnectionLost, ResponseError, RtspkitError, UnsupportedError
+from rtspkit.formats import MediaTrack
 from rtspkit.health import HealthMonitor
 from rtspkit.links import Link, Tap, reason_text
 from rtspkit.memory import CameraMemory, LowerTransport
@@ -31,7 +32,6 @@ from rtspkit.rtsp import (
     SetUp,
     Transport,
 )
-from rtspkit.sdp import MediaTrack
 
 __all__ = ["Conversation", "Opened", "Redirect", "first_transport", "remember"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rtspkit.formats import MediaTrack
 from rtspkit.messages import InterleavedData, RTPInfo, Transport
 from rtspkit.ranges import MediaRange
-from rtspkit.sdp import MediaTrack, SessionDescription
+from rtspkit.sdp import SessionDescription
 from rtspkit.url import CameraURL
 
 __all__ = [

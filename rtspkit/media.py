@@ -19,9 +19,14 @@ __all__ = [
     "SAMPLE_SIZE",
     "AACParameters",
     "AccessUnit",
+    "Codec",
     "CodecParameters",
+    "FLACParameters",
     "Fragment",
     "H264Parameters",
+    "H265Parameters",
+    "OpusParameters",
+    "PCMParameters",
     "Run",
     "Track",
 ]
@@ -49,7 +54,50 @@ class AACParameters:
     config: bytes
 
 
-CodecParameters = H264Parameters | AACParameters
+@dataclass(frozen=True, slots=True)
+class H265Parameters:
+    """Parameter sets of an H.265 track: NAL units with their two header bytes, without start codes."""
+
+    vps: bytes
+    sps: bytes
+    #: At least one; in the order of their first appearance.
+    pps: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpusParameters:
+    """What an Opus decoder is set to; the packets themselves say the rest (RFC 7587, 4.1)."""
+
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class PCMParameters:
+    """Sound whose samples all have one size: G.711, G.722, G.726, L16.
+
+    Attributes:
+        sample_rate: samples a second that come out of a decoder; of G.722 twice the RTP clock (RFC 3551, 4.5.2).
+        channels: how many are interleaved.
+        bits: of one coded sample of one channel: 8 of G.711, 2 to 5 of G.726, 4 of G.722, 16 of L16.
+    """
+
+    sample_rate: int
+    channels: int
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class FLACParameters:
+    """A STREAMINFO block without its header, 34 bytes (RFC 9639, 8.2)."""
+
+    stream_info: bytes
+
+
+CodecParameters = H264Parameters | H265Parameters | AACParameters | OpusParameters | PCMParameters | FLACParameters
+
+#: Names of the encodings: "aac" is MPEG-4 audio however it is packed, "pcma" and "pcmu" are G.711 (A-law, mu-law),
+#: "flac" is made here of G.711 and L16 and never received.
+Codec = Literal["h264", "h265", "aac", "opus", "pcma", "pcmu", "g722", "g726", "l16", "flac"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +107,14 @@ class Track:
     Attributes:
         index: its place among the tracks of its camera, from 0; `Run.track` refers to it.
         kind: "video" or "audio".
-        codec: "h264" or "aac".
+        codec: one of `Codec`.
         clock_rate: ticks a second of every timestamp of this track.
         parameters: what a decoder needs first; None until the camera has sent it (in band).
     """
 
     index: int
     kind: Literal["video", "audio"]
-    codec: Literal["h264", "aac"]
+    codec: Codec
     clock_rate: int
     parameters: CodecParameters | None = None
 
@@ -80,8 +128,9 @@ class AccessUnit:
         pts: presentation time in ticks of `track.clock_rate`; 0 is where the session began, the same
             instant for every track.
         is_sync: decoding can start here (IDR picture; every audio unit).
-        data: H.264: NAL units, each after its length in 4 bytes big-endian (AVCC), without parameter
-            sets and access unit delimiters; AAC: one raw access unit.
+        data: H.264, H.265: NAL units, each after its length in 4 bytes big-endian (AVCC), without parameter
+            sets and access unit delimiters; AAC, Opus: one raw access unit; G.711, G.722, G.726, L16: the coded
+            samples of one packet, as they came.
         arrival: when its last packet arrived, in seconds of the monotonic clock.
         damaged: packets were lost before it or within it.
         discontinuity: its time does not continue the unit before (first after a reconnect).

@@ -12,9 +12,8 @@ from calendar import isleap, monthrange
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from rtspkit import aac, h264
-from rtspkit.errors import RtspkitError
-from rtspkit.media import AACParameters, H264Parameters, Track
+from rtspkit.codecs import Picture, codec_string, picture
+from rtspkit.media import Track
 from rtspkit.segments import Part, Segment
 
 __all__ = [
@@ -178,39 +177,24 @@ def codecs(tracks: Sequence[Track]) -> str:
     Raises:
         RtspkitError: a track's parameters are missing or cannot be read.
     """
-    strings = []
-    for track in tracks:
-        match track.parameters:
-            case H264Parameters() as parameters:
-                strings.append(h264.codec_string(parameters))
-            case AACParameters() as parameters:
-                strings.append(aac.codec_string(parameters))
-            case None:
-                raise RtspkitError(f"track {track.index + 1}: its parameter sets have not come yet")
-    return ",".join(strings)
+    return ",".join(map(codec_string, tracks))
 
 
 def resolution(tracks: Sequence[Track]) -> tuple[int, int] | None:
     """Width and height of the video, None without video or where its SPS cannot be read."""
-    sps = _sps(tracks)
-    return (sps.width, sps.height) if sps is not None else None
+    shown = _picture(tracks)
+    return (shown.width, shown.height) if shown is not None else None
 
 
 def frame_rate(tracks: Sequence[Track]) -> float | None:
     """Pictures a second as the SPS says; None where it does not, or says nonsense."""
-    sps = _sps(tracks)
-    rate = float(sps.frame_rate) if sps is not None and sps.frame_rate else 0.0
+    shown = _picture(tracks)
+    rate = (shown.frame_rate if shown is not None else None) or 0.0
     return rate if 0.1 <= rate <= 300 else None
 
 
-def _sps(tracks: Sequence[Track]) -> h264.SPS | None:
-    for track in tracks:
-        if isinstance(track.parameters, H264Parameters):
-            try:
-                return h264.parse_sps(track.parameters.sps)
-            except RtspkitError:
-                return None
-    return None
+def _picture(tracks: Sequence[Track]) -> Picture | None:
+    return next(filter(None, map(picture, tracks)), None)
 
 
 def _date(microseconds: int) -> str:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from contextlib import suppress
 from typing import Any, Literal
 
-from rtspkit import aac, h264
+from rtspkit import codecs
 from rtspkit.client import Camera, connect
 from rtspkit.diagnosis import name_unknown, no_connection, no_media, notes, playback, refusal, settings
 from rtspkit.errors import ConnectionLost, RtspkitError, TimeoutExceeded
 from rtspkit.findings import Findings, UnitCounts
 from rtspkit.health import CameraHealth, TrackHealth
-from rtspkit.media import AACParameters, H264Parameters, Track
+from rtspkit.media import Track
 from rtspkit.memory import CameraMemory, LowerTransport
 from rtspkit.options import CameraOptions
 from rtspkit.quirks import SENTENCES
@@ -44,7 +45,6 @@ _SYNC_PATIENCE = 15.0
 #: By how much a camera's clock may be wrong and still be used, in seconds: pictures of several cameras can be put
 #: beside each other.
 _GOOD_CLOCK = 1.0
-_AAC_NAMES = {1: "AAC Main", 2: "AAC-LC", 3: "AAC SSR", 4: "AAC-LTP", 23: "AAC-LD", 39: "AAC-ELD", 42: "xHE-AAC"}
 
 
 async def probe(
@@ -264,28 +264,12 @@ def _quirks(camera: Camera, health: CameraHealth) -> tuple[Quirk, ...]:
 
 def _codec(track: Track) -> dict[str, Any]:
     """What the parameters say; nothing where they cannot be read, or have not come."""
-    parameters = track.parameters
-    try:
-        if isinstance(parameters, H264Parameters):
-            sps = h264.parse_sps(parameters.sps)
-            rate = None if sps.frame_rate is None else float(sps.frame_rate)
-            return {
-                "codec_string": h264.codec_string(parameters),
-                "profile": sps.profile,
-                "level": sps.level,
-                "width": sps.width,
-                "height": sps.height,
-                "announced_rate": rate,
-            }
-        if isinstance(parameters, AACParameters):
-            config = aac.parse_config(parameters.config)
-            name = {aac.AAC_SBR: "HE-AAC", aac.AAC_PS: "HE-AAC v2"}.get(config.extension_object_type)
-            return {
-                "codec_string": aac.codec_string(parameters),
-                "profile": name or _AAC_NAMES.get(config.object_type, f"MPEG-4 audio type {config.object_type}"),
-                "sample_rate": config.output_sample_rate,
-                "channels": config.channels,
-            }
-    except RtspkitError:
-        pass
-    return {"codec_string": None}
+    found: dict[str, Any] = {"codec_string": None}
+    with suppress(RtspkitError):
+        found["codec_string"] = codecs.codec_string(track)
+    if (picture := codecs.picture(track)) is not None:
+        found |= {"profile": picture.profile, "level": picture.level, "announced_rate": picture.frame_rate}
+        found |= {"width": picture.width, "height": picture.height}
+    if (sound := codecs.sound(track)) is not None:
+        found |= {"profile": sound.profile, "sample_rate": sound.sample_rate, "channels": sound.channels}
+    return found

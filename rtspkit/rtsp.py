@@ -61,13 +61,14 @@ from rtspkit.events import (
     SetUp,
     TornDown,
 )
+from rtspkit.formats import MediaTrack, select_tracks
 from rtspkit.keepalive import Keepalive
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.memory import CameraMemory
 from rtspkit.messages import InterleavedData, Parser, Request, Response, Transport, parse_public, parse_session
 from rtspkit.quirks import Quirks
 from rtspkit.ranges import parse_range
-from rtspkit.sdp import MediaTrack, aggregate_url, parse_sdp, select_tracks
+from rtspkit.sdp import aggregate_url, parse_sdp
 from rtspkit.url import CameraURL, parse_url, redirect_url
 
 __all__ = [

@@ -12,27 +12,23 @@ Specs: RFC 4566/8866 (SDP), RFC 3551 (static payload types), RFC 6184 8.2 (H264)
 
 from __future__ import annotations
 
-import binascii
 import ipaddress
 import re
 from dataclasses import dataclass, field
 
-from rtspkit import h264
 from rtspkit.control import is_absolute, join_control, resolve_base
-from rtspkit.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
+from rtspkit.errors import LimitExceeded, RemoteProtocolError
 from rtspkit.limits import DEFAULT_LIMITS, Limits
-from rtspkit.media import AACParameters, Track
 from rtspkit.quirks import Quirks
 
 __all__ = [
     "Encoding",
     "MediaDescription",
-    "MediaTrack",
     "SessionDescription",
     "aggregate_url",
     "media_url",
     "parse_sdp",
-    "select_tracks",
+    "read_number",
 ]
 
 #: RFC 3551, tables 4 and 5: payload type -> encoding name, clock rate, channels.
@@ -166,31 +162,6 @@ class SessionDescription:
     tool: str | None
     attributes: tuple[tuple[str, str], ...]
     medias: tuple[MediaDescription, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MediaTrack:
-    """A media that can be set up, and what its RTP packets are to be read with.
-
-    Attributes:
-        media: the section it comes from.
-        track: the track it becomes.
-        url: what SETUP names.
-        payload_type: of the packets that carry it; others on its channel are something else.
-        packetization_mode: H.264: 0 or 1.
-        size_length: AAC: bits of an AU-size field; so are the next two for AU-index and AU-index-delta.
-        index_length: see `size_length`.
-        index_delta_length: see `size_length`.
-    """
-
-    media: MediaDescription
-    track: Track
-    url: str
-    payload_type: int
-    packetization_mode: int = 0
-    size_length: int = 0
-    index_length: int = 0
-    index_delta_length: int = 0
 
 
 # -- text ----------------------------------------------------------------------
@@ -358,7 +329,7 @@ def _head(line: str, quirks: Quirks) -> tuple[str, str, str, tuple[str, ...]]:
     kind, port, proto = [*fields, "", "", ""][:3]
     # Vicon writes "vana" for a kind, TP-Link an encoding for a format, Tuya's ports are negative
     quirks.note("media-line", len(fields) < 4 or kind not in _KINDS or any("/" in one for one in fields[3:]))
-    number = _number(port.partition("/")[0])
+    number = read_number(port.partition("/")[0])
     quirks.note("media-port", number is None or number > 65535)
     return kind, port, proto, tuple(fields[3:])
 
@@ -371,9 +342,9 @@ def _encoding(payload_type: int, kind: str, rtpmap: str | None, fmtp: dict[str, 
     if rtpmap:  # an rtpmap wins over the static table: GW cameras send PCMU as 8
         parts = [part.strip() for part in rtpmap.split("/")]
         name = parts[0].lower() or None
-        clock_rate = _number(parts[1]) if len(parts) > 1 else None
+        clock_rate = read_number(parts[1]) if len(parts) > 1 else None
         if kind == "audio":
-            channels = (_number(parts[2]) if len(parts) > 2 else None) or 1
+            channels = (read_number(parts[2]) if len(parts) > 2 else None) or 1
         quirks.note("static-type-redefined", static is not None and name != static[0])
         quirks.note("opus-clock", name == "opus" and (clock_rate, channels) != (48000, 2))
     elif static is not None:
@@ -391,11 +362,12 @@ def _fmtp(text: str) -> dict[str, str]:
 
 
 def _payload_type(text: str) -> int | None:
-    number = _number(text)
+    number = read_number(text)
     return number if number is not None and number <= 127 else None
 
 
-def _number(text: str) -> int | None:
+def read_number(text: str) -> int | None:
+    """A decimal number of at most nine digits; None for anything else."""
     """A decimal number of up to nine digits; `int` itself would take signs, underscores and more."""
     text = text.strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
@@ -430,149 +402,3 @@ def media_url(
         # Windows Media and Samsung: no Content-Base, but an absolute control of the session
         base = join_control(base, description.control)
     return join_control(base, media.control, quirks)
-
-
-# -- tracks --------------------------------------------------------------------
-
-
-def select_tracks(
-    description: SessionDescription,
-    request_url: str = "",
-    content_base: str | None = None,
-    *,
-    limits: Limits = DEFAULT_LIMITS,
-    quirks: Quirks | None = None,
-) -> tuple[tuple[MediaTrack, ...], tuple[str, ...]]:
-    """Picks the media to set up: the first usable video and the first usable audio.
-
-    Args:
-        description: what the camera offers.
-        request_url: of the DESCRIBE, without credentials.
-        content_base: the answer's Content-Base header; None where absent.
-        limits: `parameter_set_size` is used.
-        quirks: takes what is odd about them.
-
-    Returns:
-        The tracks, and the names of what is left out ("track 2 (PCMU)"; tracks count from 1).
-
-    Raises:
-        UnsupportedError: nothing can be used; the message names what was offered.
-    """
-    quirks = Quirks() if quirks is None else quirks
-    is_secure = request_url.lower().startswith("rtsps:")
-    tracks: list[MediaTrack] = []
-    skipped: list[str] = []
-    for media in description.medias:
-        url = media_url(description, media, request_url, content_base, quirks)
-        found = _usable(media, len(tracks), url, is_secure=is_secure, limits=limits, quirks=quirks)
-        if isinstance(found, MediaTrack):
-            if all(other.track.kind != found.track.kind for other in tracks):
-                tracks.append(found)
-                continue
-            found = f"another {found.track.kind} track"
-        skipped.append(f"track {media.index + 1} ({', '.join(filter(None, (_label(media), found)))})")
-    if not tracks:
-        offer = ", ".join(skipped) or "no media at all"
-        raise UnsupportedError(f"the camera offers nothing that can be used: {offer}; H.264 and AAC can be")
-    return tuple(tracks), tuple(skipped)
-
-
-def _label(media: MediaDescription) -> str:
-    if media.encoding_name:
-        return re.sub(r"[^\x20-\x7e]", "?", media.encoding_name.upper())[:40]
-    if media.payload_type is not None:
-        return f"payload type {media.payload_type}"
-    return re.sub(r"[^\x20-\x7e]", "?", media.kind)[:40] or "no format"
-
-
-def _usable(
-    media: MediaDescription, index: int, url: str, *, is_secure: bool, limits: Limits, quirks: Quirks
-) -> MediaTrack | str:
-    """The track a media can become, or why it cannot ("" where its encoding's name says enough)."""
-    proto = media.proto.upper()
-    # within TLS nobody has to encrypt them once more: MediaMTX offers to, and does not where it is not asked for
-    if "SAVP" in proto and not is_secure:
-        return "encrypted"
-    if media.back_channel:
-        return "back channel"
-    if "RTP" not in proto:
-        return "not RTP"
-    reason = ""
-    # FLIR offers H.264 behind MPEG-4 in one media
-    for encoding in media.encodings:
-        found: MediaTrack | str = ""
-        if encoding.encoding_name == "h264":
-            found = _h264(media, encoding, index, url, limits=limits, quirks=quirks)
-        elif encoding.encoding_name == "mpeg4-generic":
-            found = _aac(media, encoding, index, url, limits=limits, quirks=quirks)
-        if isinstance(found, MediaTrack):
-            return found
-        reason = reason or found
-    return reason
-
-
-def _h264(
-    media: MediaDescription, encoding: Encoding, index: int, url: str, *, limits: Limits, quirks: Quirks
-) -> MediaTrack | str:
-    mode = _number(encoding.fmtp.get("packetization-mode", "0")) or 0
-    if mode > 1:
-        return f"packetization-mode {mode}"
-    if (encoding.clock_rate or 0) > _FASTEST_CLOCK:
-        return "odd clock rate"
-    sprop = encoding.fmtp.get("sprop-parameter-sets")
-    parameters = h264.parameters_from_sprop(sprop or "", limits=limits)
-    quirks.note("clock-rate-missing", not encoding.clock_rate)
-    quirks.note("sprop-unusable", sprop is not None and parameters is None)
-    quirks.note("sprop-annexb", any(b"\0\0\1" in _base64(text) for text in (sprop or "").split(",")))
-    track = Track(
-        index=index, kind="video", codec="h264", clock_rate=encoding.clock_rate or 90000, parameters=parameters
-    )
-    return MediaTrack(media, track, url, encoding.payload_type, packetization_mode=mode)
-
-
-def _base64(text: str) -> bytes:
-    try:
-        return binascii.a2b_base64(text)
-    except ValueError:
-        return b""
-
-
-def _aac(
-    media: MediaDescription, encoding: Encoding, index: int, url: str, *, limits: Limits, quirks: Quirks
-) -> MediaTrack | str:
-    fmtp = encoding.fmtp
-    mode = fmtp.get("mode", "").lower()
-    if mode not in ("", "aac-hbr"):
-        return f"mode {fmtp['mode'][:20]}"
-    # Anpviz sends only the config: then it is the mode everybody has, 13/3/3
-    lengths = [
-        _number(fmtp.get(name, default))
-        for name, default in (("sizelength", "13"), ("indexlength", "3"), ("indexdeltalength", "3"))
-    ]
-    size, index_length, delta_length = (-1 if number is None else number for number in lengths)
-    if not 1 <= size <= 16 or not 0 <= index_length <= 16 or not 0 <= delta_length <= 16:
-        return "odd AU header lengths"
-    text = fmtp.get("config", "")
-    try:
-        config = bytes.fromhex(text)
-    except ValueError:
-        config = b""
-    if not 2 <= len(config) <= limits.parameter_set_size:
-        return "without a config"
-    if not encoding.clock_rate:
-        return "without a clock rate"
-    if encoding.clock_rate > _FASTEST_CLOCK:
-        return "odd clock rate"
-    quirks.note("aac-defaults", "sizelength" not in fmtp)
-    track = Track(
-        index=index, kind="audio", codec="aac", clock_rate=encoding.clock_rate, parameters=AACParameters(config)
-    )
-    return MediaTrack(
-        media,
-        track,
-        url,
-        encoding.payload_type,
-        size_length=size,
-        index_length=index_length,
-        index_delta_length=delta_length,
-    )

@@ -10,6 +10,7 @@ from corpus import cases
 
 from rtspkit.auth import Authenticator, parse_challenges
 from rtspkit.errors import RemoteProtocolError, UnsupportedError
+from rtspkit.formats import select_tracks
 from rtspkit.limits import Limits
 from rtspkit.messages import (
     InterleavedData,
@@ -24,7 +25,7 @@ from rtspkit.messages import (
 )
 from rtspkit.ranges import Instant, parse_range
 from rtspkit.rtsp import Connection
-from rtspkit.sdp import MediaDescription, SessionDescription, media_url, parse_sdp, select_tracks
+from rtspkit.sdp import MediaDescription, SessionDescription, media_url, parse_sdp
 from rtspkit.url import parse_url
 
 SDP_FILES = ("sdp/retina", "sdp/gortsplib_description", "sdp/gortsplib_sdp", "sdp/control_urls")

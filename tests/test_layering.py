@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "rtspkit"
 
 GROUND = {"errors", "limits", "media"}
-CAMERA_SIDE = {"sdp", "auth", "url", "messages", "rtsp", "_rtp", "rtp", "health"} | {
+CAMERA_SIDE = {"sdp", "formats", "auth", "url", "messages", "rtsp", "_rtp", "rtp", "health"} | {
     "memory",
     "quirks",
     "control",
@@ -54,7 +54,7 @@ VIEWER_SIDE = {"_fmp4", "fmp4", "restamp", "standing", "silence", "companion", "
     "waiting",
     "asgi",
 }
-SHARED = {"h264", "aac", "_bits"}
+SHARED = {"h264", "aac", "codecs", "_bits"}
 SENDING = {"packetizer"}  # of neither side: the receiving half is checked against it
 SHELLS = {
     "client",

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from dialogue import Dialogue
 
+from rtspkit.formats import MediaTrack
 from rtspkit.h264 import parse_sps
 from rtspkit.media import H264Parameters
 from rtspkit.quirks import SENTENCES, Quirks
 from rtspkit.rtsp import Connection, Described
-from rtspkit.sdp import MediaTrack
 
 PACKAGE = Path(__file__).resolve().parent.parent / "rtspkit"
 

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtspkit.errors import LocalProtocolError, RemoteProtocolError, RtspkitError
+from rtspkit.formats import MediaTrack
 from rtspkit.limits import Limits
 from rtspkit.packetizer import interleaved_frame
 from rtspkit.rtsp import Connection, Described, Event, State, Transport
-from rtspkit.sdp import MediaTrack
 from rtspkit.testing import strategies as rs
 
 URL = "rtsp://admin:hunter2@cam:8554/live?channel=1"

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from rtspkit.errors import LocalProtocolError, RemoteProtocolError, RtspkitError
+from rtspkit.formats import MediaTrack
 from rtspkit.limits import Limits
 from rtspkit.memory import CameraMemory
 from rtspkit.messages import InterleavedData, Parser, Request, Transport
 from rtspkit.packetizer import interleaved_frame
 from rtspkit.rtsp import Connection, Described, Playing, Redirected, SetUp, State
-from rtspkit.sdp import MediaTrack
 from rtspkit.testing import faults
 from rtspkit.testing import strategies as rs
 

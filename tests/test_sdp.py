@@ -3,14 +3,13 @@ import base64
 import pytest
 
 from rtspkit.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
+from rtspkit.formats import MediaTrack, select_tracks
 from rtspkit.limits import Limits
 from rtspkit.media import AACParameters, H264Parameters, Track
 from rtspkit.sdp import (
-    MediaTrack,
     aggregate_url,
     media_url,
     parse_sdp,
-    select_tracks,
 )
 
 SPS = bytes.fromhex("6764001facd940f011")

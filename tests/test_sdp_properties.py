@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from rtspkit.control import join_control, resolve_base
 from rtspkit.errors import RemoteProtocolError, UnsupportedError
+from rtspkit.formats import select_tracks
 from rtspkit.limits import DEFAULT_LIMITS
 from rtspkit.media import AACParameters, H264Parameters
-from rtspkit.sdp import parse_sdp, select_tracks
+from rtspkit.sdp import parse_sdp
 from rtspkit.testing import strategies as rs
 
 BASE = "rtsp://cam:8554/live?x=1"

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from rtspkit import aac, h264
 from rtspkit.auth import parse_challenges
+from rtspkit.formats import select_tracks
 from rtspkit.media import AACParameters, H264Parameters, Track
 from rtspkit.messages import Parser, parse_rtp_info, parse_session, parse_transport
 from rtspkit.packetizer import interleaved_frame
 from rtspkit.quirks import SENTENCES
 from rtspkit.rtp import Receiver, access_units, parse_packet
-from rtspkit.sdp import parse_sdp, select_tracks
+from rtspkit.sdp import parse_sdp
 from rtspkit.testing import strategies as rs
 
 quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

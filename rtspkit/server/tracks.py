@@ -9,9 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from rtspkit import aac, h264
-from rtspkit.errors import RtspkitError
-from rtspkit.media import AACParameters, H264Parameters, Track
+from rtspkit import codecs
+from rtspkit.media import Track
 
 __all__ = ["announced", "describe", "labels", "properties", "skipped_label"]
 
@@ -88,14 +87,8 @@ def describe(names: Sequence[str]) -> str:
 
 def properties(track: Track) -> dict[str, Any] | None:
     """`codecProps` of a track; None where its parameters are not known or cannot be read."""
-    parameters = track.parameters
-    try:
-        if isinstance(parameters, H264Parameters):
-            sps = h264.parse_sps(parameters.sps)
-            return {"width": sps.width, "height": sps.height, "profile": sps.profile, "level": sps.level}
-        if isinstance(parameters, AACParameters):
-            config = aac.parse_config(parameters.config)
-            return {"sampleRate": config.sample_rate, "channelCount": config.channels}
-    except RtspkitError:
-        pass
+    if (picture := codecs.picture(track)) is not None:
+        return {"width": picture.width, "height": picture.height, "profile": picture.profile, "level": picture.level}
+    if (sound := codecs.sound(track)) is not None:
+        return {"sampleRate": sound.sample_rate, "channelCount": sound.channels}
     return None

@@ -1,0 +1,112 @@
+"""What the rest of the package asks of a track, whatever its codec is: one function a question, one `case` a codec.
+
+Strategy: what a codec is like stands in its own module (`h264.py`, `aac.py` ...); who does not care which one a track
+has asks here. A new codec is a case in each of these functions, and a sample entry in `fmp4.py`.
+
+Spec: RFC 6381 (codec strings).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rtspkit import aac, h264
+from rtspkit.errors import RtspkitError
+from rtspkit.media import AACParameters, H264Parameters, Track
+
+__all__ = ["Picture", "Sound", "codec_string", "picture", "sound", "unit_ticks"]
+
+_AAC_PROFILES = {
+    1: "AAC Main",
+    aac.AAC_LC: "AAC-LC",
+    3: "AAC SSR",
+    4: "AAC-LTP",
+    23: "AAC-LD",
+    39: "AAC-ELD",
+    42: "xHE-AAC",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What the parameter sets say of the pictures.
+
+    Attributes:
+        width: in pixels, after cropping; so is `height`.
+        height: see `width`.
+        frame_rate: pictures a second; None where they do not say.
+        profile: "High" ...
+        level: "4.1" ...
+    """
+
+    width: int
+    height: int
+    frame_rate: float | None
+    profile: str
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What the parameters say of the sound.
+
+    Attributes:
+        sample_rate: samples a second that come out of a decoder.
+        channels: how many; 0 where only the stream says.
+        profile: "AAC-LC" ...
+    """
+
+    sample_rate: int
+    channels: int
+    profile: str
+
+
+def codec_string(track: Track) -> str:
+    """What a playlist calls the codec (RFC 6381).
+
+    Raises:
+        RtspkitError: the track's parameters are missing or cannot be read.
+    """
+    match track.parameters:
+        case H264Parameters() as parameters:
+            return h264.codec_string(parameters)
+        case AACParameters() as parameters:
+            return aac.codec_string(parameters)
+        case _:
+            raise RtspkitError(f"track {track.index + 1}: its parameter sets have not come yet")
+
+
+def picture(track: Track) -> Picture | None:
+    """What the pictures are like; None for sound, and where the parameters have not come or cannot be read."""
+    try:
+        match track.parameters:
+            case H264Parameters(sps=data):
+                sps = h264.parse_sps(data)
+                rate = None if sps.frame_rate is None else float(sps.frame_rate)
+                return Picture(sps.width, sps.height, rate, sps.profile, sps.level)
+    except RtspkitError:
+        pass
+    return None
+
+
+def sound(track: Track) -> Sound | None:
+    """What the sound is like; None for pictures, and where the parameters have not come or cannot be read."""
+    try:
+        match track.parameters:
+            case AACParameters(config=data):
+                config = aac.parse_config(data)
+                name = {aac.AAC_SBR: "HE-AAC", aac.AAC_PS: "HE-AAC v2"}.get(config.extension_object_type)
+                profile = name or _AAC_PROFILES.get(config.object_type, f"MPEG-4 audio type {config.object_type}")
+                return Sound(config.output_sample_rate, config.channels, profile)
+    except RtspkitError:
+        pass
+    return None
+
+
+def unit_ticks(track: Track) -> int | None:
+    """What each access unit lasts, in ticks of the track; None where that is not fixed (pictures)."""
+    match track.parameters:
+        case AACParameters() as parameters:
+            return aac.unit_ticks(parameters, track.clock_rate)
+        case _:
+            return None
