@@ -15,7 +15,18 @@ from real.nginx import Nginx
 from real.parts import require_curl
 from real.relay import Relay
 from real.varnish import Varnish
-from real.watched import LOW_LATENCY, PATH, PLAIN, READERS, Tip, exchange_body, request, segments_of, tip_of
+from real.watched import (
+    LOW_LATENCY,
+    PATH,
+    PLAIN,
+    READERS,
+    Tip,
+    exchange_body,
+    request,
+    segments_of,
+    standing_tip,
+    tip_of,
+)
 
 pytestmark = [pytest.mark.real]
 
@@ -105,8 +116,7 @@ def test_nobody_waits_in_vain(gst_camera, gateway, tmp_path):
     with Relay(server.hls_port) as relay, Varnish(tmp_path, relay.port) as cache, Crowd(cache.port, READERS) as crowd:
         time.sleep(2)
         camera.freeze()
-        time.sleep(0.5)
-        target = tip_of(server.base).next_part
+        target = standing_tip(server.base).next_part
         replies = crowd.get(target)
         assert {reply.status for reply in replies} == {503}
         assert relay.targets() == {target: 1}

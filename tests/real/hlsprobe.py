@@ -39,7 +39,8 @@ class HlsProbe:
         inits: the tracks of each init section, by address.
         statuses: how often each HTTP status came.
         is_outage: set while the camera or the gateway is away: then a playlist may stand still, or begin anew.
-        wants_sync: each segment starts with a sync sample; to be cleared while the camera has none to give.
+        wants_sync: each segment starts with a sync sample, but where they are further apart than a segment may be long
+            (a camera on a busy machine leaves pictures out); to be cleared while the camera has none to give.
         wants_sound: each segment has samples of each track; to be cleared while sound comes and goes.
         time_slack: seconds by which one PROGRAM-DATE-TIME may miss the sum of the one before and its EXTINF.
         sound_slack: seconds that a segment's audio may start before its video, or after it.
@@ -66,6 +67,7 @@ class HlsProbe:
         self.polls = 0
         self._changed = self._compared = 0.0  # when the playlist last had a new segment, was last looked at
         self._ends: dict[tuple[int, int], tuple[int, int]] = {}
+        self._last_sync: dict[int, float] = {}  # by discontinuity, in seconds
         self._init_bytes: dict[str, bytes] = {}
 
     def __enter__(self) -> "HlsProbe":
@@ -268,7 +270,7 @@ class HlsProbe:
                 )
             self._ends[key] = (segment.msn, end)
             if track.handler == "vide":
-                self._expect(samples[0].is_sync or not self.wants_sync, "starts with no sync sample", response)
+                self._check_sync(segment, samples, track.timescale, response)
                 seconds = (end - samples[0].dts) / track.timescale
                 self._expect(
                     abs(seconds - segment.duration) <= 0.002,
@@ -280,6 +282,20 @@ class HlsProbe:
             self._expect(abs(apart) < self.sound_slack, f"audio starts {apart:+.3f} s from video", response)
         missing = set(tracks) - set(runs)
         self._expect(not missing or not self.wants_sound, f"no sample of track {missing}", response)
+
+    def _check_sync(
+        self, segment: Segment, samples: list[mp4.Sample], timescale: int, response: httpx.Response
+    ) -> None:
+        """A segment begins without a sync sample only where none was to be had in time."""
+        key = segment.discontinuity
+        synced = [sample.dts / timescale for sample in samples if sample.is_sync]
+        if not samples[0].is_sync and self.wants_sync:
+            following = synced[0] if synced else (samples[-1].dts + samples[-1].duration) / timescale
+            target = self.playlist.target_duration if self.playlist else 0
+            gop = following - self._last_sync.get(key, following)
+            self._expect(gop > target, "starts with no sync sample", response)
+        if synced:
+            self._last_sync[key] = synced[-1]
 
     def _init(self, url: str) -> dict[int, mp4.TrackHeader]:
         if url not in self.inits:

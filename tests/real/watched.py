@@ -3,6 +3,7 @@
 import gzip
 import re
 import socket
+import time
 
 import httpx
 
@@ -50,6 +51,17 @@ class Tip:
 def tip_of(base: str) -> Tip:
     """Where the camera's playlist ends now."""
     return Tip(httpx.get(f"{base}{PATH}stream.m3u8").text)
+
+
+def standing_tip(base: str, seconds: float = 0.8) -> Tip:
+    """Where it ends once it has stood for so long: what a camera sent before it fell silent has been taken in."""
+    tip, since = tip_of(base), time.monotonic()
+    while time.monotonic() - since < seconds:
+        time.sleep(0.1)
+        last, tip = tip, tip_of(base)
+        if tip.hint != last.hint:
+            since = time.monotonic()
+    return tip
 
 
 def request(target: str, *lines: str, method: str = "GET", version: str = "1.1", host: str = "cameras") -> bytes:
