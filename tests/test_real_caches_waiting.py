@@ -24,7 +24,7 @@ from real.watched import (
     exchange_body,
     request,
     segments_of,
-    standing_tip,
+    tip_behind_gap,
     tip_of,
 )
 
@@ -111,12 +111,12 @@ def test_the_first_of_the_waiters_leaves(behind):
 def test_nobody_waits_in_vain(gst_camera, gateway, tmp_path):
     """The hinted part does not come: all get the one 503 of the gateway's, in time, and the part when it is there."""
     camera = gst_camera("h264")
-    server = gateway(camera.url, **PLAIN, **LOW_LATENCY)
+    server = gateway(camera.url, readTimeout="30s", **PLAIN, **LOW_LATENCY)
     server.wait_for("is converting into HLS")
     with Relay(server.hls_port) as relay, Varnish(tmp_path, relay.port) as cache, Crowd(cache.port, READERS) as crowd:
         time.sleep(2)
         camera.freeze()
-        target = standing_tip(server.base).next_part
+        target = tip_behind_gap(server.base).next_part
         replies = crowd.get(target)
         assert {reply.status for reply in replies} == {503}
         assert relay.targets() == {target: 1}

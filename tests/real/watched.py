@@ -36,6 +36,7 @@ class Tip:
         ends = [i for i, line in enumerate(lines) if line.startswith("#EXTINF:")]
         self.msn = first + len(ends)
         self.part = sum(line.startswith("#EXT-X-PART:") for line in lines[ends[-1] :])
+        self.is_gap = lines[ends[-1] - 1] == "#EXT-X-GAP"
         (self.hint,) = re.findall(r'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="([^"]+)"', text)
 
     @property
@@ -53,14 +54,12 @@ def tip_of(base: str) -> Tip:
     return Tip(httpx.get(f"{base}{PATH}stream.m3u8").text)
 
 
-def standing_tip(base: str, seconds: float = 0.8) -> Tip:
-    """Where it ends once it has stood for so long: what a camera sent before it fell silent has been taken in."""
-    tip, since = tip_of(base), time.monotonic()
-    while time.monotonic() - since < seconds:
+def tip_behind_gap(base: str, timeout: float = 15.0) -> Tip:
+    """Where it ends once the list goes on with gaps: whatever the camera had sent before has been listed by then."""
+    end = time.monotonic() + timeout
+    while not (tip := tip_of(base)).is_gap:
+        assert time.monotonic() < end, f"no gap within {timeout} s"
         time.sleep(0.1)
-        last, tip = tip, tip_of(base)
-        if tip.hint != last.hint:
-            since = time.monotonic()
     return tip
 
 
