@@ -19,8 +19,9 @@ Nothing is allocated from a length that has not arrived, and every buffer has a 
 
 This file is the receiver: telling time, cutting fragments. The files it includes are its memory (`_rtp_media`), the
 bytes of a connection (`_rtp_stream`), the RTP header (`_rtp_packet`), the order of packets that come over UDP
-(`_rtp_reorder`), what is kept for a track (`_rtp_track`), the habits of cameras (`_rtp_quirks`), a depacketizer for
-each codec (`_rtp_h264`, `_rtp_aac`) and the reading of sockets (`_rtp_drain` for TCP, `_rtp_datagrams` for UDP).
+(`_rtp_reorder`), what is kept for a track (`_rtp_track`), the habits of cameras (`_rtp_quirks`), access units of NAL
+units (`_rtp_nal`), a depacketizer for each codec (`_rtp_h264`, `_rtp_aac`) and the reading of sockets (`_rtp_drain`
+for TCP, `_rtp_datagrams` for UDP).
 """
 
 cimport cython
@@ -60,18 +61,6 @@ cdef enum:
     # RFC 3550, appendix A.1: how far a sequence number may jump and still be loss, or late arrival.
     MAX_DROPOUT = 3000
     MAX_MISORDER = 100
-
-    NAL_SLICE = 1
-    NAL_IDR = 5
-    NAL_SEI = 6
-    NAL_SPS = 7
-    NAL_PPS = 8
-    NAL_AUD = 9
-    NAL_END_OF_SEQUENCE = 10
-    NAL_END_OF_STREAM = 11
-    NAL_FILLER = 12
-    NAL_STAP_A = 24
-    NAL_FU_A = 28
 
     WINDOW = 64                 # sequence numbers within which packets over UDP are put in order; a power of 2
     MOST_REORDERED = 16         # units; see rtspkit.reordering
@@ -229,6 +218,8 @@ cdef class Receiver:
             raise LocalProtocolError(f"an access unit of {unit_ticks} ticks")
         if track.codec == "h264":
             state.codec = CODEC_H264
+            state.nal_header = 1
+            state.nal_type_bits = 0x1F
         elif track.codec == "aac":
             state.codec = CODEC_AAC
         else:
@@ -246,18 +237,11 @@ cdef class Receiver:
         state.index_length = index_length
         state.index_delta_length = index_delta_length
         state.unit_ticks = unit_ticks
-        state.sps = None
-        state.pps = {}
+        state.parameter_sets = {}
         if channels is None:
             state.window = new_window()
         if isinstance(track.parameters, H264Parameters):
-            # Some SDPs have other things in their place; those in band replace them.
-            if track.parameters.sps and track.parameters.sps[0] & 0x1F == NAL_SPS:
-                state.sps = track.parameters.sps
-            for pps in track.parameters.pps:
-                identifier = parameter_set_id(<const uint8_t*>PyBytes_AsString(pps), len(pps))
-                if identifier >= 0 and pps[0] & 0x1F == NAL_PPS:
-                    state.pps[identifier] = pps
+            know_parameter_sets(state, (track.parameters.sps, *track.parameters.pps))
         self.states.append(state)
         self.tracks += (track,)
         if channels is not None:
@@ -506,7 +490,7 @@ cdef class Receiver:
             self.start_arrival = now
             self.start_time = scale(self.first_ticks(t, packet, now), SECOND, t.clock_rate)
         if t.codec == CODEC_H264:
-            return h264(self, t, packet, now)
+            return access_unit(self, t, packet, now)
         return aac(self, t, packet, now)
 
     # time ---------------------------------------------------------------------------
@@ -686,6 +670,7 @@ cdef class Receiver:
 
 
 include "_rtp_stream.pxi"
+include "_rtp_nal.pxi"
 include "_rtp_h264.pxi"
 include "_rtp_aac.pxi"
 include "_rtp_drain.pxi"

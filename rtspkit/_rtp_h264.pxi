@@ -1,305 +1,55 @@
-# H.264 depacketizer (RFC 6184, non-interleaved mode): single NAL units, STAP-A and FU-A become AVCC
-# access units in the track's media buffer. Included by _rtp.pyx.
-#
-# A NAL unit is written where it will stay: its length field first, filled in when its last fragment has
-# come. Parameter sets are taken out of the samples and kept for the init section; access unit delimiters,
-# filler and end markers are left out. An access unit ends with the marker bit, or where the timestamp
-# changes, for some cameras never set it.
+# H.264 depacketizer (RFC 6184, non-interleaved mode): single NAL units, STAP-A and FU-A. Included by _rtp.pyx;
+# `_rtp_nal.pxi` makes access units of them.
 
-cdef int h264(Receiver receiver, TrackState t, Packet* packet, int64_t now) except -1:
-    cdef const uint8_t* p = packet.payload
-    cdef size_t size = packet.payload_size
-    cdef int64_t pts
-    cdef size_t length
-    cdef bint lied
-    if t.unit_open and packet.timestamp != t.unit_timestamp:
-        # FLIR's M400 sets no marker; eight units tell that from markers that were lost.
-        if not t.has_marker and t.units >= 8:
-            t.note(QUIRK_MARKER_NEVER_SET)
-        end_unit(receiver, t)
-        if t.gap:
-            # What is missing may be the end of that unit, the beginning of this one, or both.
-            t.after_loss = True
-    t.gap = False
-    pts = receiver.tick(t, packet, now)
-    if not t.unit_open:
-        lied = t.may_go_on and packet.timestamp == t.unit_timestamp and goes_on(p, size)
-        if lied:
-            t.marker_lies = True
-            t.note(QUIRK_MARKER_WITHIN_PICTURE)
-        if lied and t.table.size:
-            reopen_unit(receiver, t)
-        else:
-            open_unit(receiver, t, packet.timestamp, pts, now)
-    t.unit_arrival = now
-    if not t.unit_skipped and size:
-        if p[0] & 0x1F == NAL_FU_A:
-            fu_a(receiver, t, p, size)
-        elif p[0] & 0x1F == NAL_STAP_A:
-            t.drop_fragment()
-            p += 1
-            size -= 1
-            while size >= 2:
-                length = get_u16(p)
-                if length == 0:
-                    # Some cameras pad with zeros.
-                    t.note(QUIRK_STAP_PADDING)
-                    break
-                if length > size - 2:
-                    t.broken += 1
-                    t.unit_damaged = True
-                    break
-                whole_nal(receiver, t, p + 2, length)
-                p += 2 + length
-                size -= 2 + length
-        elif 1 <= p[0] & 0x1F <= 23:
-            t.drop_fragment()
-            whole_nal(receiver, t, p, size)
-        elif p[0] & 0x1F == 0 and find_start_code(p, min(size, <size_t>4)) != NULL:
-            # An Annex B byte stream as it is; its zeros look like a NAL unit of type 0.
-            t.drop_fragment()
-            whole_nal(receiver, t, p, size)
-        else:
-            # STAP-B, MTAP and FU-B belong to interleaved mode, which is never asked for.
-            t.discarded += 1
-    if packet.marker:
-        t.has_marker = True
-        if t.unit_open and (t.unit_vcl or t.unit_skipped):
-            t.may_go_on = end_unit(receiver, t)
-            if t.may_go_on:
-                receiver.cut_after(t)
-        elif packet.payload_size and packet.payload[0] & 0x1F == NAL_SEI:
-            # Ivel sets it on SEI, before the picture's slices: there it ends nothing.
-            t.note(QUIRK_MARKER_ON_SEI)
-    return 0
+cdef enum:
+    NAL_SLICE = 1
+    NAL_IDR = 5
+    NAL_SEI = 6
+    NAL_SPS = 7
+    NAL_PPS = 8
+    NAL_AUD = 9
+    NAL_FILLER = 12
+    NAL_STAP_A = 24
+    NAL_FU_A = 28
 
 
-cdef int open_unit(Receiver receiver, TrackState t, uint32_t timestamp, int64_t pts, int64_t now) except -1:
-    receiver.cut_before(t, pts, now)
-    t.unit_open = True
-    t.unit_skipped = t.unit_damaged = t.unit_vcl = t.unit_sync = False
-    t.unit_timestamp = timestamp
-    t.unit_pts = pts
-    t.unit_start = t.media.size
-    t.unit_nals = 0
-    t.fragment_open = t.has_changed = False
-    t.may_go_on = False
-    return 0
-
-
-cdef void reopen_unit(Receiver receiver, TrackState t) noexcept nogil:
-    """The marker lied (some cameras set it on every slice): the last unit goes on."""
-    cdef Sample* last
-    t.table.size -= sizeof(Sample)
-    last = <Sample*>(t.table.data + t.table.size)
-    t.units -= 1
-    t.damaged_units -= last.flags & SAMPLE_DAMAGED != 0
-    t.after_loss = last.flags & SAMPLE_DAMAGED != 0
-    t.unit_open = True
-    t.unit_skipped = False
-    t.unit_vcl = True
-    t.unit_sync = last.flags & SAMPLE_SYNC != 0
-    # What was damaged and not sync may be an IDR picture without all its slices: it stays that.
-    t.unit_damaged = t.after_loss and not t.unit_sync
-    t.unit_pts = last.pts
-    t.unit_start = t.media.size - last.size
-    t.may_go_on = False
-
-
-cdef int end_unit(Receiver receiver, TrackState t) except -1:
-    """The unit that was arriving is whole; 1 if it was worth keeping."""
-    cdef size_t size
-    cdef uint32_t flags = 0
-    if not t.unit_open:
-        return 0
-    t.drop_fragment()
-    t.unit_open = False
-    size = t.media.size - t.unit_start
-    if t.unit_damaged:
-        t.after_loss = True
-    if t.unit_skipped or not t.unit_vcl or size == 0:
-        t.media.size = t.unit_start
-        return 0
-    # An IDR picture that has lost a slice is nowhere to start.
-    if t.unit_sync and not t.unit_damaged:
-        flags = SAMPLE_SYNC
-    receiver.add_sample(t, t.unit_pts, t.unit_arrival, size, flags)
-    return 1
-
-
-cdef int fu_a(Receiver receiver, TrackState t, const uint8_t* p, size_t size) except -1:
+cdef int h264(Receiver receiver, TrackState t, const uint8_t* p, size_t size) except -1:
+    """One payload, not empty."""
+    cdef int nal_type = p[0] & 0x1F
     cdef uint8_t header
-    if size < 2:
-        t.broken += 1
-        return 0
-    header = (p[0] & 0xE0) | (p[1] & 0x1F)
-    if size == 2:
-        t.note(QUIRK_EMPTY_FRAGMENT)
-    if p[1] & 0x80:
+    if nal_type == NAL_FU_A:
+        if size < 2:
+            t.broken += 1
+            return 0
+        header = (p[0] & 0xE0) | (p[1] & 0x1F)
+        fragment(receiver, t, &header, p[1], p + 2, size - 2)
+    elif nal_type == NAL_STAP_A:
+        aggregation(receiver, t, p + 1, size - 1)
+    elif 1 <= nal_type <= 23:
         t.drop_fragment()
-        if p[1] & 0x40:
-            t.note(QUIRK_FU_START_AND_END)
-            # Start and end at once (CostarHD), which RFC 6184 forbids: a whole NAL unit.
-            if size > 2 and begin_nal(receiver, t, header, p + 2, size - 2):
-                append(&t.media, p + 2, size - 2)
-                end_nal(receiver, t)
-            return 0
-        if begin_nal(receiver, t, header, p + 2, size - 2):
-            append(&t.media, p + 2, size - 2)
-            t.fragment_open = True
-        return 0
-    if not t.fragment_open:
-        # Its start was lost, which is counted as that, or never sent.
-        if not t.after_loss and not t.unit_damaged:
-            t.broken += 1
-        t.unit_damaged = True
-        return 0
-    if t.media.size - t.unit_start + size > receiver.limit_unit:
-        t.skip_unit()
-        return 0
-    if (t.media.data[t.fragment_start + 4] ^ header) & 0x1F:
-        t.note(QUIRK_NAL_TYPE_CHANGES_IN_FU)  # Tiandy: the first one holds
-    append(&t.media, p + 2, size - 2)
-    if p[1] & 0x40:
-        t.fragment_open = False
-        end_nal(receiver, t)
+        whole_nal(receiver, t, p, size)
+    elif nal_type == 0 and find_start_code(p, min(size, <size_t>4)) != NULL:
+        # An Annex B byte stream as it is; its zeros look like a NAL unit of type 0.
+        t.drop_fragment()
+        whole_nal(receiver, t, p, size)
+    else:
+        # STAP-B, MTAP and FU-B belong to interleaved mode, which is never asked for.
+        t.discarded += 1
     return 0
 
 
-cdef int whole_nal(Receiver receiver, TrackState t, const uint8_t* p, size_t size) except -1:
-    if t.unit_skipped:
-        return 0
-    if begin_nal(receiver, t, p[0], p + 1, size - 1):
-        append(&t.media, p + 1, size - 1)
-        end_nal(receiver, t)
-    return 0
-
-
-cdef int begin_nal(Receiver receiver, TrackState t, uint8_t header, const uint8_t* body, size_t size) except -1:
-    """A NAL unit begins: its length field and header byte go into the buffer; 0 if the unit is given up."""
-    cdef int nal_type = header & 0x1F
-    if t.unit_nals >= receiver.limit_nals or t.media.size - t.unit_start + size + 5 > receiver.limit_unit:
-        t.skip_unit()
-        return 0
-    t.unit_nals += 1
-    if t.unit_nals > MANY_NALS:
-        t.note(QUIRK_MANY_SLICES)
+cdef inline NalKind h264_kind(const uint8_t* header) noexcept nogil:
+    cdef int nal_type = header[0] & 0x1F
     if NAL_SLICE <= nal_type <= NAL_IDR:
-        begin_slice(receiver, t, nal_type, body, size)
-    t.reserve_media(size + 5)
-    t.fragment_start = t.media.size
-    put_u32(t.media.data + t.media.size, 0)
-    t.media.data[t.media.size + 4] = header
-    t.media.size += 5
-    return 1
-
-
-cdef int begin_slice(Receiver receiver, TrackState t, int nal_type, const uint8_t* body, size_t size) except -1:
-    # first_mb_in_slice, an Exp-Golomb number, is 0 exactly where its first bit is 1.
-    if not t.unit_vcl and t.after_loss and (size == 0 or not body[0] & 0x80):
-        t.unit_damaged = True
-    t.unit_vcl = True
-    if nal_type == NAL_IDR and not t.unit_sync:
-        t.unit_sync = True
-        if t is receiver.leading and t.table.size:
-            receiver.cut(True, t.unit_pts)
-    return 0
-
-
-cdef int end_nal(Receiver receiver, TrackState t) except -1:
-    """A NAL unit is whole: it is measured, and left out where a sample does not carry its type."""
-    cdef uint8_t* nal = t.media.data + t.fragment_start + 4
-    cdef size_t size = t.media.size - t.fragment_start - 4
-    cdef int nal_type = nal[0] & 0x1F
-    if not NAL_SLICE <= nal_type <= NAL_IDR and split_annex_b(receiver, t, nal, size):
-        return 0
-    # Zero bytes behind a NAL unit belong to the byte stream format, not to it (H.264, 7.4.1).
-    while size > 1 and nal[size - 1] == 0:
-        size -= 1
-        t.media.size -= 1
+        return KIND_SYNC_SLICE if nal_type == NAL_IDR else KIND_SLICE
     if nal_type == NAL_SPS or nal_type == NAL_PPS:
-        t.media.size = t.fragment_start
-        parameter_set(receiver, t, nal_type, nal, size)
-    elif NAL_AUD <= nal_type <= NAL_FILLER:
-        t.media.size = t.fragment_start
-    else:
-        put_u32(nal - 4, <uint32_t>size)
-    return 0
+        return KIND_PARAMETER_SET
+    if NAL_AUD <= nal_type <= NAL_FILLER:  # and the end markers between them
+        return KIND_LEFT_OUT
+    return KIND_MESSAGE if nal_type == NAL_SEI else KIND_OTHER
 
 
-cdef bint split_annex_b(Receiver receiver, TrackState t, const uint8_t* nal, size_t size) except -1:
-    """Whole Annex B access units in one RTP NAL unit (V380): the first NAL unit is never a slice there.
-
-    A NAL unit cannot contain a start code, so one that does is several.
-    """
-    cdef const uint8_t* start = find_start_code(nal, size)
-    cdef const uint8_t* following
-    cdef const uint8_t* end = nal + size
-    cdef Growing copy
-    cdef size_t length
-    if start == NULL:
-        return False
-    t.note(QUIRK_ANNEXB_IN_RTP)
-    copy.data = NULL
-    copy.size = copy.capacity = 0
-    try:
-        append(&copy, nal, size)
-        t.media.size = t.fragment_start
-        t.unit_nals -= 1
-        nal = copy.data
-        end = nal + size
-        while nal < end and not t.unit_skipped:
-            start = find_start_code(nal, <size_t>(end - nal))
-            following = end if start == NULL else start + 3
-            length = <size_t>((end if start == NULL else start) - nal)
-            while length and nal[length - 1] == 0:
-                length -= 1
-            if length:
-                whole_nal(receiver, t, nal, length)
-            nal = following
-    finally:
-        free(copy.data)
-    return True
-
-
-cdef int parameter_set(Receiver receiver, TrackState t, int nal_type, const uint8_t* nal, size_t size) except -1:
-    """Takes an SPS or PPS that came in band; a changed one begins a new fragment."""
-    cdef bytes known
-    cdef int identifier
-    if size < 2 or (nal_type == NAL_SPS and size < 4) or size > receiver.limit_parameter_set:
-        t.broken += 1
-        return 0
-    if nal_type == NAL_SPS:
-        known = t.sps
-        identifier = 0
-    else:
-        identifier = parameter_set_id(nal, <Py_ssize_t>size)
-        if identifier < 0 or identifier > 255:
-            t.broken += 1
-            return 0
-        known = t.pps.get(identifier)
-    if nal_type == NAL_SPS:
-        t.has_own_sps = True
-        if known is None:
-            t.note(QUIRK_PARAMETER_SETS_ONLY_IN_BAND)
-    if known is not None:
-        if len(known) == <Py_ssize_t>size and not memcmp(PyBytes_AsString(known), nal, size):
-            return 0
-        t.parameter_changes += not t.has_changed
-        t.has_changed = True
-    new = PyBytes_FromStringAndSize(<char*>nal, <Py_ssize_t>size)
-    receiver.cut(t is receiver.leading, t.unit_pts)
-    if nal_type == NAL_SPS:
-        t.sps = new
-    else:
-        t.pps[identifier] = new
-    if t.sps is not None and t.pps:
-        t.track = _replace(t.track, parameters=H264Parameters(t.sps, tuple(t.pps.values())))
-        receiver.tracks = tuple([(<TrackState>state).track for state in receiver.states])
-    return 0
-
-
-cdef bint goes_on(const uint8_t* p, size_t size) noexcept nogil:
+cdef bint h264_goes_on(const uint8_t* p, size_t size) noexcept nogil:
     """Whether a payload belongs to the picture before it: its first slice does not begin at macroblock 0."""
     cdef int nal_type
     if size < 2:
@@ -308,34 +58,26 @@ cdef bint goes_on(const uint8_t* p, size_t size) noexcept nogil:
     if nal_type == NAL_STAP_A:
         return size > 4 and 1 <= p[3] & 0x1F <= NAL_IDR and not p[4] & 0x80
     if nal_type == NAL_FU_A:
-        if not p[1] & 0x80:
+        if not p[1] & FU_START:
             return True
         return 1 <= p[1] & 0x1F <= NAL_IDR and size > 2 and not p[2] & 0x80
     return 1 <= nal_type <= NAL_IDR and not p[1] & 0x80
 
 
-cdef const uint8_t* find_start_code(const uint8_t* p, size_t size) noexcept nogil:
-    cdef const uint8_t* end = p + size
-    cdef const uint8_t* one
-    p += 2
-    while p < end:
-        one = <const uint8_t*>memchr(p, 1, <size_t>(end - p))
-        if one == NULL:
-            return NULL
-        if (one - 1)[0] == 0 and (one - 2)[0] == 0:
-            return one - 2
-        p = one + 1
-    return NULL
-
-
-cdef int parameter_set_id(const uint8_t* nal, Py_ssize_t size) noexcept nogil:
-    """pic_parameter_set_id, the Exp-Golomb number that opens a PPS; -1 where it cannot be read."""
-    cdef int zeros = 0
-    cdef size_t bit = 8
-    cdef size_t bits = <size_t>size * 8
-    while bit < bits and not nal[bit >> 3] >> (7 - (bit & 7)) & 1:
-        zeros += 1
-        bit += 1
-    if zeros > 8 or bit + zeros >= bits:
+cdef int h264_set_key(const uint8_t* nal, size_t size) noexcept nogil:
+    """Of a parameter set: its key in `TrackState.parameter_sets`; -1 where it is none or cannot be used."""
+    cdef int identifier
+    if size >= 4 and nal[0] & 0x1F == NAL_SPS:
+        return KEY_SPS
+    if size < 2 or nal[0] & 0x1F != NAL_PPS:
         return -1
-    return <int>read_bits(nal, bit, zeros + 1) - 1
+    identifier = exp_golomb(nal, size, 8)
+    return identifier if identifier <= 255 else -1
+
+
+cdef object h264_parameters(dict sets):
+    """What is in force; None until there are an SPS and a PPS."""
+    pps = picture_parameter_sets(sets)
+    if KEY_SPS not in sets or not pps:
+        return None
+    return H264Parameters(sets[KEY_SPS], pps)

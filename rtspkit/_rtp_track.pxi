@@ -1,5 +1,10 @@
 # What a Receiver keeps for one track, and RFC 3550's rules for its sequence numbers. Included by _rtp.pyx.
 
+cdef enum ParameterSetKey:
+    KEY_SPS = 256               # beyond every PPS id
+    KEY_VPS
+
+
 @cython.final
 cdef class TrackState:
     """One track of a Receiver: its sequence, its clock, its open run and the unit that is arriving."""
@@ -99,9 +104,10 @@ cdef class TrackState:
     cdef uint32_t size_length, index_length, index_delta_length
     cdef int64_t unit_ticks
 
-    # H.264 parameter sets in force
-    cdef bytes sps
-    cdef dict pps
+    # H.264, H.265: the parameter sets in force, by PPS id or one of ParameterSetKey
+    cdef dict parameter_sets
+    cdef size_t nal_header          # bytes of a NAL unit's header ...
+    cdef uint8_t nal_type_bits      # ... and where its first one has the type
 
     def __dealloc__(self):
         free(self.media.data)
@@ -148,7 +154,7 @@ cdef class TrackState:
             self.last_sync_unit = self.units
             self.sync_arrival = arrival
             self.sync_samples += 1
-            if self.sync_samples > 1 and self.codec == CODEC_H264 and not self.has_own_sps:
+            if self.sync_samples > 1 and self.is_video and not self.has_own_sps:
                 self.note(QUIRK_PARAMETER_SETS_ONLY_IN_SDP)
 
     cdef inline void survey(self, int64_t distance) noexcept nogil:

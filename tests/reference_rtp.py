@@ -163,14 +163,14 @@ class TrackState:
         self.sps: bytes | None = None
         self.pps: dict[int, bytes] = {}
         if isinstance(track.parameters, H264Parameters):
-            if track.parameters.sps[:1] and track.parameters.sps[0] & 0x1F == SPS:
+            if len(track.parameters.sps) >= 4 and track.parameters.sps[0] & 0x1F == SPS:
                 self.sps = track.parameters.sps
             for pps in track.parameters.pps:
-                if parameter_set_id(pps) >= 0 and pps[0] & 0x1F == PPS:
+                if 0 <= parameter_set_id(pps) <= 255 and pps[0] & 0x1F == PPS:
                     self.pps[parameter_set_id(pps)] = pps
 
     @property
-    def is_h264(self) -> bool:
+    def is_video(self) -> bool:
         return self.track.codec == "h264"
 
     # -- sequence --
@@ -236,7 +236,7 @@ class TrackState:
             return
         self.unit.partial = None
         self.unit.damaged = True
-        if not self.is_h264:
+        if not self.is_video:
             self.unit = None
             self.after_loss = True
 
@@ -290,7 +290,7 @@ class Receiver:
         else:
             self.channels[channels[0]] = t, False
             self.channels.setdefault(channels[1], (t, True))
-        if self.leading is None or (not self.leading.is_h264 and t.is_h264):
+        if self.leading is None or (not self.leading.is_video and t.is_video):
             self.leading = t
 
     def take_fragments(self) -> list[Fragment]:
@@ -342,7 +342,7 @@ class Receiver:
         for t in self.states:
             while t.waiting:
                 self.give_up_gap(t, self.media_arrival)
-            if t.is_h264:
+            if t.is_video:
                 self.end_unit(t)
             else:
                 t.drop_partial()
@@ -576,7 +576,7 @@ class Receiver:
         if self.started is None:
             self.started = now, 0
             self.started = now, scale(self.first_ticks(t, packet, now), SECOND, t.track.clock_rate)
-        if t.is_h264:
+        if t.is_video:
             self.h264(t, packet, now)
         else:
             self.aac(t, packet, now)
@@ -627,7 +627,7 @@ class Receiver:
             else:
                 full = t.counters["units"] > 2 and self.is_full(t, pts)
             if full or waited >= 2 * self.duration:
-                self.cut(pts if t.is_h264 else None)
+                self.cut(pts if t.is_video else None)
         elif waited >= 3 * self.duration:
             self.cut(None)
 
@@ -654,7 +654,7 @@ class Receiver:
             if self.leading.samples[-1].pts == next_pts:
                 next_pts = None
         else:
-            is_sync = not self.leading.is_h264
+            is_sync = not self.leading.is_video
         runs: list[Run] = []
         wall = None
         for t in self.states:
@@ -671,7 +671,7 @@ class Receiver:
     def add_sample(self, t: TrackState, sample: Sample) -> None:
         if not t.samples:
             t.run_due = t.order.due if t.order.left else sample.pts
-        if not t.is_h264 and t.last_pts is not None and sample.pts < t.last_pts:
+        if not t.is_video and t.last_pts is not None and sample.pts < t.last_pts:
             t.order.restart()
         t.order.take(sample.pts)
         if t.last_pts is not None and not t.marker_lies:
@@ -685,7 +685,7 @@ class Receiver:
         number = t.counters["units"]
         if sample.flags & SYNC and not (t.syncs and t.syncs[-1][0] == number):
             t.syncs.append((number, sample.pts, sample.arrival))
-            if len(t.syncs) > 1 and t.is_h264 and not t.has_own_sps:
+            if len(t.syncs) > 1 and t.is_video and not t.has_own_sps:
                 t.quirks.add("parameter-sets-only-in-sdp")
         if t.after_loss:
             sample.flags |= DAMAGED
@@ -798,7 +798,7 @@ class Receiver:
         elif unit.partial is None:
             t.counters["broken"] += not (t.after_loss or unit.damaged)
             unit.damaged = True
-        elif unit.size + len(payload) > self.limits.access_unit_size:
+        elif unit.size + len(body) > self.limits.access_unit_size:
             t.skip_unit()
         else:
             if (unit.partial[0] ^ payload[1]) & 0x1F:
