@@ -13,15 +13,16 @@ have arrived, so that nothing has to be moved. With `low_latency` it is cut wher
 is not expected before the instant that was asked for (`cut_at`): nobody waits for a unit to learn that the
 one before was the last of its part. A camera whose marker bits lie is cut where units begin all the same.
 
-Depacketizers: H.264 (RFC 6184: single NAL unit, STAP-A, FU-A) and AAC-hbr (RFC 3640). What is broken is
+Depacketizers: H.264 (RFC 6184: single NAL unit, STAP-A, FU-A), AAC-hbr (RFC 3640), and sound of which each
+packet is a unit (RFC 3551, RFC 7587). What is broken is
 dropped and counted, never raised; only what makes the connection unusable ends in `Receiver.error`.
 Nothing is allocated from a length that has not arrived, and every buffer has a bound from `Limits`.
 
 This file is the receiver: telling time, cutting fragments. The files it includes are its memory (`_rtp_media`), the
 bytes of a connection (`_rtp_stream`), the RTP header (`_rtp_packet`), the order of packets that come over UDP
 (`_rtp_reorder`), what is kept for a track (`_rtp_track`), the habits of cameras (`_rtp_quirks`), access units of NAL
-units (`_rtp_nal`), a depacketizer for each codec (`_rtp_h264`, `_rtp_aac`) and the reading of sockets (`_rtp_drain`
-for TCP, `_rtp_datagrams` for UDP).
+units (`_rtp_nal`), a depacketizer for each codec (`_rtp_h264`, `_rtp_aac`, `_rtp_audio`) and the reading of sockets
+(`_rtp_drain` for TCP, `_rtp_datagrams` for UDP).
 """
 
 cimport cython
@@ -52,6 +53,7 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef enum:
     CODEC_H264 = 1
     CODEC_AAC = 2
+    CODEC_WHOLE = 3             # each packet is a unit: Opus, G.711, G.722, G.726, L16
 
     FRAME_HEADER = 4            # '$', channel, 16-bit length (RFC 2326, 10.12)
     FRAME_MAX = 65535 + 4
@@ -68,6 +70,12 @@ cdef enum:
 
     DRAIN_ROUNDS = 8            # reads of one socket in one drain: a flood does not starve the others
     QUIET_BYTES = 48 * 1024     # may wait in a socket that is left alone: the first window of TCP has 64 KB
+
+# codec -> the depacketizer of its tracks
+CODECS = {
+    "h264": CODEC_H264, "aac": CODEC_AAC, "opus": CODEC_WHOLE, "pcma": CODEC_WHOLE, "pcmu": CODEC_WHOLE,
+    "g722": CODEC_WHOLE, "g726": CODEC_WHOLE, "l16": CODEC_WHOLE,
+}
 
 cdef int64_t SECOND = 1000000000
 cdef int64_t FASTEST_CLOCK = 100000000  # ticks a second; the fastest in use, MPEG's system clock, has 27 MHz
@@ -216,14 +224,12 @@ cdef class Receiver:
             raise LocalProtocolError("an AU header field has 0 to 32 bits")
         if not 0 < unit_ticks < 1 << 31:
             raise LocalProtocolError(f"an access unit of {unit_ticks} ticks")
-        if track.codec == "h264":
-            state.codec = CODEC_H264
+        if track.codec not in CODECS:
+            raise LocalProtocolError(f"no depacketizer for {track.codec}")
+        state.codec = CODECS[track.codec]
+        if state.codec == CODEC_H264:
             state.nal_header = 1
             state.nal_type_bits = 0x1F
-        elif track.codec == "aac":
-            state.codec = CODEC_AAC
-        else:
-            raise LocalProtocolError(f"no depacketizer for {track.codec}")
         state.track = track
         state.is_video = track.kind == "video"
         state.payload_type = payload_type
@@ -491,7 +497,9 @@ cdef class Receiver:
             self.start_time = scale(self.first_ticks(t, packet, now), SECOND, t.clock_rate)
         if t.codec == CODEC_H264:
             return access_unit(self, t, packet, now)
-        return aac(self, t, packet, now)
+        if t.codec == CODEC_AAC:
+            return aac(self, t, packet, now)
+        return whole_unit(self, t, packet, now)
 
     # time ---------------------------------------------------------------------------
 
@@ -673,5 +681,6 @@ include "_rtp_stream.pxi"
 include "_rtp_nal.pxi"
 include "_rtp_h264.pxi"
 include "_rtp_aac.pxi"
+include "_rtp_audio.pxi"
 include "_rtp_drain.pxi"
 include "_rtp_datagrams.pxi"

@@ -332,10 +332,8 @@ class Camera:
                 payload_type=media.payload_type,
                 channels=channels,
                 origin=origin,
-                size_length=media.size_length,
-                index_length=media.index_length,
-                index_delta_length=media.index_delta_length,
                 unit_ticks=unit_ticks(track) or 1,
+                **media.packing,
             )
         self._reports = [(None, 0, 0.0)] * len(opened.set_up)
         self._last_wall = [0.0] * len(opened.set_up)

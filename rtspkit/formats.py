@@ -11,7 +11,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rtspkit import h264
 from rtspkit.errors import UnsupportedError
@@ -36,9 +36,7 @@ class MediaTrack:
         url: what SETUP names.
         payload_type: of the packets that carry it; others on its channel are something else.
         packetization_mode: H.264: 0 or 1.
-        size_length: AAC: bits of an AU-size field; so are the next two for AU-index and AU-index-delta.
-        index_length: see `size_length`.
-        index_delta_length: see `size_length`.
+        packing: how units lie in packets, where the codec leaves a choice: arguments of `Receiver.add_track`.
     """
 
     media: MediaDescription
@@ -46,9 +44,7 @@ class MediaTrack:
     url: str
     payload_type: int
     packetization_mode: int = 0
-    size_length: int = 0
-    index_length: int = 0
-    index_delta_length: int = 0
+    packing: dict[str, int] = field(default_factory=dict)
 
 
 def select_tracks(
@@ -135,8 +131,8 @@ class _Offer:
     limits: Limits
     quirks: Quirks
 
-    def track(self, track: Track, **packing: int) -> MediaTrack:
-        return MediaTrack(self.media, track, self.url, self.encoding.payload_type, **packing)
+    def track(self, track: Track, *, packetization_mode: int = 0, **packing: int) -> MediaTrack:
+        return MediaTrack(self.media, track, self.url, self.encoding.payload_type, packetization_mode, packing)
 
 
 def _h264(offer: _Offer) -> MediaTrack | str:

@@ -578,8 +578,10 @@ class Receiver:
             self.started = now, scale(self.first_ticks(t, packet, now), SECOND, t.track.clock_rate)
         if t.is_video:
             self.h264(t, packet, now)
-        else:
+        elif t.track.codec == "aac":
             self.aac(t, packet, now)
+        else:
+            self.whole_unit(t, packet, now)
 
     # -- time --
 
@@ -933,6 +935,17 @@ class Receiver:
         elif len(unit.partial) > size or packet.marker:
             t.drop_partial()
             t.counters["broken"] += 1
+
+    # -- sound of which each packet is a unit --
+
+    def whole_unit(self, t: TrackState, packet: Packet, now: int) -> None:
+        pts = self.tick(t, packet, now)
+        if not 0 < len(packet.payload) <= self.limits.access_unit_size:
+            t.counters["broken"] += 1
+            return
+        self.cut_before(t, pts, now)
+        self.add_sample(t, Sample(pts, now, SYNC, [], packet.payload, 0))
+        self.cut_after(t)
 
 
 def goes_on(payload: bytes) -> bool:

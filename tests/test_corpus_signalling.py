@@ -329,7 +329,7 @@ def check_tracks(case: dict[str, Any], description: SessionDescription, medias: 
             assert [unit.hex() for unit in parameters.pps] == [annex_b_free(facts["pps_hex"])]
         elif "config_hex" in facts:
             assert parameters.config.hex() == facts["config_hex"]
-            assert (track.size_length, track.index_length, track.index_delta_length) == (13, 3, 3)
+            assert track.packing == {"size_length": 13, "index_length": 3, "index_delta_length": 3}
         else:
             assert parameters is None
 

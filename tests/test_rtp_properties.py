@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rtspkit.errors import LimitExceeded, RemoteProtocolError
 from rtspkit.limits import Limits
 from rtspkit.media import AACParameters, H264Parameters, Track
-from rtspkit.packetizer import interleaved_frame, packetize_aac, packetize_h264, rtp_packet
+from rtspkit.packetizer import Payload, interleaved_frame, packetize_aac, packetize_h264, rtp_packet
 from rtspkit.rtp import Receiver, access_units, parse_packet, parse_rtcp, receiver_report, track_stats
 from rtspkit.testing import strategies as rs
 
@@ -61,7 +61,7 @@ lengths = st.sampled_from(
 setups = st.lists(
     st.builds(
         Setup,
-        st.sampled_from(["h264", "h264", "aac"]),
+        st.sampled_from(["h264", "h264", "aac", "pcma"]),
         st.sampled_from([90000, 90000, 48000, 8000, 1, 10**8]),
         st.sampled_from([96, 96, 97]),
         st.sampled_from([None, 0, 1000, 2**32 - 10, 2**31]),
@@ -239,7 +239,9 @@ class Input:
 
 
 def good_packets(setup: Setup, item: Unit, sequence: int, ticks: int) -> list[bytes]:
-    if setup.codec == "h264":
+    if setup.codec == "pcma":
+        payloads = [Payload(item.units[0], False)]
+    elif setup.codec == "h264":
         payloads = packetize_h264(item.nals, max_size=item.max_size, aggregate=item.together > 1)
     else:
         size_length, index_length, index_delta_length = setup.lengths

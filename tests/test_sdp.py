@@ -57,7 +57,7 @@ def test_typical(end: str) -> None:
     assert video.url == "rtsp://192.168.1.100:554/stream1/trackID=0"
     assert audio.track == Track(1, "audio", "aac", 16000, AACParameters(bytes.fromhex("1408")))
     assert (audio.payload_type, audio.media.channels) == (97, 1)
-    assert (audio.size_length, audio.index_length, audio.index_delta_length) == (13, 3, 3)
+    assert audio.packing == {"size_length": 13, "index_length": 3, "index_delta_length": 3}
     assert audio.url == "rtsp://192.168.1.100:554/stream1/trackID=1"
     assert description.name == "RTSP Session"
     assert description.attributes == (("control", "*"), ("range", "npt=0-"))
@@ -230,7 +230,7 @@ def test_aac_config_alone() -> None:
     """Anpviz sends no lengths; Ubiquiti writes the names with capitals."""
     (track,), _ = tracks_of("m=audio 0 RTP/AVP 0\na=rtpmap:0 MPEG4-GENERIC/16000/2\na=fmtp:0 Config=1410\n")
     assert track.track == Track(0, "audio", "aac", 16000, AACParameters(bytes.fromhex("1410")))
-    assert (track.size_length, track.index_length, track.index_delta_length) == (13, 3, 3)
+    assert track.packing == {"size_length": 13, "index_length": 3, "index_delta_length": 3}
 
 
 @pytest.mark.parametrize(

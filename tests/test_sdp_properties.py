@@ -76,7 +76,7 @@ def test_any_text(text: bytes) -> None:
                 assert len(unit) <= DEFAULT_LIMITS.parameter_set_size
         elif isinstance(parameters, AACParameters):
             assert len(parameters.config) >= 2
-            assert 1 <= track.size_length <= 16
+            assert 1 <= track.packing["size_length"] <= 16
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
