@@ -473,10 +473,11 @@ cdef class Receiver:
         if packet.payload_type != t.payload_type:
             t.discard(&packet)
             return 0
-        packet.arrival = self.media_arrival = now
+        packet.arrival = now
         if t.held or not t.is_next(&packet):
             return reorder(self, t, &packet, p, size, now)
         t.accept(&packet)
+        self.media_arrival = now
         return self.deliver(t, &packet, now)
 
     cdef int report(self, TrackState t, const uint8_t* p, size_t size) except -1:
@@ -493,8 +494,8 @@ cdef class Receiver:
         """The packet whose turn it is."""
         if not self.started:
             self.started = True
-            self.start_arrival = now
-            self.start_time = scale(self.first_ticks(t, packet, now), SECOND, t.clock_rate)
+            self.start_arrival = packet.arrival
+            self.start_time = scale(self.first_ticks(t, packet, packet.arrival), SECOND, t.clock_rate)
         if t.codec == CODEC_H264:
             return access_unit(self, t, packet, now)
         if t.codec == CODEC_AAC:
@@ -533,7 +534,7 @@ cdef class Receiver:
         if t.have_time:
             t.ticks += <int32_t>(packet.timestamp - t.timestamp)
         else:
-            t.ticks = self.first_ticks(t, packet, now)
+            t.ticks = self.first_ticks(t, packet, packet.arrival)
             t.have_time = t.had_time = True
         t.timestamp = packet.timestamp
         t.arrival = now

@@ -5,6 +5,10 @@
 # where a packet comes that is beyond the window, where one has waited for `Limits.reorder_time`, where more
 # than `Limits.reorder_size` bytes would wait, and where another SSRC or sequence begins. What is given up is
 # lost, and what was lost is told to the depacketizers just as over TCP (`TrackState.accept`).
+#
+# The first packet to come need not be the first that was sent: it waits as if a quarter of a window were missing
+# before it, and the sequence begins with the lowest number that is there when its time is over. The camera's word
+# (RTP-Info's seq) is not needed for that, and Tapo and OMNY say 0 or 1 whatever they send.
 
 cdef struct Held:
     uint8_t* data               # the packet; NULL: this place is free
@@ -33,8 +37,12 @@ cdef int reorder(
     """Takes a packet that came out of turn, or while others wait."""
     cdef uint16_t gap
     cdef bint is_too_much
-    if not t.have_sequence:
-        return take_turn(receiver, t, packet, now)
+    if not t.have_sequence and t.held == 0:
+        if size > receiver.limit_held:
+            return take_turn(receiver, t, packet, now)
+        t.ssrc = packet.ssrc
+        t.next_sequence = <uint64_t>65536 + packet.sequence - WINDOW // 4
+        return hold(receiver, t, packet, data, size, now)
     if packet.ssrc != t.ssrc:
         if t.restarts and packet.ssrc == t.former_ssrc and now - t.ssrc_arrival < receiver.reorder_time:
             t.late += 1  # overtaken by the new source's first packets
@@ -43,6 +51,8 @@ cdef int reorder(
         return take_turn(receiver, t, packet, now)
     gap = <uint16_t>(packet.sequence - <uint16_t>t.next_sequence)
     if gap >= MAX_DROPOUT:
+        if not t.have_sequence:
+            release_all(receiver, t, now)
         if packet.sequence == t.suspect and gap < 65536 - MAX_MISORDER:
             release_all(receiver, t, now)
             t.suspect = packet.sequence
@@ -55,7 +65,7 @@ cdef int reorder(
     while gap:
         is_too_much = t.held_size + size > receiver.limit_held
         if gap < WINDOW and not is_too_much:
-            return hold(t, packet, data, size, now)
+            return hold(receiver, t, packet, data, size, now)
         if t.held == 0 or first_held(t) > gap:
             break
         release_first(receiver, t, now)
@@ -66,11 +76,14 @@ cdef int reorder(
 
 cdef inline int take_turn(Receiver receiver, TrackState t, Packet* packet, int64_t now) except -1:
     if t.accept(packet):
+        receiver.media_arrival = max(receiver.media_arrival, packet.arrival)
         receiver.deliver(t, packet, now)
     return 0
 
 
-cdef int hold(TrackState t, Packet* packet, const uint8_t* data, size_t size, int64_t now) except -1:
+cdef int hold(
+    Receiver receiver, TrackState t, Packet* packet, const uint8_t* data, size_t size, int64_t now
+) except -1:
     cdef Held* place = t.window + packet.sequence % WINDOW
     cdef uint64_t extended = t.next_sequence + <uint16_t>(packet.sequence - <uint16_t>t.next_sequence)
     place.data = <uint8_t*>malloc(size)
@@ -86,6 +99,7 @@ cdef int hold(TrackState t, Packet* packet, const uint8_t* data, size_t size, in
     t.held += 1
     t.held_size += size
     t.suspect = -1
+    receiver.media_arrival = now
     return 0
 
 

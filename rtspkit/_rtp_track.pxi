@@ -230,6 +230,9 @@ cdef class TrackState:
         cdef uint16_t gap
         if not self.have_sequence:
             self.first_arrival = packet.arrival
+            if self.held:  # by numbers that were made up until now
+                gap = <uint16_t>(packet.sequence - <uint16_t>self.next_sequence)
+                self.held_last -= self.next_sequence + gap - packet.sequence
             self.start_sequence(packet)
         elif packet.ssrc != self.ssrc:
             # Cameras change it with every GOP or when their encoder restarts: the timeline is joined.

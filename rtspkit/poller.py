@@ -76,12 +76,13 @@ class DatagramPoller:
         if eager:
             self._eager.add(receiver)
         self._hasten()
-        self._sources[receiver] = list(sources)
+        registered = self._sources[receiver] = []  # what `remove` has to undo, should one of them fail
         if self._selector is None:
             self._selector = selectors.DefaultSelector()
-        for source in self._sources[receiver]:
+        for source in sources:
             place = (source.sock.fileno(), source.track, source.is_rtcp)
             self._selector.register(source.sock, selectors.EVENT_READ, (receiver, place))
+            registered.append(source)
         if self._timer is None:
             self._arm(asyncio.get_running_loop())
 

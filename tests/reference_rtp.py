@@ -139,6 +139,7 @@ class TrackState:
         self.accepted: set[int] = set()  # extended sequence numbers of this SSRC
         self.former: tuple[int, int] | None = None  # the SSRC before it, and when it changed
         self.waiting: dict[int, Packet] | None = None  # over UDP, by extended sequence number
+        self.opening = 0  # before the sequence has begun: the number that would be taken for its first
         self.counters = dict.fromkeys(
             ("received", "lost", "late", "broken", "discarded", "restarts", "units", "damaged_units"), 0
         )
@@ -175,9 +176,16 @@ class TrackState:
 
     # -- sequence --
 
+    @property
+    def due(self) -> int:
+        return self.opening if self.next is None else self.next
+
     def accept(self, packet: Packet) -> bool:
         if self.next is None:
             self.first_arrival = packet.arrival
+            if self.waiting:
+                behind = (packet.sequence - self.opening) % 65536 + self.opening - packet.sequence
+                self.waiting = {number - behind: other for number, other in self.waiting.items()}
             self.start(packet)
         elif packet.ssrc != self.ssrc:
             self.counters["restarts"] += 1
@@ -472,37 +480,45 @@ class Receiver:
         packet = self.packet(t, is_rtcp, data, now)
         if packet is None:
             return
-        self.media_arrival = now
         assert t.waiting is not None
-        if t.next is not None and packet.ssrc != t.ssrc:
+        if t.next is None and not t.waiting and len(data) <= self.limits.reorder_size:
+            t.ssrc = packet.ssrc
+            t.opening = 65536 + packet.sequence - WINDOW // 4
+            t.waiting[t.opening + WINDOW // 4] = packet
+            self.media_arrival = now
+            return
+        if (t.next is not None or t.waiting) and packet.ssrc != t.ssrc:
             if t.former is not None and t.former[0] == packet.ssrc and now - t.former[1] < self.reorder_time:
                 t.counters["late"] += 1
                 return
             while t.waiting:
                 self.give_up_gap(t, now)
-        if t.next is None or packet.ssrc != t.ssrc:
+        if (t.next is None and not t.waiting) or packet.ssrc != t.ssrc:
             self.take_turn(t, packet, now)
             return
-        gap = (packet.sequence - t.next) % 65536
+        gap = (packet.sequence - t.due) % 65536
         if gap >= MAX_DROPOUT:
+            while t.waiting and t.next is None:
+                self.give_up_gap(t, now)
             if packet.sequence == t.suspect and gap < 65536 - MAX_MISORDER:
                 while t.waiting:
                     self.give_up_gap(t, now)
                 t.suspect = packet.sequence
             self.take_turn(t, packet, now)
             return
-        number = t.next + gap
-        if number in t.waiting:
+        if t.due + gap in t.waiting:
             t.duplicates += 1
             return
-        t.reordered += gap < WINDOW and any(number < other for other in t.waiting)
+        t.reordered += gap < WINDOW and any(t.due + gap < other for other in t.waiting)
         while True:
             is_room = sum(other.size for other in t.waiting.values()) + len(data) <= self.limits.reorder_size
-            if t.next < number < t.next + WINDOW and is_room:
+            number = t.due + (packet.sequence - t.due) % 65536
+            if t.due < number < t.due + WINDOW and is_room:
                 t.waiting[number] = packet
                 t.suspect = None
+                self.media_arrival = now
                 return
-            if number == t.next or not any(other < number for other in t.waiting):
+            if number == t.due or not any(other < number for other in t.waiting):
                 break
             self.give_up_gap(t, now)
         self.take_turn(t, packet, now)
@@ -510,6 +526,7 @@ class Receiver:
 
     def take_turn(self, t: TrackState, packet: Packet, now: int) -> None:
         if t.accept(packet):
+            self.media_arrival = max(self.media_arrival, packet.arrival)
             self.deliver(t, packet, now)
 
     def take_following(self, t: TrackState, now: int) -> None:
@@ -574,8 +591,9 @@ class Receiver:
 
     def deliver(self, t: TrackState, packet: Packet, now: int) -> None:
         if self.started is None:
-            self.started = now, 0
-            self.started = now, scale(self.first_ticks(t, packet, now), SECOND, t.track.clock_rate)
+            at = packet.arrival
+            self.started = at, 0
+            self.started = at, scale(self.first_ticks(t, packet, at), SECOND, t.track.clock_rate)
         if t.is_video:
             self.h264(t, packet, now)
         elif t.track.codec == "aac":
@@ -604,7 +622,7 @@ class Receiver:
         if t.have_time:
             t.ticks += difference(packet.timestamp, t.timestamp)
         else:
-            t.ticks = self.first_ticks(t, packet, now)
+            t.ticks = self.first_ticks(t, packet, packet.arrival)
             t.have_time = t.had_time = True
         t.timestamp = packet.timestamp
         t.arrival = now

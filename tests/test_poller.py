@@ -104,4 +104,22 @@ async def test_who_takes_units_is_told_of_each_read(pairs: list[tuple[socket.soc
         )
         theirs.send(packet(1))
     await asyncio.sleep(0.1)
-    assert told == [1]
+    assert set(told) == {1}
+
+
+async def test_a_socket_that_cannot_be_read(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
+    """What was taken over before it is given back, and the others are read on."""
+    (ours, theirs), (other, _) = pairs
+    poller = DatagramPoller(0.005)
+    told = asyncio.Event()
+    poller.add(pinned(theirs), [Source(ours, 0, False)], told.set, patience=1.0, eager=True)
+    broken = pinned(theirs)
+    with pytest.raises(KeyError, match="registered"):
+        poller.add(broken, [Source(other, 0, False), Source(other, 0, True)], lambda: None, patience=1.0)
+    poller.remove(broken)
+    poller.add(broken, [Source(other, 0, False)], lambda: None, patience=1.0)
+    poller.remove(broken)
+    assert len(poller) == 1
+    theirs.send(packet(1))
+    async with asyncio.timeout(5):
+        await told.wait()

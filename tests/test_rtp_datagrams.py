@@ -13,6 +13,7 @@ from rtp_camera import IDR, SECOND, T0, VIDEO, Camera, P, packets_of
 
 from rtspkit import _rtp
 from rtspkit.errors import LocalProtocolError
+from rtspkit.limits import Limits
 from rtspkit.packetizer import bye
 from rtspkit.rtp import DatagramDrain, Receiver, TrackStats, access_units, track_stats
 
@@ -21,14 +22,14 @@ SO_RXQ_OVFL = 40
 
 
 class Ends:
-    """Our two sockets and the camera's, on one address."""
+    """Our two sockets and the camera's, on one address; no packet waits for another, beyond a read, unless told to."""
 
-    def __init__(self, host: str = "127.0.0.1", ours: str | None = None) -> None:
+    def __init__(self, host: str = "127.0.0.1", ours: str | None = None, *, reorder_time: float = 0.0) -> None:
         self.made: list[socket.socket] = []
         self.host = host
         self.rtp, self.rtcp = self.open(ours or host), self.open(ours or host)
         self.camera_rtp, self.camera_rtcp = self.open(host), self.open(host)
-        self.receiver = Receiver()
+        self.receiver = Receiver(limits=Limits(reorder_time=reorder_time))
         self.receiver.add_track(VIDEO, payload_type=96, origin=0)
         self.drain = DatagramDrain()
         self.pin()
@@ -76,8 +77,8 @@ class Ends:
 def ends() -> Iterator[Any]:
     made: list[Ends] = []
 
-    def make(*arguments: Any) -> Ends:
-        made.append(Ends(*arguments))
+    def make(*arguments: Any, **options: Any) -> Ends:
+        made.append(Ends(*arguments, **options))
         return made[-1]
 
     yield make
@@ -114,23 +115,28 @@ def test_media_and_reports(ends: Any) -> None:
 
 
 def test_what_is_due_is_let_go(ends: Any) -> None:
-    camera = ends()
+    camera = ends(reorder_time=0.05)
     sent = packets(4)
     camera.send(sent[0])
-    camera.send(sent[2])
     camera.read()
     camera.read(ms=49)
-    assert camera.pictures() == [0]
+    assert camera.pictures() == []  # another may come that was sent before it
     camera.read(ms=50)
+    assert camera.pictures() == [0]
+    camera.send(sent[2])
+    camera.read(ms=50)
+    camera.read(ms=99)
+    assert camera.pictures() == []
+    camera.read(ms=100)
     assert camera.pictures() == [2]
     camera.send(sent[1])
-    camera.read(ms=60)
+    camera.read(ms=110)
     assert camera.counted.late == 1
 
 
 def test_what_waits_in_the_socket_is_not_late(ends: Any) -> None:
     """A process that was halted looks at what has come in the meantime before it gives anything up."""
-    camera = ends()
+    camera = ends(reorder_time=0.05)
     sent = packets(3)
     camera.send(sent[0])
     camera.send(sent[2])

@@ -5,13 +5,12 @@ from __future__ import annotations
 import resource
 from dataclasses import replace
 from itertools import chain
-from typing import Any
 
 import pytest
 from rtp_camera import IDR, SECOND, T0, VIDEO, Camera, P, packets_of
 
 from rtspkit.errors import LocalProtocolError
-from rtspkit.limits import Limits
+from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.packetizer import bye, rtp_packet
 from rtspkit.rtp import Receiver, TrackStats, access_units, track_stats
 
@@ -19,10 +18,15 @@ MS = SECOND // 1000
 
 
 class Datagrams:
-    """A camera whose video comes over UDP; `packets` is what it would send, a picture a packet."""
+    """A camera whose video comes over UDP; `packets` is what it would send, a picture a packet.
 
-    def __init__(self, count: int = 200, *, first: int = 65500, size: int = 0, **options: Any) -> None:
-        self.receiver = Receiver(**options)
+    Nothing came before the first packet that is sent, for so long that it did not wait.
+    """
+
+    def __init__(self, count: int = 200, *, first: int = 65500, size: int = 0, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.receiver = Receiver(limits=limits)
+        self.wait = round(limits.reorder_time * SECOND)
+        self.is_open = False
         self.receiver.add_track(VIDEO, payload_type=96, origin=0)
         camera = Camera()
         camera.video.sequence = first
@@ -35,6 +39,11 @@ class Datagrams:
         assert len(self.packets) == count
 
     def send(self, *numbers: int, ms: int = 0) -> None:
+        if numbers and not self.is_open:
+            self.is_open = True
+            self.receiver.feed_datagram(0, False, self.packets[numbers[0]], T0 - self.wait)
+            self.receiver.release(T0)
+            numbers = numbers[1:]
         for number in numbers:
             self.receiver.feed_datagram(0, False, self.packets[number], T0 + ms * MS)
 
@@ -68,6 +77,117 @@ def test_a_packet_waits_for_the_one_before_it() -> None:
     assert camera.order() == [1, 2, 3, 4]
     assert camera.receiver.next_release() is None
     assert (camera.counted.reordered, camera.counted.lost, camera.counted.damaged_units) == (2, 0, 0)
+
+
+def first_ones(*numbers: int) -> Datagrams:
+    """These have come, and wait."""
+    camera = Datagrams()
+    camera.is_open = True
+    camera.send(*numbers)
+    assert camera.order() == []
+    return camera
+
+
+def test_what_the_first_packet_has_overtaken_comes_before_it() -> None:
+    camera = first_ones(2, 16, 3, 2)
+    assert camera.receiver.next_release() == T0 + 50 * MS
+    camera.send(1, 5, ms=10)
+    camera.send(0, ms=20)
+    camera.receiver.release(T0 + 50 * MS - 1)
+    assert camera.order() == []
+    camera.receiver.release(T0 + 50 * MS)
+    assert camera.order() == [0, 1, 2, 3, 5, 16]
+    camera.send(*range(17, 20), ms=60)
+    assert camera.order() == [17, 18, 19]
+    counted = camera.counted
+    assert (counted.lost, counted.late, counted.duplicates, counted.reordered) == (11, 0, 1, 4)
+    assert (counted.first_sequence, counted.extended_sequence, counted.received) == (65500, 65519, 9)
+    assert counted.first_arrival == T0 + 20 * MS
+
+
+def test_the_first_packets_wait_no_longer_than_the_window_has_room() -> None:
+    camera = first_ones(10)
+    camera.send(*range(11, 58))
+    assert camera.order() == []
+    camera.send(58)
+    assert camera.order() == list(range(10, 59))
+    camera.send(9)
+    assert (camera.counted.late, camera.counted.lost) == (1, 0)
+
+
+def test_what_is_too_far_before_the_first_packet_is_late() -> None:
+    camera = first_ones(20)
+    camera.send(3)  # seventeen before it
+    assert camera.order() == [20]
+    assert camera.counted.late == 1
+    camera = first_ones(20)
+    camera.send(4)  # sixteen: nothing that may still come would be taken
+    assert camera.order() == [4]
+    camera.send(6, 5)
+    assert camera.order() == [5, 6]
+    assert camera.receiver.next_release() == T0 + 50 * MS
+    camera.receiver.finish()
+    assert camera.order() == [20]
+    assert (camera.counted.lost, camera.counted.reordered) == (13, 3)
+
+
+def test_another_source_right_after_the_first_packet() -> None:
+    camera = first_ones(2)
+    camera.packets[9] = camera.packets[9][:8] + bytes(4) + camera.packets[9][12:]
+    camera.send(9, ms=10)
+    assert camera.counted.received == 2
+    assert (camera.counted.restarts, camera.counted.late) == (1, 0)
+
+
+def test_first_packets_that_are_too_large_do_not_wait() -> None:
+    camera = Datagrams(size=1000, limits=Limits(reorder_size=2000))
+    camera.is_open = True
+    camera.send(2, 1)
+    assert camera.order() == [1, 2]
+    camera = Datagrams(size=1000, limits=Limits(reorder_size=500))
+    camera.is_open = True
+    camera.send(2, 1)
+    assert camera.order() == [2]
+
+
+@pytest.mark.parametrize("first", [0, 5, 16, 65535])
+def test_the_first_packets_around_a_wrap(first: int) -> None:
+    camera = Datagrams(first=first)
+    camera.is_open = True
+    camera.send(3, 1, 0, 2)
+    camera.receiver.release(T0 + 50 * MS)
+    camera.send(4)
+    assert camera.order() == [0, 1, 2, 3, 4]
+    assert (camera.counted.first_sequence, camera.counted.extended_sequence) == (first, first + 4)
+    assert (camera.counted.reordered, camera.counted.lost, camera.counted.late) == (3, 0, 0)
+
+
+def test_both_tracks_begin_where_they_arrived_first() -> None:
+    """That the first packets wait makes no difference between tracks."""
+    camera = Datagrams()
+    camera.receiver = Receiver()
+    for index in range(2):
+        camera.receiver.add_track(replace(VIDEO, index=index), payload_type=96)
+    for index, number, ms in ((0, 0, 0), (1, 25, 20), (1, 26, 60), (0, 1, 60)):
+        camera.receiver.feed_datagram(index, False, camera.packets[number], T0 + ms * MS)
+        camera.receiver.release(T0 + ms * MS)
+    camera.receiver.finish()
+    units = [unit for fragment in camera.receiver.take_fragments() for unit in access_units(fragment)]
+    assert sorted((unit.track.index, unit.pts) for unit in units) == [(0, 0), (0, 3600), (1, 1800), (1, 5400)]
+
+
+def test_a_packet_that_is_repeated_is_no_sign_of_life() -> None:
+    camera = Datagrams()
+    camera.send(0)
+    camera.send(1, 3, ms=10)
+    for ms in range(20, 90, 10):
+        camera.send(0, 1, 3, ms=ms)
+    assert camera.receiver.media_arrival == T0 + 10 * MS
+    camera.receiver.release(T0 + 100 * MS)
+    camera.send(2, ms=110)  # nor is what is late
+    assert camera.receiver.media_arrival == T0 + 10 * MS
+    camera.send(4, ms=120)
+    assert camera.receiver.media_arrival == T0 + 120 * MS
 
 
 def test_a_gap_is_given_up_when_a_packet_has_waited_long_enough() -> None:
@@ -213,8 +333,10 @@ def test_times_of_units_never_go_back() -> None:
 
 def test_time_in_the_window_is_no_jitter() -> None:
     camera = Datagrams()
+    camera.is_open = True  # the first one waits, too
     for i in (0, 2, 1, 4, 3):
         camera.send(i, ms=40 * i)
+    camera.receiver.release(T0 + 200 * MS)
     assert camera.order() == [0, 1, 2, 3, 4]
     assert camera.counted.jitter == 0
 
