@@ -54,5 +54,6 @@ class Network:
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        # the cable goes with its other end
-        subprocess.run(["ip", "netns", "delete", self.name], capture_output=True, timeout=10, check=False)
+        # by itself the cable goes with its other end, but some time later: the next one may bear its name
+        for step in (f"ip link delete {self.name}a", f"ip netns delete {self.name}"):
+            subprocess.run(step.split(), capture_output=True, timeout=10, check=False)
