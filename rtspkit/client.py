@@ -25,23 +25,22 @@ from rtspkit.errors import (
     AuthenticationError,
     ConnectionLost,
     LocalProtocolError,
-    RemoteProtocolError,
     ResponseError,
     RtspkitError,
     TimeoutExceeded,
 )
 from rtspkit.health import CameraHealth, HealthMonitor
 from rtspkit.links import Link, Tap, reason_text
+from rtspkit.liveness import Liveness
 from rtspkit.media import AccessUnit, Fragment, Track
 from rtspkit.memory import CameraMemory, LowerTransport
 from rtspkit.options import CameraOptions
 from rtspkit.ranges import MediaRange
+from rtspkit.reports import Reports
 from rtspkit.rtp import (
     Receiver,
     TrackStats,
-    parse_rtcp,
     picture_loss_indication,
-    receiver_report,
     track_stats,
 )
 from rtspkit.rtsp import (
@@ -57,16 +56,10 @@ from rtspkit.units import Units
 
 __all__ = ["Camera", "CameraOptions", "CameraStats", "connect"]
 
-#: Seconds between receiver reports: RFC 3550, 6.2 allows no less than 5; nobody acts on ours over TCP.
-_REPORT_INTERVAL = 10.0
 #: Seconds between two looks at the counters, for the rates of `Camera.health`.
 _LOOK_INTERVAL = 5.0
 #: Seconds a camera has to answer TEARDOWN before the socket is closed all the same.
 _TEARDOWN_TIMEOUT = 0.5
-#: Seconds after a BYE within which media must go on (some cameras say it when they change their SSRC).
-_BYE_GRACE = 2.0
-#: Seconds by which a camera's clock may be wrong and still be used (faults: bogus sender reports).
-_CLOCK_SLACK = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +194,8 @@ class Camera:
         self._timer: asyncio.TimerHandle | None = None
         self._channels: tuple[tuple[int, int] | None, ...] = ()  # of each track; None: it comes over UDP
         self._ssrc = secrets.randbits(32)
-        self._reports: list[tuple[TrackStats | None, int, float]] = []  # last, middle of its SR, its arrival
-        self._last_wall: list[float] = []
-        self._report_due = 0.0
-        self._silent_after = 0.0
-        self._bye = 0.0  # when the camera said it; 0: it has not, or media have come since
+        self._reports = Reports(self._receiver, self._ssrc)
+        self._liveness = Liveness(options.limits.media_timeout)
 
     @property
     def session_id(self) -> str | None:
@@ -335,14 +325,12 @@ class Camera:
                 unit_ticks=unit_ticks(track) or 1,
                 **media.packing,
             )
-        self._reports = [(None, 0, 0.0)] * len(opened.set_up)
-        self._last_wall = [0.0] * len(opened.set_up)
+        self._reports.begin(len(opened.set_up), time.monotonic())
+        self._liveness.restart(time.monotonic())
         now = time.monotonic_ns()
         for frame in opened.early:
             self._receiver.feed(frame, now)
         self._receiver.feed(self._connection.take_trailing_data(), now)
-        self._report_due = time.monotonic() + _REPORT_INTERVAL
-        self._silent_after = time.monotonic() + self._limits.media_timeout
 
     # -- media ----------------------------------------------------------------
 
@@ -386,7 +374,7 @@ class Camera:
             raise LocalProtocolError("this camera is being read already")
         self._on_fragment = on_fragment
         self._ended = asyncio.get_running_loop().create_future()
-        self._silent_after = time.monotonic() + self._limits.media_timeout  # nobody has listened until now
+        self._liveness.restart(time.monotonic())
         self._on_ready()
         self._attend()
         return self._ended
@@ -474,23 +462,11 @@ class Camera:
             raise ConnectionLost(f"{self.url.address} ended the session ({method})")
 
     def _on_rtcp(self, index: int, packet: bytes) -> None:
-        try:
-            report = parse_rtcp(packet)
-        except RemoteProtocolError:
-            return  # trouble inside a running stream is no reason to end it
-        ssrc = track_stats(self._receiver, index).ssrc
-        for sr in report.sender_reports:
-            if sr.ssrc != ssrc:
-                continue  # Tapo reports for sources that send nothing
-            previous, _, _ = self._reports[index]
-            self._monitor.sender_report(self.tracks[index], sr, time.monotonic_ns(), time.time())
-            self._reports[index] = (previous, sr.ntp >> 16 & 0xFFFF_FFFF, time.monotonic())
-            wall = sr.wall_clock
-            if abs(wall - time.time()) < _CLOCK_SLACK and wall >= self._last_wall[index]:
-                self._last_wall[index] = wall
-                self._receiver.set_wall_clock(index, sr.rtp_timestamp, wall)
-        if ssrc in report.bye:
-            self._bye = self._bye or time.monotonic()
+        news = self._reports.take(index, packet, now=time.monotonic(), wall=time.time())
+        for report in news.sender_reports:
+            self._monitor.sender_report(self.tracks[index], report, time.monotonic_ns(), time.time())
+        if news.is_bye:
+            self._liveness.bye(time.monotonic())
             self._attend()
 
     # -- the camera's timer ---------------------------------------------------
@@ -512,25 +488,18 @@ class Camera:
                 return
             due = self._connection.next_timeout()
         self._monitor.observe(time.monotonic_ns(), self._receiver, self.tracks)
-        if self._report_due <= now:
+        if self._reports.due <= now:
             self._report(now)
-            self._report_due = now + _REPORT_INTERVAL
         arrival = self._last_media()
-        if arrival:
-            self._silent_after = max(self._silent_after, arrival + self._limits.media_timeout)
-        if self._paused:  # the camera is not silent: nobody listens
-            self._silent_after = now + self._limits.media_timeout
-        if arrival > self._bye or self._paused:
-            self._bye = 0.0
-        goodbye = self._bye + _BYE_GRACE if self._bye else math.inf
-        if goodbye <= now:
+        verdict = self._liveness.verdict(now, arrival, is_paused=self._paused)
+        if verdict == "bye":
             self._end(ConnectionLost(f"{self.url.address} ended the session (RTCP BYE)"))
             return
-        if self._silent_after <= now:
+        if verdict == "silent":
             self._end(TimeoutExceeded(self._silence(arrival)))
             return
         self._send()
-        wait = min(now + _LOOK_INTERVAL, self._report_due, self._silent_after, goodbye, due or self._report_due) - now
+        wait = min(now + _LOOK_INTERVAL, self._reports.due, self._liveness.due, due or math.inf) - now
         self._timer = asyncio.get_running_loop().call_later(max(wait, 0.01), self._attend)
 
     def _last_media(self) -> float:
@@ -555,20 +524,8 @@ class Camera:
         """Receiver reports, each to where its track comes from."""
         if self._datagrams is not None:
             self._datagrams.punch()  # firewalls forget
-        for track in self.tracks:
-            counters = track_stats(self._receiver, track.index)
-            previous, last_sr, arrival = self._reports[track.index]
-            if counters.received == (previous.received if previous else 0):
-                continue
-            packet = receiver_report(
-                reporter=self._ssrc,
-                stats=counters,
-                previous=previous,
-                last_sr=last_sr,
-                delay=now - arrival,
-            )
-            self._reports[track.index] = (counters, last_sr, arrival)
-            self._send_rtcp(track.index, packet)
+        for index, packet in self._reports.make(now):
+            self._send_rtcp(index, packet)
 
     def _send_rtcp(self, index: int, packet: bytes) -> None:
         channels = self._channels[index]

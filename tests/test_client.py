@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 import rtspkit
-from rtspkit import client
+from rtspkit import liveness
 from rtspkit.client import Camera, CameraOptions, connect
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import Fragment
@@ -155,7 +155,7 @@ class Farewells(faults.Fault):
 
 
 async def test_a_goodbye_among_media_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_BYE_GRACE", 0.5)
+    monkeypatch.setattr(liveness, "BYE_GRACE", 0.5)
     async with ScriptedCamera(Farewells()) as camera:
         session = await connect(camera.url, options=CameraOptions(transport="tcp"))
         await collect(session, 2.5)

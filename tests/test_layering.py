@@ -16,6 +16,8 @@ CAMERA_SIDE = {"sdp", "formats", "auth", "url", "messages", "rtsp", "_rtp", "rtp
     "answers",
     "ranges",
     "keepalive",
+    "liveness",
+    "reports",
     "options",
     "resolver",
     "dial",
