@@ -21,6 +21,8 @@ from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import H264Parameters
 
 __all__ = [
+    "ASPECT_RATIOS",
+    "EXTENDED_SAR",
     "NAL_AUD",
     "NAL_END_OF_SEQUENCE",
     "NAL_END_OF_STREAM",
@@ -47,6 +49,7 @@ __all__ = [
     "remove_emulation_prevention",
     "split_annexb",
     "split_avcc",
+    "sprop_nals",
 ]
 
 NAL_SLICE: Final = 1
@@ -82,12 +85,13 @@ _PROFILE_NAMES = {
     122: "High 4:2:2",
     244: "High 4:4:4 Predictive",
 }
-#: Table E-1: aspect_ratio_idc from 1 on.
-_ASPECT_RATIOS = (
+#: Table E-1: aspect_ratio_idc from 1 on; H.265 has the same.
+ASPECT_RATIOS: Final = (
     (1, 1), (12, 11), (10, 11), (16, 11), (40, 33), (24, 11), (20, 11), (32, 11),
     (80, 33), (18, 11), (15, 11), (64, 33), (160, 99), (4, 3), (3, 2), (2, 1),
 )  # fmt: skip
-_EXTENDED_SAR = 255
+#: The aspect_ratio_idc that is followed by a ratio.
+EXTENDED_SAR: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,10 +320,10 @@ def _parse_vui(bits: BitReader) -> _VUI:
     if bits.flag():  # aspect_ratio_info_present_flag
         aspect_ratio_idc = bits.read(8)
         ratio = (0, 0)
-        if aspect_ratio_idc == _EXTENDED_SAR:
+        if aspect_ratio_idc == EXTENDED_SAR:
             ratio = bits.read(16), bits.read(16)
-        elif 1 <= aspect_ratio_idc <= len(_ASPECT_RATIOS):
-            ratio = _ASPECT_RATIOS[aspect_ratio_idc - 1]
+        elif 1 <= aspect_ratio_idc <= len(ASPECT_RATIOS):
+            ratio = ASPECT_RATIOS[aspect_ratio_idc - 1]
         if all(ratio):  # else it is unspecified
             vui.sample_aspect_ratio = ratio
     if bits.flag():  # overscan_info_present_flag
@@ -390,7 +394,7 @@ def parameters_from_sprop(sprop: str, *, limits: Limits = DEFAULT_LIMITS) -> H26
         The first SPS that can be read, else the first there is: some announce a cut one and send the whole one in
         band. None unless there are an SPS and a PPS: then they are to be awaited in the stream.
     """
-    nals = [nal for text in sprop.split(",") for nal in _sprop_nals(text) if len(nal) <= limits.parameter_set_size]
+    nals = [nal for text in sprop.split(",") for nal in sprop_nals(text) if len(nal) <= limits.parameter_set_size]
     sps = [nal for nal in nals if nal_type(nal) == NAL_SPS and len(nal) >= 4]
     pps = tuple(dict.fromkeys(nal for nal in nals if nal_type(nal) == NAL_PPS and len(nal) >= 2))
     if not sps or not pps:
@@ -398,7 +402,8 @@ def parameters_from_sprop(sprop: str, *, limits: Limits = DEFAULT_LIMITS) -> H26
     return H264Parameters(next((nal for nal in sps if _is_readable(nal, limits)), sps[0]), pps)
 
 
-def _sprop_nals(text: str) -> list[bytes]:
+def sprop_nals(text: str) -> list[bytes]:
+    """The NAL units in one Base64 text of an SDP, however a camera has filled it; none where it cannot be read."""
     stripped = text.strip().rstrip("=")
     try:
         # some cameras leave the padding out
