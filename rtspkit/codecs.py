@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtspkit import aac, h264
+from rtspkit import aac, h264, opus
 from rtspkit.errors import RtspkitError
-from rtspkit.media import AACParameters, H264Parameters, Track
+from rtspkit.media import AACParameters, H264Parameters, OpusParameters, PCMParameters, Track
 
 __all__ = ["Picture", "Sound", "codec_string", "picture", "sound", "unit_ticks"]
 
@@ -25,6 +25,7 @@ _AAC_PROFILES = {
     39: "AAC-ELD",
     42: "xHE-AAC",
 }
+_PCM_NAMES = {"pcma": "G.711 A-law", "pcmu": "G.711 mu-law", "g722": "G.722", "l16": "L16"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,14 @@ class Sound:
     Attributes:
         sample_rate: samples a second that come out of a decoder.
         channels: how many; 0 where only the stream says.
-        profile: "AAC-LC" ...
+        profile: "AAC-LC", "Opus" ...
+        bits: of one coded sample, where all have one size; else 0.
     """
 
     sample_rate: int
     channels: int
     profile: str
+    bits: int = 0
 
 
 def codec_string(track: Track) -> str:
@@ -72,8 +75,12 @@ def codec_string(track: Track) -> str:
             return h264.codec_string(parameters)
         case AACParameters() as parameters:
             return aac.codec_string(parameters)
-        case _:
+        case OpusParameters():
+            return "opus"
+        case None:
             raise RtspkitError(f"track {track.index + 1}: its parameter sets have not come yet")
+        case _:
+            raise RtspkitError(f"track {track.index + 1}: no playlist can name {track.codec}")
 
 
 def picture(track: Track) -> Picture | None:
@@ -98,15 +105,31 @@ def sound(track: Track) -> Sound | None:
                 name = {aac.AAC_SBR: "HE-AAC", aac.AAC_PS: "HE-AAC v2"}.get(config.extension_object_type)
                 profile = name or _AAC_PROFILES.get(config.object_type, f"MPEG-4 audio type {config.object_type}")
                 return Sound(config.output_sample_rate, config.channels, profile)
+            case OpusParameters(channels=channels):
+                return Sound(opus.CLOCK_RATE, channels, "Opus")
+            case PCMParameters(sample_rate=sample_rate, channels=channels, bits=bits):
+                return Sound(sample_rate, channels, _PCM_NAMES.get(track.codec) or f"G.726 {bits * 8} kbit/s", bits)
     except RtspkitError:
         pass
     return None
 
 
-def unit_ticks(track: Track) -> int | None:
-    """What each access unit lasts, in ticks of the track; None where that is not fixed (pictures)."""
+def unit_ticks(track: Track, unit: bytes | None = None) -> int | None:
+    """What an access unit lasts, in ticks of the track.
+
+    Args:
+        track: whose parameters say it.
+        unit: the media of one; None: what each of them lasts.
+
+    Returns:
+        None where it is not known: of pictures, and of sound whose units differ where none was given.
+    """
     match track.parameters:
         case AACParameters() as parameters:
             return aac.unit_ticks(parameters, track.clock_rate)
+        case OpusParameters() if unit is not None:
+            return opus.packet_samples(unit) * track.clock_rate // opus.CLOCK_RATE or None
+        case PCMParameters(sample_rate=sample_rate, channels=channels, bits=bits) if unit is not None:
+            return len(unit) * 8 // (bits * channels) * track.clock_rate // sample_rate or None
         case _:
             return None

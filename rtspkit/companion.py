@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 
 from rtspkit import restamp, silence
 from rtspkit.codecs import unit_ticks
-from rtspkit.media import Run, Track
+from rtspkit.media import SAMPLE, SAMPLE_SIZE, Run, Track
 from rtspkit.restamp import Survey
 
 if TYPE_CHECKING:
     from rtspkit.fmp4 import FragmentRun
     from rtspkit.segments import SegmenterStats
 
-__all__ = ["AUDIO_GAP", "STEP", "Companion", "TrackTime", "usual_unit", "without_overlap"]
+__all__ = ["AUDIO_GAP", "STEP", "Companion", "TrackTime", "without_overlap"]
 
 #: A gap of this much (s) is no late unit: time is wrong, or a new one.
 STEP = 5.0
@@ -43,21 +43,35 @@ _SILENCE_LONGEST = 20.0
 class TrackTime:
     """Where one track stands on the output's timeline, in its own ticks."""
 
-    __slots__ = ("end", "rate", "shift", "track_id", "unit")
+    __slots__ = ("_track", "_varies", "end", "rate", "shift", "track_id", "unit")
 
     def __init__(self, track: Track) -> None:
         self.track_id = track.index + 1
         self.rate = track.clock_rate
-        self.unit = usual_unit(track)  # what one unit lasts
         self.shift = 0  # from the camera's pts to output time
         self.end = 0  # output time behind the last sample
+        self.set_track(track)
 
+    def set_track(self, track: Track) -> None:
+        """Take what the parameters say of what one unit lasts: an AAC frame; else 1/25 s of video, 20 ms of sound."""
+        fixed = unit_ticks(track)
+        self._track = track
+        self._varies = fixed is None and track.kind == "audio"
+        self.unit = fixed or max(1, track.clock_rate // (25 if track.kind == "video" else 50))
 
-def usual_unit(track: Track) -> int:
-    """What one unit lasts before anything was measured: an AAC frame, or 1/25 s."""
-    if track.kind == "video":
-        return max(1, track.clock_rate // 25)
-    return unit_ticks(track) or 1024
+    def learn(self, run: Run) -> bool:
+        """Take what the last unit of a run says it lasts: Opus packets differ, mostly from camera to camera.
+
+        Returns:
+            whether that is another duration than before.
+        """
+        samples = memoryview(run.samples).cast("B")
+        if not self._varies or not samples:
+            return False
+        size = SAMPLE.unpack_from(samples, len(samples) - SAMPLE_SIZE)[2]
+        before, data = self.unit, memoryview(run.data).cast("B")
+        self.unit = unit_ticks(self._track, bytes(data[len(data) - size :])) or before
+        return self.unit != before
 
 
 def without_overlap(run: Run, times: Survey, time: TrackTime, stats: SegmenterStats) -> Run | None:
@@ -85,8 +99,9 @@ class Companion:
 
     def set_track(self, track: Track) -> None:
         """The camera has told new parameters."""
-        self.time.unit = usual_unit(track)
-        self._silent_unit = silence.silent_unit(track)
+        self._track = track
+        self.time.set_track(track)
+        self._silent_unit = silence.silent_unit(track, self.time.unit)
 
     def row(
         self, run: Run | None, video: int, edge: int, *, has_video: bool, is_starting: bool, is_timed: bool
@@ -103,6 +118,8 @@ class Companion:
         """
         if self._held is not None:
             run, self._held = self._held if run is None else restamp.join(self._held, run), None
+        if run is not None and self.time.learn(run):
+            self._silent_unit = silence.silent_unit(self._track, self.time.unit)
         if run is None:
             is_long = edge - video >= _SILENCE_AFTER * self.time.rate
             return self._silent_row(edge if self._is_silent or is_long else video)

@@ -3,7 +3,8 @@
 An init section is written once per set of parameters, so it is built here in plain Python: boxes are bytes, joined
 from the inside out. `write_fragment`, which every fragment passes, is compiled (`rtspkit._fmp4`).
 
-Spec: ISO/IEC 14496-12 (boxes), -14 (mp4a, esds), -15 5.4 (avc1, avcC); draft-pantos-hls-rfc8216bis 3.1.2.
+Spec: ISO/IEC 14496-12 (boxes), -14 (mp4a, esds), -15 5.4 (avc1, avcC); Encapsulation of Opus in ISO Base Media File
+Format 4.3 (Opus, dOps); draft-pantos-hls-rfc8216bis 3.1.2.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, TypeAlias
 
-from rtspkit import aac, h264
+from rtspkit import aac, h264, opus
 from rtspkit._fmp4 import write_fragment
 from rtspkit.errors import LocalProtocolError, UnsupportedError
-from rtspkit.media import AACParameters, H264Parameters
+from rtspkit.media import AACParameters, H264Parameters, OpusParameters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,8 @@ _LANGUAGE_UNDETERMINED = 0x55C4
 _UNITY_MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 #: track_enabled, track_in_movie
 _TRACK_FLAGS = 3
+#: Samples (of 48 kHz) that an Opus encoder looks ahead, libopus's 6.5 ms; RTP does not tell.
+_OPUS_PRE_SKIP = 312
 _VIDEO_HANDLER = b"vide"
 _AUDIO_HANDLER = b"soun"
 
@@ -108,6 +111,10 @@ def _trak(track: Track) -> bytes:
         volume = 0
     elif isinstance(track.parameters, AACParameters) and track.codec == "aac":
         entry = _mp4a(track.parameters)
+        handler, name, header = _AUDIO_HANDLER, b"Sound", _full_box(b"smhd", bytes(4))
+        volume = 0x100
+    elif isinstance(track.parameters, OpusParameters) and track.codec == "opus":
+        entry = _opus(track.parameters)
         handler, name, header = _AUDIO_HANDLER, b"Sound", _full_box(b"smhd", bytes(4))
         volume = 0x100
     elif track.parameters is None:
@@ -191,6 +198,17 @@ def _mp4a(parameters: AACParameters) -> bytes:
         # 16 bits a sample; the rate in 16.16, 0 where it does not fit; decoders read both from the esds
         struct.pack(">8xHH4xI", config.channels or 2, 16, rate << 16 if rate <= 0xFFFF else 0),
         _esds(parameters.config),
+    )
+
+
+def _opus(parameters: OpusParameters) -> bytes:
+    # version 0, channels, samples to pass over first, sample rate of what was recorded, gain, channel mapping family 0
+    record = struct.pack(">BBHIhB", 0, parameters.channels, _OPUS_PRE_SKIP, opus.CLOCK_RATE, 0, 0)
+    return _box(
+        b"Opus",
+        struct.pack(">6xH", 1),  # data_reference_index
+        struct.pack(">8xHH4xI", parameters.channels, 16, opus.CLOCK_RATE << 16),
+        _box(b"dOps", record),
     )
 
 

@@ -3,7 +3,8 @@
 Strategy: `_FORMATS` has a function for each encoding name that is known; it says what track a media becomes, or why it
 cannot be one. The first video and the first audio that can be used are taken, everything else is named and let be.
 
-Specs: RFC 6184 8.2 (H264), RFC 3640 4.1 (mpeg4-generic), ONVIF Streaming Specification 5.3 (back channel).
+Specs: RFC 6184 8.2 (H264), RFC 3640 4.1 (mpeg4-generic), RFC 7587 7 (opus), ONVIF Streaming Specification 5.3
+(back channel).
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rtspkit import h264
+from rtspkit import h264, opus
 from rtspkit.errors import UnsupportedError
 from rtspkit.limits import DEFAULT_LIMITS, Limits
-from rtspkit.media import AACParameters, Track
+from rtspkit.media import AACParameters, OpusParameters, Track
 from rtspkit.quirks import Quirks
 from rtspkit.sdp import Encoding, MediaDescription, SessionDescription, media_url, read_number
 
@@ -191,5 +192,18 @@ def _aac(offer: _Offer) -> MediaTrack | str:
     return offer.track(track, size_length=size, index_length=index_length, index_delta_length=delta_length)
 
 
+def _opus(offer: _Offer) -> MediaTrack | str:
+    """The clock always has 48000 Hz (RFC 7587, 4.1), whatever the rtpmap says; so has the decoder's output."""
+    channels = offer.encoding.channels or 2
+    if channels > 2:
+        return f"{channels} channels; set mono or stereo"
+    # a decoder for two channels plays one as well; sprop-stereo says what comes, for the rtpmap always says 2
+    stereo = offer.encoding.fmtp.get("sprop-stereo")
+    if stereo is not None:
+        channels = 2 if stereo == "1" else 1
+    track = Track(offer.index, "audio", "opus", opus.CLOCK_RATE, OpusParameters(channels))
+    return offer.track(track)
+
+
 #: Encoding name (lower case) -> what makes a track of it, or says why not.
-_FORMATS: dict[str, Callable[[_Offer], MediaTrack | str]] = {"h264": _h264, "mpeg4-generic": _aac}
+_FORMATS: dict[str, Callable[[_Offer], MediaTrack | str]] = {"h264": _h264, "mpeg4-generic": _aac, "opus": _opus}

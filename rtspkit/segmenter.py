@@ -30,7 +30,7 @@ from statistics import median_low
 from typing import TYPE_CHECKING
 
 from rtspkit import fmp4, restamp
-from rtspkit.companion import AUDIO_GAP, STEP, Companion, TrackTime, usual_unit, without_overlap
+from rtspkit.companion import AUDIO_GAP, STEP, Companion, TrackTime, without_overlap
 from rtspkit.cutter import Cutter
 from rtspkit.errors import LocalProtocolError, RtspkitError
 from rtspkit.media import Fragment, Run, Track
@@ -277,7 +277,7 @@ class Segmenter:
                 self._start_anew()
                 self.tracks = tracks
                 if self._leader_is_audio:
-                    self._lead.unit = usual_unit(tracks[0])
+                    self._lead.set_track(tracks[0])
                 elif self._other is not None:
                     self._other.set_track(next(track for track in tracks if track.index == self._other.index))
             self._given = fragment.tracks
@@ -304,6 +304,8 @@ class Segmenter:
             else:
                 self._write_aside(fragment)
             return
+        if self._leader_is_audio:
+            self._lead.learn(leading)
         next_pts = fragment.next_pts
         if self._arrivals.is_good_again and fragment.is_sync:
             self._arrivals.forget()

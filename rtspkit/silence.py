@@ -1,17 +1,17 @@
-"""Silent AAC: what stands in the audio track where the camera announces audio and sends none.
+"""Silence: what stands in the audio track where the camera announces audio and sends none.
 
 A player of muxed media shows nothing where one of the announced tracks has none: a camera whose microphone
 is switched off would never start, one whose audio stops would freeze. The silent unit is constant, so it
-costs four bytes, and a decoder takes it between any others.
+costs a few bytes, and a decoder takes it between any others.
 
-Spec: ISO/IEC 14496-3, 4.4.2.1 (raw_data_block): one channel element with max_sfb 0, and the end.
+Spec: ISO/IEC 14496-3, 4.4.2.1 (raw_data_block): one channel element with max_sfb 0, and the end; RFC 6716, 3.2.5.
 """
 
 from __future__ import annotations
 
-from rtspkit import aac
+from rtspkit import aac, opus
 from rtspkit.errors import RtspkitError
-from rtspkit.media import SAMPLE, AACParameters, Run, Track
+from rtspkit.media import SAMPLE, AACParameters, OpusParameters, Run, Track
 
 __all__ = ["silent_run", "silent_unit"]
 
@@ -19,12 +19,25 @@ __all__ = ["silent_run", "silent_unit"]
 _SILENT_UNITS = {1: bytes.fromhex("01182007"), 2: bytes.fromhex("211004608c1c")}
 
 
-def silent_unit(track: Track) -> bytes | None:
-    """One silent access unit for this track; None where it is no AAC-LC of one or two channels."""
-    if not isinstance(track.parameters, AACParameters):
-        return None
+def silent_unit(track: Track, ticks: int) -> bytes | None:
+    """One silent access unit for this track; None where there is none.
+
+    Args:
+        track: AAC-LC of one or two channels, or Opus.
+        ticks: what it is to last; AAC has one length only.
+    """
+    match track.parameters:
+        case AACParameters(config=data):
+            return _silent_aac(data)
+        case OpusParameters(channels=channels):
+            return opus.silent_packet(ticks * opus.CLOCK_RATE // track.clock_rate, channels)
+        case _:
+            return None
+
+
+def _silent_aac(data: bytes) -> bytes | None:
     try:
-        config = aac.parse_config(track.parameters.config)
+        config = aac.parse_config(data)
     except RtspkitError:
         return None
     if config.object_type != aac.AAC_LC or config.frame_length != 1024:

@@ -1,11 +1,11 @@
-"""Parameter sets, configurations and codec strings out of the corpus, for H.264, H.265 and AAC."""
+"""Parameter sets, configurations and codec strings out of the corpus."""
 
 import corpus
 import pytest
 
-from rtspkit import aac, h264, h265
+from rtspkit import aac, codecs, h264, h265, opus
 from rtspkit.errors import LocalProtocolError, RemoteProtocolError, RtspkitError
-from rtspkit.media import AACParameters, H264Parameters, H265Parameters
+from rtspkit.media import AACParameters, H264Parameters, H265Parameters, OpusParameters, Track
 
 PPS = b"\x68\xce\x3c\x80"
 
@@ -13,7 +13,6 @@ PPS = b"\x68\xce\x3c\x80"
 NOT_YET = {
     "AV1": "AV1 is not read yet",
     "VP9": "VP9 is not read yet",
-    "Opus": "Opus is not read yet",
     "FLAC": "FLAC is not read yet",
 }
 
@@ -112,7 +111,9 @@ def test_codec_strings(case):
         # a byte of zeros at the end may be left out, and is
         assert found == case["expected"]["codecs"].removesuffix(".00")
         return
-    if codec["_type"] == "H264":
+    if codec["_type"] == "Opus":
+        found = codecs.codec_string(Track(0, "audio", "opus", 48000, OpusParameters(2)))
+    elif codec["_type"] == "H264":
         found = h264.codec_string(H264Parameters(bytes.fromhex(codec["sps_hex"]), (PPS,)))
     else:
         fields = codec["config"]
@@ -149,6 +150,7 @@ READERS = {
     ("h265 bitstream", "FuzzDTSExtractor"): _read_h265_stream,
     ("aac", "FuzzAudioSpecificConfigUnmarshal"): aac.parse_config,
     ("aac", "FuzzADTSUnmarshal"): aac.split_adts,
+    ("opus", "FuzzPacketDuration"): opus.packet_samples,
 }
 #: Seeds that have no reader here.
 NO_READER = {
@@ -157,8 +159,7 @@ NO_READER = {
     ("aac", "FuzzStreamMuxConfigUnmarshal"): "LATM is not read yet",
     ("aac", "FuzzAudioMuxElementUnmarshal"): "LATM is not read yet",
     ("aac", "FuzzAudioSyncStreamUnmarshal"): "LATM is not read yet",
-    ("opus", "FuzzPacketDuration"): "Opus is not read yet",
-    ("opus", "FuzzIDHeaderUnmarshal"): "Opus is not read yet",
+    ("opus", "FuzzIDHeaderUnmarshal"): "Ogg is not read: Opus comes in RTP, and its header is only written",
     ("mp4 parser", "FuzzPresentationUnmarshal"): "MP4 is only written, never read",
     ("fmp4 parser", "FuzzInitUnmarshal"): "MP4 is only written, never read",
     ("fmp4 parser", "FuzzPartsUnmarshal"): "MP4 is only written, never read",
@@ -186,5 +187,7 @@ def test_fuzz_seeds(target):
             assert 0 < result.height <= 33776, seed.hex()
         if isinstance(result, aac.AudioSpecificConfig):
             assert 0 < result.sample_rate < 1 << 24, seed.hex()
+        if isinstance(result, int):
+            assert 0 <= result <= opus.LONGEST, seed.hex()
         if isinstance(result, tuple):
             assert sum(map(len, result[1])) < len(seed)

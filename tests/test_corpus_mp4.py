@@ -1,4 +1,4 @@
-"""Init sections and fragments out of the corpus, judged by what a reader finds, for H.264 and AAC."""
+"""Init sections and fragments out of the corpus, judged by what a reader finds."""
 
 import boxes
 import corpus
@@ -9,7 +9,7 @@ import test_fmp4
 from rtspkit import aac
 from rtspkit.errors import LocalProtocolError
 from rtspkit.fmp4 import init_section, write_fragment
-from rtspkit.media import AACParameters, H264Parameters, Track
+from rtspkit.media import AACParameters, H264Parameters, OpusParameters, Track
 
 #: Optional cases that are not run.
 NOT_RUN = {
@@ -29,6 +29,8 @@ def build_track(given):
         fields = codec["config"]
         config = aac.build_config(fields["sample_rate"], fields["channel_count"], fields["type"])
         return Track(index, "audio", "aac", given["time_scale"], AACParameters(config))
+    if codec["_type"] == "Opus":
+        return Track(index, "audio", "opus", given["time_scale"], OpusParameters(codec["channel_count"]))
     pytest.skip(f"{codec['_type']} is not written yet")
 
 
@@ -49,7 +51,7 @@ def test_init(case):
         if "avcC_hex" in expected:
             compared += ["entry_width", "entry_height", "avcC_hex"]
         else:
-            compared += ["channels", "sample_size", "rate", "asc_hex"]
+            compared += ["channels", "sample_size", "rate", "dOps_hex" if "dOps_hex" in expected else "asc_hex"]
         assert {name: track[name] for name in compared} == {name: expected[name] for name in compared}
 
 

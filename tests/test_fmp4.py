@@ -59,7 +59,10 @@ def read_init(data):
         else:
             track["channels"], track["sample_size"] = struct.unpack_from(">HH", entry.payload, 16)
             track["rate"] = struct.unpack_from(">I", entry.payload, 24)[0] >> 16
-            track["asc_hex"] = _read_esds(entry.one("esds").payload).hex()
+            if entry.kind == b"Opus":
+                track["dOps_hex"] = entry.one("dOps").payload.hex()
+            else:
+                track["asc_hex"] = _read_esds(entry.one("esds").payload).hex()
             trak.one("mdia/minf/smhd")
         found.append(track)
     assert extended == [(track["track_id"], 1) for track in found]

@@ -56,7 +56,7 @@ VIEWER_SIDE = {"_fmp4", "fmp4", "restamp", "standing", "silence", "companion", "
     "waiting",
     "asgi",
 }
-SHARED = {"h264", "h265", "aac", "codecs", "_bits"}
+SHARED = {"h264", "h265", "aac", "opus", "codecs", "_bits"}
 SENDING = {"packetizer"}  # of neither side: the receiving half is checked against it
 SHELLS = {
     "client",

@@ -5,7 +5,7 @@ import pytest
 from rtspkit.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
 from rtspkit.formats import MediaTrack, select_tracks
 from rtspkit.limits import Limits
-from rtspkit.media import AACParameters, H264Parameters, Track
+from rtspkit.media import AACParameters, H264Parameters, OpusParameters, Track
 from rtspkit.sdp import (
     aggregate_url,
     media_url,
@@ -133,6 +133,30 @@ def test_fmtp_below_another_media() -> None:
     # but not where the number means something else there (Ubiquiti)
     text = "m=audio 0 RTP/AVP 96\na=rtpmap:96 opus/48000/2\na=fmtp:96 x=1\n" + VIDEO
     assert parse_sdp(text.encode()).medias[1].fmtp == {}
+
+
+@pytest.mark.parametrize(
+    ("rtpmap", "fmtp", "channels"),
+    [
+        ("opus/48000/2", "", 2),
+        ("OPUS/48000/2", "sprop-stereo=0", 1),
+        ("opus/48000/2", "minptime=10;useinbandfec=1;sprop-stereo=1", 2),
+        ("opus/48000", "", 1),
+        ("opus/8000/1", "", 1),
+        ("opus/16000/2", "", 2),
+        ("opus", "", 1),
+    ],
+)
+def test_opus(rtpmap: str, fmtp: str, channels: int) -> None:
+    """Its clock has 48 kHz, whatever is announced (RFC 7587, 4.1)."""
+    (track,), _ = tracks_of(f"m=audio 0 RTP/AVP 111\na=rtpmap:111 {rtpmap}\na=fmtp:111 {fmtp}\n")
+    assert track.track == Track(0, "audio", "opus", 48000, OpusParameters(channels))
+    assert track.packing == {}
+
+
+def test_opus_of_many_channels() -> None:
+    _, skipped = tracks_of(VIDEO + "m=audio 0 RTP/AVP 111\na=rtpmap:111 opus/48000/6\n")
+    assert skipped == ("track 2 (OPUS, 6 channels; set mono or stereo)",)
 
 
 def test_direction() -> None:

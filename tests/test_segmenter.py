@@ -19,7 +19,8 @@ from fragments import (
 from rtspkit import silence
 from rtspkit.aac import build_config
 from rtspkit.errors import LocalProtocolError
-from rtspkit.media import AACParameters, Fragment, H264Parameters, Run, Track
+from rtspkit.media import AACParameters, Fragment, H264Parameters, OpusParameters, Run, Track
+from rtspkit.opus import silent_packet
 from rtspkit.segmenter import Segmenter, playable
 from rtspkit.segments import InitSection, Output, Segment, SegmentData
 
@@ -455,7 +456,43 @@ def test_a_long_gap_in_audio_is_silent() -> None:
     assert then.dts == first.end == 3 * 1024
     assert segmenter.stats.silent_units == (50_000 - 3 * 1024) // 1024
     assert [sample.pts for sample in then.samples[-2:]] == [50_000, 51_024]
-    assert {bytes(sample.data) for sample in then.samples[:-2]} == {silence.silent_unit(AUDIO)}
+    assert {bytes(sample.data) for sample in then.samples[:-2]} == {silence.silent_unit(AUDIO, 1024)}
+
+
+OPUS = Track(1, "audio", "opus", 48_000, OpusParameters(1))
+
+
+def opus_run(times: range) -> Run:
+    """Packets of as many samples as they are apart."""
+    packet = silent_packet(times.step, 1)
+    assert packet is not None
+    return silence.silent_run(1, packet, first=times.start, ticks=times.step, count=len(times))
+
+
+@pytest.mark.parametrize("samples", [120, 960, 2880, 5760])
+def test_opus_lasts_as_long_as_its_packets_say(samples: int) -> None:
+    segmenter = make((VIDEO, OPUS))
+    first, second_ = range(0, 48_000, samples), range(len(range(0, 48_000, samples)) * samples, 96_000, samples)
+    outputs = []
+    for number, times in enumerate((first, second_)):
+        fragment = second(number, [], OPUS)
+        outputs += write(segmenter, fragment._replace(runs=(*fragment.runs, opus_run(times))))
+    outputs += write(segmenter, *(second(number, [], OPUS) for number in range(2, 4)))
+    heard = runs(outputs, 2)
+    assert is_without_gap(outputs, 3 * 48_000)
+    assert heard[0].end == second_.start
+    assert heard[1].end == second_[-1] + samples
+    assert segmenter.stats.silent_units == (4 * 48_000 - heard[1].end) // samples  # and silence is of the same kind
+    assert {bytes(sample.data) for sample in heard[-1].samples} == {silent_packet(samples, 1)}
+
+
+def test_opus_alone_leads() -> None:
+    alone = replace(OPUS, index=0)
+    segmenter = make((alone,))
+    for number in range(4):
+        run = opus_run(range(number * 48_000, (number + 1) * 48_000, 2400 if number < 2 else 4800))
+        write(segmenter, Fragment((alone,), (run._replace(track=0),), is_sync=True))
+    assert segmenter.stats.dropped_units == segmenter.stats.time_jumps == 0
 
 
 def test_a_long_gap_moves_the_decode_time_where_there_is_no_silence() -> None:

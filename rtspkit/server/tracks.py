@@ -10,11 +10,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from rtspkit import codecs
-from rtspkit.media import Track
+from rtspkit.media import Codec, Track
 
 __all__ = ["announced", "describe", "labels", "properties", "skipped_label"]
 
-_LABELS = {"h264": "H264", "aac": "MPEG-4 Audio"}
+_LABELS: dict[Codec, str] = {
+    "h264": "H264",
+    "h265": "H265",
+    "aac": "MPEG-4 Audio",
+    "opus": "Opus",
+    "pcma": "G711",
+    "pcmu": "G711",
+    "g722": "G722",
+    "g726": "G726",
+    "l16": "LPCM",
+    "flac": "FLAC",
+}
 
 #: encoding name of an SDP -> label
 _SKIPPED = {
@@ -89,6 +100,14 @@ def properties(track: Track) -> dict[str, Any] | None:
     """`codecProps` of a track; None where its parameters are not known or cannot be read."""
     if (picture := codecs.picture(track)) is not None:
         return {"width": picture.width, "height": picture.height, "profile": picture.profile, "level": picture.level}
-    if (sound := codecs.sound(track)) is not None:
-        return {"sampleRate": sound.sample_rate, "channelCount": sound.channels}
-    return None
+    sound = codecs.sound(track)
+    if sound is None or track.codec in {"g722", "g726", "flac"}:
+        return None
+    if track.codec == "opus":
+        return {"channelCount": sound.channels}
+    found: dict[str, Any] = {"channelCount": sound.channels}
+    if track.codec in {"pcma", "pcmu"}:
+        found["muLaw"] = track.codec == "pcmu"
+    elif track.codec == "l16":
+        found["bitDepth"] = sound.bits
+    return found | {"sampleRate": sound.sample_rate}
