@@ -2,7 +2,7 @@
 
 import pytest
 from real import decoders
-from real.gstcamera import VARIANTS
+from real.pipelines import VARIANTS
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("ffmpeg")]
 

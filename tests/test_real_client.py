@@ -6,7 +6,8 @@ from bisect import bisect
 from itertools import pairwise
 
 import pytest
-from real.gstcamera import PASSWORD, VARIANTS
+from real.gstcamera import PASSWORD
+from real.pipelines import VARIANTS
 
 import rtspkit
 

@@ -1,6 +1,6 @@
 """An RTSP camera made of GStreamer's RTSP server (RFC 2326). Run by the system's Python: gi is not in a venv.
 
-Usage: ``/usr/bin/python3 gst_server.py '{"port": 0, "video": "...", "audio": null, ...}'``.
+Usage: ``/usr/bin/python3 gst_server.py '{"port": 0, "streams": {"/path": {"video": "...", "audio": null}}, ...}'``.
 It listens on 127.0.0.1 unless told otherwise. Each line on standard output is one JSON object: first
 ``{"event": "listening", "port": n}``, then one for each connection and request that arrives, so that a test can see
 what the client really sent. It ends when its standard input is closed: a killed test leaves no camera behind.
@@ -38,15 +38,30 @@ def say(event, **values):
     sys.stdout.flush()
 
 
-def launch_line(settings):
+def launch_line(stream):
     """The pipeline of one camera, its payloaders named as the server wants them."""
-    branches = [settings["video"] + " name=pay0 pt=96"]
-    if settings.get("audio"):
-        branches.append(settings["audio"] + " name=pay1 pt=97")
-    return "( " + " ".join(branches) + " )"
+    branches = filter(None, (stream["video"], stream.get("audio")))
+    return "( " + " ".join(f"{branch} name=pay{number}" for number, branch in enumerate(branches)) + " )"
 
 
-def protect(server, factory, settings):
+def make_factory(stream, settings):
+    """What makes one camera's pipeline when the first reader asks for it."""
+    factory = GstRtspServer.RTSPMediaFactory.new()
+    line = launch_line(stream)
+    Gst.parse_launch(line).set_state(Gst.State.NULL)  # a mistake shows here, not as a 503 later
+    factory.set_launch(line)
+    # one encoder for all readers; but one more of them sets back the time of those that are there already
+    factory.set_shared(settings["shared"])
+    if settings.get("transports"):
+        factory.set_protocols(reduce(or_, (TRANSPORTS[name] for name in settings["transports"])))
+    if "multicast" in settings.get("transports", ()):
+        pool = GstRtspServer.RTSPAddressPool.new()
+        pool.add_range("239.192.7.1", "239.192.7.1", 20000, 29999, 1)
+        factory.set_address_pool(pool)
+    return factory
+
+
+def protect(server, factories, settings):
     """Asks for credentials as `auth` says: "basic", "digest" or "none"; speaks TLS where there is a certificate."""
     scheme, user, password = settings["auth"], settings["user"], settings["password"]
     auth = GstRtspServer.RTSPAuth.new()
@@ -66,7 +81,8 @@ def protect(server, factory, settings):
     structure = Gst.Structure.new_empty(USER_ROLE)
     structure.set_value("media.factory.access", True)
     structure.set_value("media.factory.construct", True)
-    factory.add_role_from_structure(structure)
+    for factory in factories:
+        factory.add_role_from_structure(structure)
     server.set_auth(auth)
 
 
@@ -90,20 +106,12 @@ def main():
     server = GstRtspServer.RTSPServer.new()
     server.set_address(settings.get("host") or "127.0.0.1")
     server.set_service(str(settings["port"]))
-    factory = GstRtspServer.RTSPMediaFactory.new()
-    line = launch_line(settings)
-    Gst.parse_launch(line).set_state(Gst.State.NULL)  # a mistake shows here, not as a 503 later
-    factory.set_launch(line)
-    factory.set_shared(True)  # one encoder for all readers
+    factories = {path: make_factory(stream, settings) for path, stream in settings["streams"].items()}
     if settings.get("auth") not in (None, "none") or settings.get("tls"):
-        protect(server, factory, settings)
-    if settings.get("transports"):
-        factory.set_protocols(reduce(or_, (TRANSPORTS[name] for name in settings["transports"])))
-    if "multicast" in settings.get("transports", ()):
-        pool = GstRtspServer.RTSPAddressPool.new()
-        pool.add_range("239.192.7.1", "239.192.7.1", 20000, 29999, 1)
-        factory.set_address_pool(pool)
-    server.get_mount_points().add_factory(settings["path"], factory)
+        protect(server, factories.values(), settings)
+    mounts = server.get_mount_points()
+    for path, factory in factories.items():
+        mounts.add_factory(path, factory)
     server.connect("client-connected", lambda _server, client: watch(client))
     if not server.attach(None):
         say("failed", reason=f"port {settings['port']} cannot be opened")

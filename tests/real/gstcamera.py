@@ -1,7 +1,7 @@
 """`GstCamera`: GStreamer's RTSP server as a camera that can be unplugged, frozen and plugged in again.
 
 The server runs in a process of its own under the system's Python (`gst_server.py`); here is what starts it, reads
-what it says and builds its pipelines.
+what it says; `pipelines.py` has what it can send.
 """
 
 import json
@@ -9,90 +9,20 @@ import signal
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from .network import Network
 from .parts import SYSTEM_PYTHON, require_gstreamer
+from .pipelines import VARIANTS, Variant
 
 SERVER = Path(__file__).with_name("gst_server.py")
 
 #: A user and a password with every character that is special in a URL, a header or YAML.
 USER = "view er"
 PASSWORD = "p@s:s/w?o#r%d&"
-
-
-def video(
-    *,
-    gop: int = 25,
-    size: tuple[int, int] = (640, 360),
-    slices: int = 0,
-    bframes: int = 0,
-    aggregate: str = "zero-latency",
-    noise: bool = False,
-) -> str:
-    """A pipeline to an H.264 payloader: `gop` pictures at 25 a second from one IDR picture to the next.
-
-    Without `bframes` it encodes with `tune=zerolatency`, in one thread, for x264 makes a slice for each. `slices`
-    cuts each picture into as many slices; `aggregate` says how parameter sets and slices share packets (STAP-A);
-    `noise` is a still picture whose sync samples are larger than 300 kB.
-    """
-    options = f"scenecut=0:slices={slices}" if slices else "scenecut=0"
-    tune = f"bframes={bframes} rc-lookahead=4 threads=1" if bframes else "tune=zerolatency threads=1"
-    profile = "high" if bframes else "main" if slices else "constrained-baseline"
-    # the fastest preset has no CABAC, and what it makes is Baseline whatever it is called
-    preset = "veryfast" if bframes or slices else "ultrafast"
-    source = "is-live=true pattern=smpte horizontal-speed=4"
-    rate = "bitrate=1000"
-    if noise:
-        source, rate = "pattern=snow num-buffers=1 ! imagefreeze is-live=true", "pass=quant quantizer=24"
-    return (
-        # colour bars that move: a picture that stands still would show; 4:2:0, else x264 would make a profile that no
-        # browser plays
-        f"videotestsrc {source}"
-        f" ! video/x-raw,format=I420,width={size[0]},height={size[1]},framerate=25/1"
-        f' ! x264enc {tune} speed-preset={preset} key-int-max={gop} {rate} option-string="{options}"'
-        f" ! video/x-h264,profile={profile} ! h264parse"
-        f" ! rtph264pay config-interval=-1 aggregate-mode={aggregate} mtu=1400"
-    )
-
-
-def audio(*, rate: int = 48000, channels: int = 2, mtu: int = 1400) -> str:
-    """A pipeline to an AAC-hbr payloader (RFC 3640); a small `mtu` spreads an access unit over several packets."""
-    return (
-        f"audiotestsrc is-live=true wave=ticks ! audioconvert ! audio/x-raw,rate={rate},channels={channels}"
-        f" ! avenc_aac bitrate={32000 * channels} ! aacparse ! rtpmp4gpay mtu={mtu}"
-    )
-
-
-@dataclass(frozen=True)
-class Variant:
-    """What one kind of camera sends, and what must come out at the other end."""
-
-    video: str
-    audio: str | None = None
-    sample_rate: int = 0
-    channels: int = 0
-    gop: int = 25
-    size: tuple[int, int] = (640, 360)
-
-
-VARIANTS = {
-    "h264": Variant(video()),
-    "h264-gop2": Variant(video(gop=50), gop=50),
-    "h264-sliced": Variant(video(slices=4, aggregate="max-stap"), gop=25),
-    "h264-single": Variant(video(aggregate="none")),
-    "h264-bframes": Variant(video(bframes=2)),
-    "h264-noise": Variant(video(gop=50, size=(1280, 720), noise=True), gop=50, size=(1280, 720)),
-    "h264-small": Variant(video(size=(320, 180)), size=(320, 180)),
-    "h264+aac": Variant(video(), audio(), 48000, 2),
-    "h264+aac44": Variant(video(), audio(rate=44100), 44100, 2),
-    "h264+aac16": Variant(video(), audio(rate=16000, channels=1), 16000, 1),
-    "h264-small+aac": Variant(video(size=(320, 180)), audio(rate=16000, channels=1), 16000, 1, size=(320, 180)),
-    "h264+aac-split": Variant(video(slices=4), audio(mtu=100), 48000, 2),
-}
 
 
 class GstCamera:
@@ -107,6 +37,7 @@ class GstCamera:
         tunnel: its URL is that of the HTTP tunnel, which it offers on the same port in any case.
         transports: what it offers to carry media over ("tcp", "udp", "multicast"); empty: all but multicast.
         network: the host it is on; None: this one.
+        others: further cameras of the same server, by path; then each reader has a pipeline of its own.
 
     Attributes:
         events: what the server has said, oldest first: dicts with `event` ("connected", "options", "describe", "setup",
@@ -125,11 +56,13 @@ class GstCamera:
         tunnel: bool = False,
         transports: tuple[str, ...] = (),
         network: Network | None = None,
+        others: Mapping[str, Variant] | None = None,
     ) -> None:
         self.variant = VARIANTS[variant]
         self.auth, self.user, self.password, self.path = auth, user, password, path
         self.tls, self.tunnel = tls, tunnel
         self.transports = transports
+        self.others = dict(others or {})
         self.host = "127.0.0.1" if network is None else network.remote
         self._prefix = () if network is None else network.prefix
         self.port = 0
@@ -140,9 +73,13 @@ class GstCamera:
     @property
     def url(self) -> str:
         """The camera's address, with its credentials where it wants some."""
+        return self.url_of(self.path)
+
+    def url_of(self, path: str) -> str:
+        """The address of one of several cameras."""
         login = "" if self.auth == "none" else f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@"
         scheme = ("rtsps" if self.tls else "rtsp") + "+http" * self.tunnel
-        return f"{scheme}://{login}{self.host}:{self.port}{self.path}"
+        return f"{scheme}://{login}{self.host}:{self.port}{path}"
 
     @property
     def is_running(self) -> bool:
@@ -156,9 +93,11 @@ class GstCamera:
             self.variant = VARIANTS[variant]
         settings = {
             "port": self.port,
-            "path": self.path,
-            "video": self.variant.video,
-            "audio": self.variant.audio,
+            "streams": {
+                path: {"video": variant.video, "audio": variant.audio}
+                for path, variant in {self.path: self.variant, **self.others}.items()
+            },
+            "shared": not self.others,
             "auth": self.auth,
             "user": self.user,
             "password": self.password,

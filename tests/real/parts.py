@@ -18,11 +18,13 @@ SHAKA = Path(__file__).parents[2] / ".cache/npm/node_modules/shaka-player/dist/s
 ELEMENTS = {
     "videotestsrc": "gstreamer1.0-plugins-base",
     "audiotestsrc": "gstreamer1.0-plugins-base",
+    "opusenc": "gstreamer1.0-plugins-base",
     "rtph264pay": "gstreamer1.0-plugins-good",
     "rtpmp4gpay": "gstreamer1.0-plugins-good",
-    "h264parse": "gstreamer1.0-plugins-bad",
+    **dict.fromkeys(("alawenc", "mulawenc", "jpegenc", "qtdemux", "capssetter"), "gstreamer1.0-plugins-good"),
+    **dict.fromkeys(("h264parse", "h265parse", "x265enc"), "gstreamer1.0-plugins-bad"),
     "x264enc": "gstreamer1.0-plugins-ugly",
-    "avenc_aac": "gstreamer1.0-libav",
+    **dict.fromkeys(("avenc_aac", "avenc_g722", "avenc_g726"), "gstreamer1.0-libav"),
 }
 
 _FIND_ELEMENTS = """
