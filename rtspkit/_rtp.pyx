@@ -30,7 +30,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, P
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
@@ -63,6 +63,8 @@ cdef enum:
     # RFC 3550, appendix A.1: how far a sequence number may jump and still be loss, or late arrival.
     MAX_DROPOUT = 3000
     MAX_MISORDER = 100
+
+    SLEW = 200                  # a track's time is moved by a tick in so many
 
     WINDOW = 64                 # sequence numbers within which packets over UDP are put in order; a power of 2
     MOST_REORDERED = 16         # units; see rtspkit.reordering
@@ -236,6 +238,8 @@ cdef class Receiver:
         state.clock_rate = track.clock_rate
         state.duration = scale(self.duration, state.clock_rate, SECOND)
         state.suspect = -1
+        state.least = INT64_MAX
+        state.floor = INT64_MIN
         if origin is not None:
             state.have_origin = True
             state.origin = origin
@@ -347,7 +351,42 @@ cdef class Receiver:
         cdef TrackState t = self.track_state(index)
         if not t.have_wall:
             return None
-        return t.wall_clock + (<double>pts - <double>t.wall_ticks) / <double>t.clock_rate
+        return t.wall_clock + (<double>(pts - t.shift) - <double>t.wall_ticks) / <double>t.clock_rate
+
+    def clock(self, int index):
+        """What is known of a track's clock, and what of it is new since the last call.
+
+        Returns:
+            (timestamp, ticks, transit, restarts, is_exact): of the last packet its RTP timestamp and the ticks that
+            were made of it; the least that a packet's arrival, in ticks, was behind its own ticks since the last
+            call, None where none came (a timestamp more than five seconds ahead of the others is not counted); how
+            often the clock may have begun anew; and whether the ticks began where RTP-Info says. None before the
+            first packet.
+        """
+        cdef TrackState t = self.track_state(index)
+        cdef int64_t least = t.least
+        if not t.had_time:
+            return None
+        t.least = INT64_MAX
+        t.floor = INT64_MIN if least == INT64_MAX else least - 5 * t.clock_rate
+        return (
+            t.timestamp, t.ticks, None if least == INT64_MAX else least, t.restarts, True if t.by_origin else False,
+        )
+
+    def shift(self, int index):
+        """What the ticks of a track are moved by at present to make its pts."""
+        return self.track_state(index).shift
+
+    def set_shift(self, int index, int64_t ticks):
+        """Moves the pts of a track: by a 200th of the time that passes; at once at first, and by a second or more."""
+        cdef TrackState t = self.track_state(index)
+        if not -(<int64_t>1 << 60) <= ticks <= <int64_t>1 << 60:
+            raise LocalProtocolError(f"a shift of {ticks} ticks is out of range")
+        if t.shift == t.wanted_shift:
+            t.shifted = t.ticks
+        t.wanted_shift = ticks
+        if t.units == 0 or not -t.clock_rate < ticks - t.shift < t.clock_rate:
+            t.shift = ticks
 
     def cut_at(self, int64_t pts):
         """Where the next fragment should end; counts for one fragment, and with `low_latency` only.
@@ -525,6 +564,7 @@ cdef class Receiver:
             by_origin = <int32_t>(packet.timestamp - t.origin)
             slack = t.clock_rate * (10 if now == self.start_arrival else 2)
             if -slack <= by_origin - by_arrival <= slack:
+                t.by_origin = True
                 return by_origin
         return by_arrival
 
@@ -543,7 +583,11 @@ cdef class Receiver:
             change = transit - t.transit
             t.jitter += (change if change >= 0 else -change) - ((t.jitter + 8) >> 4)
         t.transit = transit
-        return t.ticks
+        if t.floor < transit < t.least:
+            t.least = transit
+        if t.shift != t.wanted_shift:
+            t.slew()
+        return t.ticks + t.shift
 
     # fragments ------------------------------------------------------------------------
 

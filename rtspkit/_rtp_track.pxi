@@ -60,8 +60,14 @@ cdef class TrackState:
     cdef uint32_t timestamp         # of the last packet
     cdef int64_t ticks              # the same, unwrapped, counted from pts 0
     cdef int64_t arrival            # when it came
+    cdef bint by_origin             # the first pts is RTP-Info's, not the arrival's
+    cdef int64_t least              # of the transits, since somebody looked (`Receiver.clock`) ...
+    cdef int64_t floor              # ... and nothing less is one: a timestamp far ahead
+    cdef int64_t shift              # from the ticks to pts, so that tracks stay together (rtspkit.clocks); it ...
+    cdef int64_t wanted_shift       # ... goes towards this one ...
+    cdef int64_t shifted            # ... and has got at these ticks where it is
     cdef bint have_wall
-    cdef int64_t wall_ticks         # a sender report's instant on this track ...
+    cdef int64_t wall_ticks         # a sender report's instant on this track, by its ticks ...
     cdef double wall_clock          # ... and by the camera's clock
 
     # the open run: whole units, one behind the other
@@ -131,6 +137,16 @@ cdef class TrackState:
                 self.given.give_back(buffer)
             self.given = None
         return reserve(buffer, wanted)
+
+    cdef void slew(self) noexcept nogil:
+        """Brings `shift` nearer to what is wanted, by no more than a 200th of the time that has passed."""
+        cdef int64_t step = (self.ticks - self.shifted) // SLEW
+        cdef int64_t missing = self.wanted_shift - self.shift
+        if step < 0 or step > self.clock_rate:  # time has jumped
+            self.shifted = self.ticks
+        elif step:
+            self.shift += missing if -step <= missing <= step else step if missing > 0 else -step
+            self.shifted += step * SLEW
 
     cdef inline void note(self, Quirk quirk) noexcept nogil:
         self.quirks |= <uint32_t>1 << quirk

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 
+from rtspkit.clocks import TrackClocks
 from rtspkit.codecs import unit_ticks
 from rtspkit.conversation import Conversation, Opened, Redirect, first_transport, remember
 from rtspkit.datagrams import Datagrams, PortsUsedUp
@@ -196,6 +197,7 @@ class Camera:
         self._ssrc = secrets.randbits(32)
         self._reports = Reports(self._receiver, self._ssrc)
         self._liveness = Liveness(options.limits.media_timeout)
+        self._clocks = TrackClocks(())
 
     @property
     def session_id(self) -> str | None:
@@ -326,6 +328,7 @@ class Camera:
                 **media.packing,
             )
         self._reports.begin(len(opened.set_up), time.monotonic())
+        self._clocks = TrackClocks(self.tracks)
         self._liveness.restart(time.monotonic())
         now = time.monotonic_ns()
         for frame in opened.early:
@@ -462,9 +465,11 @@ class Camera:
             raise ConnectionLost(f"{self.url.address} ended the session ({method})")
 
     def _on_rtcp(self, index: int, packet: bytes) -> None:
-        news = self._reports.take(index, packet, now=time.monotonic(), wall=time.time())
+        news = self._reports.take(index, packet, now=time.monotonic())
         for report in news.sender_reports:
-            self._monitor.sender_report(self.tracks[index], report, time.monotonic_ns(), time.time())
+            now, wall = time.monotonic_ns(), time.time()
+            self._monitor.sender_report(self.tracks[index], report, now, wall)
+            self._clocks.report(self._receiver, index, report, now, wall)
         if news.is_bye:
             self._liveness.bye(time.monotonic())
             self._attend()
@@ -488,6 +493,7 @@ class Camera:
                 return
             due = self._connection.next_timeout()
         self._monitor.observe(time.monotonic_ns(), self._receiver, self.tracks)
+        self._clocks.observe(self._receiver, time.monotonic_ns())
         if self._reports.due <= now:
             self._report(now)
         arrival = self._last_media()

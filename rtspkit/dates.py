@@ -3,7 +3,8 @@
 Strategy: a date is taken from the clock once, at a discontinuity, and then advanced by media time, so that it
 differs from the sum of the durations by no more than a slew of 500 parts in a million towards the clock. That
 follows a camera whose crystal drifts, and does not follow a host whose clock is stepped. Dates never go back,
-but for one case: the camera's own clock, where it is asked for, may be behind ours when it is first told.
+but for one case: the camera's own clock, where it is asked for, may be behind ours when it is first told, and may be
+set: then the next date is its.
 
 Spec: draft-pantos-hls-rfc8216bis 4.4.4.6.
 """
@@ -17,6 +18,8 @@ _MICROSECOND = 1_000_000
 _SLEW = 500
 #: The part of an error that is taken out with one segment: the arrival of its first unit has jitter.
 _GAIN = 8
+#: A camera's clock that is this far (microseconds) from what it has shown has been set.
+_SET = 10 * _MICROSECOND
 
 
 class Dates:
@@ -43,7 +46,9 @@ class Dates:
             time, date, was_camera = self._anchor
             elapsed = self._microseconds(start - time)
             date += elapsed
-            if is_camera == was_camera:
+            if is_camera and abs(measured - date) > _SET:
+                date = measured
+            elif is_camera == was_camera:
                 slew = elapsed * _SLEW // _MICROSECOND
                 date += max(-slew, min(slew, (measured - date) // _GAIN))
             is_camera = was_camera

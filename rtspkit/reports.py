@@ -1,7 +1,7 @@
 """A session's RTCP: what the camera's sender reports say, and the receiver reports that answer them.
 
 Strategy: sans-IO, a `Reports` a session; the shell hands it each RTCP packet and sends what `make` gives.
-A camera's clock may be wrong, and is used where it is not off by more than a day and does not go back.
+What is made of the camera's clocks stands in `clocks`.
 
 Spec: RFC 3550, 6.2 (interval), 6.4 (reports).
 """
@@ -21,8 +21,6 @@ __all__ = ["News", "Reports"]
 
 #: Seconds between receiver reports: 6.2 allows no less than 5; nobody acts on ours over TCP.
 _INTERVAL = 10.0
-#: Seconds by which a camera's clock may be wrong and still be used (1970, 2036).
-_CLOCK_SLACK = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +43,13 @@ class _Source:
     reported: TrackStats | None = None  # at our last report
     last_sr: int = 0  # the middle 32 bits of its NTP timestamp …
     last_sr_arrival: float = 0.0  # … and when it came
-    wall: float = 0.0  # the camera's clock, when it was last believed
 
 
 class Reports:
     """Both directions of the RTCP of one session.
 
     Args:
-        receiver: what the reports are about; sender reports that are believed are told to it.
+        receiver: what the reports are about.
         ssrc: ours.
 
     Attributes:
@@ -70,14 +67,13 @@ class Reports:
         self._sources = tuple(_Source() for _ in range(tracks))
         self.due = now + _INTERVAL
 
-    def take(self, index: int, packet: bytes, *, now: float, wall: float) -> News:
+    def take(self, index: int, packet: bytes, *, now: float) -> News:
         """Reads an RTCP packet of a track.
 
         Args:
             index: of the track.
             packet: trouble inside a running stream is no reason to end it: what cannot be read is passed over.
             now: monotonic seconds.
-            wall: Unix seconds.
         """
         try:
             report = parse_rtcp(packet)
@@ -89,10 +85,6 @@ class Reports:
         found = tuple(sr for sr in report.sender_reports if sr.ssrc == ssrc)
         for sr in found:
             source.last_sr, source.last_sr_arrival = sr.ntp >> 16 & 0xFFFF_FFFF, now
-            clock = sr.wall_clock
-            if abs(clock - wall) < _CLOCK_SLACK and clock >= source.wall:
-                source.wall = clock
-                self._receiver.set_wall_clock(index, sr.rtp_timestamp, clock)
         return News(found, ssrc in report.bye)
 
     def make(self, now: float) -> list[tuple[int, bytes]]:

@@ -42,3 +42,11 @@ def test_the_cameras_clock_takes_over_once() -> None:
     # without a report for a while: media time goes on, the host's clock has no say
     assert dates.at(8 * RATE, 1008 * SECOND, is_camera=False) == 904 * SECOND
     assert dates.at(12 * RATE, 908 * SECOND, is_camera=True) == 908 * SECOND
+
+
+def test_a_cameras_clock_that_is_set_is_followed() -> None:
+    dates = Dates(RATE)
+    assert dates.at(0, 1000 * SECOND, is_camera=True) == 1000 * SECOND
+    assert dates.at(4 * RATE, 1005 * SECOND, is_camera=True) == 1004 * SECOND + 2000
+    assert dates.at(8 * RATE, 500 * SECOND, is_camera=True) == 500 * SECOND
+    assert dates.at(12 * RATE, 504 * SECOND, is_camera=True) == 504 * SECOND

@@ -16,6 +16,7 @@ CAMERA_SIDE = {"sdp", "formats", "auth", "url", "messages", "rtsp", "_rtp", "rtp
     "answers",
     "ranges",
     "keepalive",
+    "clocks",
     "liveness",
     "reports",
     "options",

@@ -1,4 +1,4 @@
-"""`rtspkit.reports`: sender reports that are believed and those that are not, and our answers."""
+"""`rtspkit.reports`: sender reports that are the track's and those that are not, and our answers."""
 
 import struct
 
@@ -27,40 +27,25 @@ class Session:
         ssrc = self.ssrc if ssrc is None else ssrc
         timestamp = round(at * 90000) & 0xFFFFFFFF
         packet = sender_report(ssrc=ssrc, ntp=ntp_timestamp(clock), timestamp=timestamp, packet_count=0, octet_count=0)
-        return self.reports.take(0, packet, now=100.0 + at, wall=WALL + at)
-
-    @property
-    def start(self) -> float | None:
-        """What the receiver calls the first picture's instant, by the camera's clock."""
-        return self.camera.receiver.wall_clock(0, 0)
+        return self.reports.take(0, packet, now=100.0 + at)
 
 
-def test_a_report_is_told_to_the_receiver():
-    session = Session()
-    news = session.take(1.0, WALL + 3.0)
+def test_a_report_of_the_track():
+    news = Session().take(1.0, WALL + 3.0)
     assert [report.wall_clock for report in news.sender_reports] == pytest.approx([WALL + 3.0])
-    assert session.start == pytest.approx(WALL + 2.0)
     assert not news.is_bye
-
-
-@pytest.mark.parametrize("clock", [0.0, 2085978496.0, WALL + 90_000], ids=["1970", "2036", "a day ahead"])
-def test_a_clock_that_was_never_set(clock):
-    session = Session()
-    assert len(session.take(1.0, clock).sender_reports) == 1  # health shows it
-    assert session.start is None
 
 
 def test_reports_of_others_and_noise():
     session = Session()
     assert session.take(1.0, WALL, ssrc=session.ssrc + 1).sender_reports == ()
-    assert session.reports.take(0, b"\x80\xc8\xff", now=101.0, wall=WALL).sender_reports == ()
-    assert session.start is None
+    assert session.reports.take(0, b"\x80\xc8\xff", now=101.0).sender_reports == ()
 
 
 def test_goodbye_of_the_source_and_of_another():
     session = Session()
-    assert session.reports.take(0, bye(session.ssrc), now=101.0, wall=WALL).is_bye
-    assert not session.reports.take(0, bye(session.ssrc + 1), now=101.0, wall=WALL).is_bye
+    assert session.reports.take(0, bye(session.ssrc), now=101.0).is_bye
+    assert not session.reports.take(0, bye(session.ssrc + 1), now=101.0).is_bye
 
 
 def test_an_answer_for_what_has_come():
