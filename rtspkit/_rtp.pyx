@@ -166,8 +166,6 @@ cdef class Receiver:
 
     def __init__(self, *, fragment_duration=1.0, low_latency=False, limits=DEFAULT_LIMITS):
         cdef int channel
-        if not 0 <= fragment_duration <= 1e6:
-            raise LocalProtocolError(f"fragment_duration is {fragment_duration}: it is seconds, up to 1000000")
         self.fd = -1
         self.error = None
         self.states = []
@@ -176,10 +174,7 @@ cdef class Receiver:
         self.fragments = []
         self.messages = []
         self.rtcp = []
-        self.duration = <int64_t>(fragment_duration * 1e9)
-        self.low_latency = True if low_latency else False
-        # a sync sample's run is the longest: with five parts a second it must not be forgotten until the next
-        self.forgetting = 6 if low_latency else 3
+        self.set_latency(fragment_duration, low_latency)
         for channel in range(256):
             self.channels[channel] = -1
         self.limit_unit = limits.access_unit_size
@@ -196,6 +191,20 @@ cdef class Receiver:
 
     def __dealloc__(self):
         free(self.partial.data)
+
+    def set_latency(self, fragment_duration, bint low_latency):
+        """How fragments end from now on, the open one too; the arguments are those that a receiver is made with."""
+        cdef TrackState t
+        if not 0 <= fragment_duration <= 1e6:
+            raise LocalProtocolError(f"fragment_duration is {fragment_duration}: it is seconds, up to 1000000")
+        self.duration = <int64_t>(fragment_duration * 1e9)
+        self.low_latency = low_latency
+        # a sync sample's run is the longest: with five parts a second it must not be forgotten until the next
+        self.forgetting = 6 if low_latency else 3
+        self.has_cut = False
+        self.quiet_until = 0
+        for t in self.states:
+            t.duration = scale(self.duration, t.clock_rate, SECOND)
 
     def add_track(
         self, track, *, payload_type, channels=None, origin=None, size_length=13, index_length=3, index_delta_length=3,

@@ -189,6 +189,7 @@ class Camera:
         self._datagrams: Datagrams | None = None
         self._units: deque[AccessUnit] = deque()  # have come and were not asked for yet
         self._on_fragment: Callable[[Fragment], None] | None = None
+        self._is_streamed = False  # a ticker reads
         self._paused = False  # the reader is behind, so nothing is read
         self._ended: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -234,6 +235,18 @@ class Camera:
         Of use with `CameraOptions.low_latency` only, and for one fragment: `Muxer.next_cut` says the next.
         """
         self._receiver.cut_at(pts)
+
+    def set_latency(self, fragment_duration: float, *, low_latency: bool, ticker: Ticker | None) -> None:
+        """How soon `stream` hands media over from now on; what has come so far stays for the next fragment.
+
+        Args:
+            fragment_duration, low_latency: as in `CameraOptions`.
+            ticker: drains the camera together with others; None: one of its own.
+        """
+        self._receiver.set_latency(fragment_duration, low_latency)
+        self._ticker = ticker
+        if self._is_streamed:
+            self._read_by_ticker()
 
     def flush(self) -> None:
         """Hands over the units that are whole, though their fragment is not, for nothing may follow to end it."""
@@ -349,10 +362,12 @@ class Camera:
             RemoteProtocolError: what it sends cannot be followed any more.
         """
         ended = self._claim(on_fragment)
-        self._read(self._on_ready, Ticker() if self._ticker is None else self._ticker)  # an empty one is false
+        self._is_streamed = True
+        self._read_by_ticker()
         try:
             await ended
         finally:
+            self._is_streamed = False
             self._stop_reading()
             self._finish()
             self._release()
@@ -382,8 +397,12 @@ class Camera:
         self._attend()
         return self._ended
 
+    def _read_by_ticker(self) -> None:
+        self._read(self._on_ready, Ticker() if self._ticker is None else self._ticker)  # an empty one is false
+
     def _read(self, on_bytes: Callable[[], None], ticker: Ticker | None, *, eager: bool = False) -> None:
         """Everything that comes goes to the receiver, until `_stop_reading`; `eager`: each read of UDP is told, too."""
+        self._stop_reading()
         self._paused = False
         if self._link is not None:
             self._link.start(self._receiver, on_bytes, ticker)

@@ -78,6 +78,7 @@ class Datagrams:
         self._patience = 1.0  # seconds for which the smallest receive buffer holds what comes
         self._opposite: dict[tuple[int, bool], Any] = {}  # where to send
         self._pins: dict[int, tuple[str, int | None, int | None]] = {}  # where a track comes from: host, ports
+        self._is_pinned = False  # the receiver has been told of them
         self._give_back: Callable[[], None] | None = None
 
     # -- setting up
@@ -217,8 +218,10 @@ class Datagrams:
             ticker: reads together with others.
             eager: `on_packets` is called after any read.
         """
-        for index, pin in self._pins.items():
-            receiver.pin(index, *pin)
+        if not self._is_pinned:  # else the receiver goes on with what it has learned of them
+            self._is_pinned = True
+            for index, pin in self._pins.items():
+                receiver.pin(index, *pin)
         if self._tap is None:
             poller = ticker.datagrams
             sources = (Source(sock, index, is_rtcp) for (index, is_rtcp), sock in self._sockets.items())

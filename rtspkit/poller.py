@@ -75,6 +75,8 @@ class DatagramPoller:
         self._patience[receiver] = patience
         if eager:
             self._eager.add(receiver)
+        if receiver.next_release() is not None:  # of the time when another one has read it
+            self._holding.add(receiver)
         self._hasten()
         registered = self._sources[receiver] = []  # what `remove` has to undo, should one of them fail
         if self._selector is None:

@@ -12,13 +12,15 @@ Which cameras: Intelbras stamps single access units hours away; others jump when
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from rtspkit import _fmp4
 from rtspkit.media import SAMPLE, SAMPLE_SIZE, Run
 
-__all__ = ["Piece", "Survey", "contiguous", "drop_before", "join", "pieces", "split", "survey", "times_of"]
+__all__ = ["Piece", "Survey", "contiguous", "drop_before", "join", "pieces", "split", "spread", "survey", "times_of"]
 
 _SYNC = 1
 #: Samples that agree with each other on a far-off time before it is believed.
@@ -185,6 +187,19 @@ def split(
         following = next_pts if stop == len(records) else None if stop in breaks else times[stop]
         found.append(Piece(piece, bool(records[start][3] & _SYNC), following))
     return found, restamped, seen
+
+
+def spread(run: Run, ends: Sequence[int]) -> list[Run | None]:
+    """Split a run by time; None where a piece has nothing.
+
+    Args:
+        run: samples of a track, in order of time.
+        ends: where each piece ends, in ticks from the first sample on; the last piece has all that is left.
+    """
+    times = times_of(run)
+    stops = [bisect_left(times, times[0] + end) for end in ends[:-1]] if times else [0] * (len(ends) - 1)
+    counts = [stop - start for start, stop in pairwise([0, *stops, len(times)])]
+    return [piece if count else None for piece, count in zip(pieces(run, counts), counts, strict=True)]
 
 
 def pieces(run: Run, counts: Sequence[int]) -> list[Run]:

@@ -529,14 +529,24 @@ class Segmenter:
             )
             return
         pieces = restamp.pieces(leading, [cut.units for cut in cuts])
-        for number, (cut, piece) in enumerate(zip(cuts, pieces, strict=True)):
-            part = self._piece_of(fragment, number, piece, is_sync=False)
+        beside = self._spread_beside(fragment, [cut.end - begin for cut in cuts])
+        for number, (cut, piece, sound) in enumerate(zip(cuts, pieces, beside, strict=True)):
+            part = fragment._replace(runs=(piece,) if sound is None else (piece, sound))
             if number:
+                part = part._replace(is_sync=False, wall_clock=None)
                 cutter.cut_before(False, begin, cut.end, memoryview(piece.data).nbytes)
             self._put(
                 part, piece, cut.units, begin=begin, end=cut.end, boundary=begin, ends_part=cut.is_end, is_even=is_even
             )
             begin = lead.end
+
+    def _spread_beside(self, fragment: Fragment, ends: list[int]) -> Sequence[Run | None]:
+        """The audio beside pieces of the leading run, which end so many ticks behind its begin."""
+        run = _run_of(fragment, self._other.index) if self._other is not None else None
+        if run is None or self._other is None:
+            return [None] * len(ends)
+        rate = self._other.time.rate
+        return restamp.spread(run, [end * rate // self.rate for end in ends])
 
     @staticmethod
     def _note_pace(pacer: Pacer, run: Run, times: Survey) -> None:

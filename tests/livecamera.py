@@ -262,16 +262,24 @@ class Receiver:
     def __init__(self, tracks: tuple[Track, ...], *, duration: float = 1.0, low_latency: bool = False) -> None:
         self.tracks = tracks
         self._next_tracks = tracks
-        self._seconds = duration
-        self._duration = round(duration * VIDEO_RATE)
-        self._low_latency = low_latency
-        self._cut: int | None = None
+        self.set_latency(duration, low_latency=low_latency)
         self._units: list[Unit] = []
         self._order = Reordering(VIDEO_RATE)
         self._count = 0  # pictures of the session
         self._first_due = 0
         self._first: int | None = None
         self._is_new = False  # a session has begun
+
+    def set_latency(self, duration: float, *, low_latency: bool) -> None:
+        """How fragments end from now on."""
+        self._seconds = duration
+        self._duration = round(duration * VIDEO_RATE)
+        self._low_latency = low_latency
+        self._cut: int | None = None
+
+    def flush(self) -> list[Fragment]:
+        """What has come of the next fragment."""
+        return [self._close(None)] if self._units else []
 
     def parameters(self, tracks: tuple[Track, ...]) -> None:
         """What the next sync sample brings."""

@@ -261,9 +261,7 @@ class Receiver:
         self, *, fragment_duration: float = 1.0, low_latency: bool = False, limits: Limits = DEFAULT_LIMITS
     ) -> None:
         self.limits = limits
-        self.low_latency = low_latency
-        self.wanted_cut: int | None = None
-        self.duration = int(fragment_duration * 1e9)
+        self.set_latency(fragment_duration, low_latency)
         self.error: LimitExceeded | None = None
         self.bytes_received = self.unknown_bytes = self.resyncs = self.media_arrival = 0
         self.states: list[TrackState] = []
@@ -300,6 +298,11 @@ class Receiver:
             self.channels.setdefault(channels[1], (t, True))
         if self.leading is None or (not self.leading.is_video and t.is_video):
             self.leading = t
+
+    def set_latency(self, fragment_duration: float, low_latency: bool) -> None:
+        self.low_latency = low_latency
+        self.wanted_cut: int | None = None
+        self.duration = int(fragment_duration * 1e9)
 
     def take_fragments(self) -> list[Fragment]:
         taken, self.fragments = self.fragments, []

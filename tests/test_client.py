@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -31,9 +31,13 @@ async def camera() -> AsyncIterator[ScriptedCamera]:
         yield made
 
 
-async def collect(session: Camera, seconds: float) -> list[Fragment]:
-    """What a camera streams within that time."""
+async def collect(session: Camera, seconds: float, also: Callable[[Fragment], None] = lambda _: None) -> list[Fragment]:
+    """What a camera streams within that time; `also` is called with it."""
     fragments: list[Fragment] = []
+
+    def take(fragment: Fragment) -> None:
+        fragments.append(fragment)
+        also(fragment)
 
     async def stop() -> None:
         await asyncio.sleep(seconds)
@@ -41,7 +45,7 @@ async def collect(session: Camera, seconds: float) -> list[Fragment]:
 
     stopping = asyncio.ensure_future(stop())
     try:
-        await session.stream(fragments.append)
+        await session.stream(take)
     finally:
         await stopping
     return fragments
@@ -457,6 +461,31 @@ async def test_many_cameras_share_a_tick(camera: ScriptedCamera) -> None:
         for fragments in await asyncio.gather(*healthy):
             assert len(fragments) >= 2
     assert len(ticker) == 0
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+async def test_latency_may_change_while_a_camera_is_read(transport: TransportChoice) -> None:
+    """Fragments of a second become parts of it, read by another ticker, and no unit is lost."""
+    calm, quick = Ticker(0.1), Ticker(0.02)
+
+    async with ScriptedCamera() as camera:
+        session = await connect(camera.url, options=CameraOptions(transport=transport), ticker=calm)
+        fragments = await collect(session, 3.5, lambda _: session.set_latency(0.2, low_latency=True, ticker=quick))
+    pictures = [
+        [unit.data for unit in rtspkit.rtp.access_units(fragment) if unit.track.kind == "video"]
+        for fragment in fragments
+    ]
+    assert len(pictures[0]) == 25
+    assert len(pictures) > 5
+    assert all(len(part) <= 6 for part in pictures[1:])
+    assert not any(len(ticker) + len(ticker.datagrams) for ticker in (calm, quick))
+    units = [unit for part in pictures for unit in part]
+    sent = [
+        b"".join(len(nal).to_bytes(4, "big") + nal for nal in unit if nal[0] & 0x1F not in {7, 8, 9})
+        for unit in camera.clip.tracks[0].units
+    ]
+    start = sent.index(units[0])
+    assert units == [sent[(start + number) % len(sent)] for number in range(len(units))]
 
 
 async def test_a_slow_reader_holds_the_camera_back_and_loses_nothing(

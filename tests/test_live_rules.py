@@ -65,6 +65,7 @@ class Run:
         patience: seconds granted to deadlines; None: what the camera's unevenness takes.
         fragment_duration: seconds of a fragment, where nobody says where it is to be cut.
         asks_for_cuts: whether the receiver is told where parts end.
+        calm: seconds for which the camera is read calmly, and then watched closely, in turn; 0: always closely.
         restart_at: when another muxer takes the first one's place; None: never.
         delta_each: every how many changes a delta update is judged too.
     """
@@ -79,6 +80,7 @@ class Run:
     patience: float | None = None
     fragment_duration: float | None = None
     asks_for_cuts: bool = True
+    calm: float = 0.0
     restart_at: float | None = None
     changes: int = 0
     deltas: int = 0
@@ -141,8 +143,16 @@ class Run:
         receiver = Receiver(self.scene.tracks, duration=duration, low_latency=low_latency)
         self.excuses(events)
         now = 0.0
+        is_calm = False
         for event in events:
             at = event.at
+            if self.calm and is_calm is not (at // self.calm % 2 == 0):
+                is_calm = not is_calm
+                receiver.set_latency(1.0 if is_calm else duration, low_latency=low_latency and not is_calm)
+                if is_calm:
+                    self.audit.excuse(at, at + self.calm + duration, "part-late")
+                for fragment in [] if is_calm else receiver.flush():
+                    self.muxer.write(fragment, now=now, wall=WALL + now)
             if self.tick:
                 at = -(-event.at // self.tick) * self.tick
             if self.restart_at is not None and at > self.restart_at:
@@ -373,6 +383,16 @@ def test_fragments_may_be_cut_elsewhere(fragment_duration: float, with_audio: bo
     run.violations = [violation for violation in run.violations if violation.rule != "part-late"]
     run.judge()
     judge_media(run)
+
+
+@pytest.mark.parametrize("calm", [1.7, 20.0])
+def test_who_comes_and_goes_has_all_parts(calm: float) -> None:
+    """A camera that is read calmly while nobody watches: its parts only come later."""
+    run = Run(full_scene(), part_duration=0.2, calm=calm).play()
+    run.judge()
+    judge_media(run)
+    assert run.media.parts > 2500
+    assert run.media.segments > 100
 
 
 def test_a_restart_goes_on_by_the_rules() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import boxes
 import pytest
-from fragments import AUDIO, AUDIO_ALONE, VIDEO, VIDEO_SMALL, make_run
+from fragments import AUDIO, AUDIO_ALONE, VIDEO, VIDEO_SMALL, Source, make_run
 from real.playlists import attributes, read_media
 
 from rtspkit.media import Fragment, Track
@@ -379,6 +379,19 @@ def test_silent_audio_reaches_the_edge() -> None:
         video, audio = fragment.runs
         ends.append(video.end / 90_000 - audio.end / 48_000)
     assert max(ends) < 0.03
+
+
+def test_sound_that_comes_with_a_long_fragment_is_spread_over_its_parts() -> None:
+    muxer = Muxer((VIDEO, AUDIO), part_duration=0.2, epoch="e", now=START, wall=WALL)
+    source = Source()
+    for second in range(1, 4):
+        muxer.write(source.fragment(), now=START + second, wall=WALL + second)
+    for number in range(5, 14):
+        response = muxer.get(f"e/part_{number}.mp4")
+        assert response is not None
+        runs = [run for buffer in response.body for one in boxes.fragments(buffer) for run in one.runs]  # type: ignore[union-attr]
+        ends = [max(run.end for run in runs if run.track_id == track) for track in (1, 2)]
+        assert abs(ends[0] / 90_000 - ends[1] / 48_000) < 0.03
 
 
 # -- another muxer in its place -------------------------------------------------------------------------------

@@ -81,6 +81,22 @@ async def test_a_packet_that_never_comes_is_given_up(pairs: list[tuple[socket.so
     poller.remove(made)
 
 
+async def test_another_poller_gives_up_what_the_first_has_waited_for(
+    pairs: list[tuple[socket.socket, socket.socket]],
+) -> None:
+    first, second, made = DatagramPoller(0.005), DatagramPoller(0.005), pinned(pairs[0][1])
+    first.add(made, [Source(pairs[0][0], 0, False)], lambda: None, patience=1.0)
+    for sequence in (1, 2, 4, 5):
+        pairs[0][1].send(packet(sequence))
+    await asyncio.sleep(0.02)
+    first.remove(made)
+    second.add(made, [Source(pairs[0][0], 0, False)], lambda: None, patience=1.0)
+    async with asyncio.timeout(2):
+        while track_stats(made, 0).lost == 0:  # noqa: ASYNC110 - a test's patience
+            await asyncio.sleep(0.01)
+    second.remove(made)
+
+
 async def test_the_smallest_buffer_says_how_often(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
     poller = DatagramPoller(0.1)
     first, second = (pinned(theirs) for _, theirs in pairs)

@@ -408,6 +408,20 @@ def test_low_latency_of_audio_alone() -> None:
     assert [len(run) for run in fragment_pts(receiver.take_fragments())] == [9, 9]  # 192 ms are nearest to 200
 
 
+def test_latency_may_change_in_the_midst() -> None:
+    """What has come so far stays for the next fragment."""
+    camera = Camera(fragment_duration=0.2, low_latency=True)
+    taken = []
+    for i in range(60):
+        if i == 22:
+            camera.receiver.set_latency(1.0, False)
+        elif i == 52:
+            camera.receiver.set_latency(0.2, True)
+        camera.picture(P if i else IDR, at=i * 0.04)
+        taken += [(i, len(times)) for times in fragment_pts(camera.fragments(end=False))]
+    assert taken == [(4, 5), (9, 5), (14, 5), (19, 5), (45, 25), (52, 7), (56, 5)]
+
+
 def test_a_cut_counts_for_one_fragment_and_with_low_latency_only() -> None:
     camera = Camera(fragment_duration=10)
     camera.receiver.cut_at(3600)

@@ -203,7 +203,11 @@ garbage = st.one_of(
 )
 clock = st.sampled_from([0, 0, 0, 1, 10**7, 10**8, 10**9, 3 * 10**9, 10**14])
 event = st.one_of(unit, unit, unit, unit, sent, sent, report, messages, garbage)
-calls = st.sampled_from([""] * 20 + ["flush", "wall", "finish"] + [f"cut {pts}" for pts in (-1, 0, 9000, 2**40)])
+calls = st.sampled_from(
+    [""] * 20
+    + ["flush", "wall", "finish", "latency 0.04 1", "latency 1 0"]
+    + [f"cut {pts}" for pts in (-1, 0, 9000, 2**40)]
+)
 
 
 @dataclass
@@ -348,6 +352,9 @@ def call(receiver: Any, name: str) -> None:
         receiver.set_wall_clock(0, 1000, 1.7e9)
     elif name.startswith("cut"):
         receiver.cut_at(int(name.split()[1]))
+    elif name.startswith("latency"):
+        _, duration, low_latency = name.split()
+        receiver.set_latency(float(duration), low_latency == "1")
 
 
 # -- properties -------------------------------------------------------------------------------------------------------

@@ -64,7 +64,8 @@ class FakeCamera:
         self.warnings: tuple[str, ...] = ()
         self.is_closed = False
         self.lost = 0
-        self.asked_for_sync = 0
+        self.asked_for_sync = self.flushed = 0
+        self.latencies: list[tuple[float, bool, Ticker | None]] = []
         self.close_takes = 0.0
         self.hands_over = False  # media when it ends, as a real one does
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -83,8 +84,14 @@ class FakeCamera:
     def request_sync(self) -> None:
         self.asked_for_sync += 1
 
+    def cut_at(self, pts: int) -> None:
+        """It sends as it likes."""
+
+    def set_latency(self, fragment_duration: float, *, low_latency: bool, ticker: Ticker | None) -> None:
+        self.latencies.append((fragment_duration, low_latency, ticker))
+
     def flush(self) -> None:
-        """It holds nothing back."""
+        self.flushed += 1
 
     def stats(self) -> CameraStats:
         fields = dict.fromkeys(TrackStats._fields, 0)
@@ -990,6 +997,46 @@ async def test_the_camera_is_told_where_the_next_part_ends(monkeypatch: pytest.M
         monkeypatch.setattr(type(path.muxer), "next_cut", property(lambda _: next(cuts)))
         camera.send(3)
     assert told == [18_000, 36_000]
+
+
+async def test_a_camera_nobody_watches_may_take_its_time() -> None:
+    """Until somebody asks, who gets what has come up to then."""
+    network = FakeNetwork()
+    slow, quick = Ticker(0.1), Ticker(0.02)
+    config = PathConfig(source=SOURCE, hls_variant="lowLatency", hls_part_duration=0.5)
+    manager = PathManager({"cam": config}, connect=network.connect, ticker=slow, quick_ticker=quick, timing=QUICK)
+    manager.start()
+    path = manager.find("cam")
+    assert path is not None
+    path.viewers.window = 0.05
+    camera = await network.camera()
+    camera.send()
+    assert not camera.latencies  # a player that was playing may come back
+    await asyncio.sleep(0.06)
+    path.enter()
+    camera.send()
+    path.leave()
+    camera.send()
+    assert not camera.latencies
+    await asyncio.sleep(0.06)
+    camera.send(2)
+    assert camera.latencies == [(1.0, False, slow)]
+    assert not camera.flushed
+    path.enter()
+    path.enter()
+    assert camera.latencies[1:] == [(0.5, True, quick)]
+    assert camera.flushed == 1
+    await manager.close()
+
+
+async def test_a_camera_without_low_latency_is_always_read_alike() -> None:
+    network = FakeNetwork()
+    async with running(network) as (_, path):
+        path.viewers.window = 0.0
+        camera = await network.camera()
+        camera.send(2)
+        path.enter()
+    assert not camera.latencies
 
 
 # -- all of them ----------------------------------------------------------

@@ -25,7 +25,7 @@ class PathManager:
         paths: by name.
         connect: how cameras are connected to.
         ticker: the shared tick of this loop.
-        quick_ticker: the one of the paths with low latency; `ticker` if None.
+        quick_ticker: the one of the paths with low latency that somebody watches; `ticker` if None.
         limits: bounds on what cameras send; its times are the connection's deadlines.
         timing: the state machine's times.
         state: how far the paths had come; in memory only if None.
@@ -54,6 +54,7 @@ class PathManager:
                 config,
                 connect=connect,
                 ticker=ticker if config.part_duration is None else quick,
+                calm_ticker=ticker,
                 limits=limits,
                 timing=timing or Timing(),
                 state=self._state,

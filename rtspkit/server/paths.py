@@ -91,6 +91,7 @@ class Path:
         *,
         connect: Connect,
         ticker: Ticker | None,
+        calm_ticker: Ticker | None,
         limits: Limits,
         timing: Timing,
         state: StateFile,
@@ -107,7 +108,9 @@ class Path:
         self.available_since: float | None = None
         self.online_since: float | None = None
         self.outbound_bytes = 0
-        self.source = Source(name, config, connect=connect, ticker=ticker, limits=limits, gate=gate)
+        self.source = Source(
+            name, config, connect=connect, ticker=ticker, calm_ticker=calm_ticker, limits=limits, gate=gate
+        )
         self.output = Output(name, config, state, take_rest=self.source.flush)
         self._retry = Retry(config.retry_policy)
         self._limits = limits
@@ -122,6 +125,7 @@ class Path:
         self._fresh = True  # no media yet
         self._media_since: float | None = None  # of media without a sync sample
         self._no_sync = False  # … and for so long that nobody is kept waiting for one
+        self._is_calm = False  # nobody is in a hurry for its parts
         self._problem: Exception | None = None  # why its media cannot be muxed
         self._next_report = 0.0
         # of the state machine
@@ -260,6 +264,9 @@ class Path:
         """A request has come; it keeps an on-demand camera until it is answered, and for `close_after`."""
         self._requests += 1
         self._last_request = time.monotonic()
+        if self._is_calm:
+            self._is_calm = False
+            self.source.set_calm(False)
         if self.config.source_on_demand and self._idle_timer is None and self._task is not None:
             self._watch_idle(self.close_after)
 
@@ -316,7 +323,7 @@ class Path:
 
     async def _attempt(self) -> None:
         """Connects and streams until the camera is lost."""
-        self._fresh, self._problem = True, None
+        self._fresh, self._problem, self._is_calm = True, None, False
         self._media_since, self._no_sync = None, False
         self._next_report = 0.0
         me = asyncio.current_task()
@@ -340,6 +347,9 @@ class Path:
             cut = self.output.write(fragment)
             if cut is not None:
                 self.source.cut_at(cut)
+            if self.config.part_duration is not None and not self._is_calm and self._is_unwatched(now):
+                self._is_calm = True
+                self.source.set_calm(True)
         except Exception as error:  # the loop behind this callback serves every camera
             self._problem = error
             self.source.give_up()
@@ -347,6 +357,10 @@ class Path:
             self._next_report = now + self._timing.report
             self.source.report_loss()
             self.output.report_disk()
+
+    def _is_unwatched(self, now: float) -> bool:
+        """Whether nobody plays it, as far as can be told: players ask at least once a target duration."""
+        return not self._requests and now - max(self._last_request, self._live_since) > self.viewers.window
 
     def _on_connected(self, camera: Camera) -> None:
         self._prepare(camera.tracks)

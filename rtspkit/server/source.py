@@ -69,6 +69,7 @@ class Source:
         name, config: of the path.
         connect: makes a connection.
         ticker: drains it together with others.
+        calm_ticker: the same, while its media may take their time.
         limits: bounds on what it sends.
         gate: whose turn it is to connect.
     """
@@ -80,6 +81,7 @@ class Source:
         *,
         connect: Connect,
         ticker: Ticker | None,
+        calm_ticker: Ticker | None,
         limits: Limits,
         gate: Gate,
     ) -> None:
@@ -90,7 +92,7 @@ class Source:
         self._name = name
         self._url = config.source
         self._connect = connect
-        self._ticker = ticker
+        self._ticker, self._calm_ticker = ticker, calm_ticker
         self._gate = gate
         self._last_error = ""  # of the log
         self._told: set[str] = set()  # what is not said again
@@ -231,6 +233,18 @@ class Source:
         """Asks the camera for a sync sample."""
         if self.camera is not None:
             self.camera.request_sync()
+
+    def set_calm(self, is_calm: bool) -> None:
+        """Whether the present connection's media may take their time; if not, `options` say how soon they come."""
+        if self.camera is None:
+            return
+        if is_calm:
+            usual = CameraOptions()
+            self.camera.set_latency(usual.fragment_duration, low_latency=False, ticker=self._calm_ticker)
+        else:
+            options = self.options
+            self.camera.set_latency(options.fragment_duration, low_latency=options.low_latency, ticker=self._ticker)
+            self.camera.flush()
 
     def cut_at(self, pts: int) -> None:
         """Where the next fragment should end."""
