@@ -46,6 +46,8 @@ cdef inline NalKind h264_kind(const uint8_t* header) noexcept nogil:
         return KIND_PARAMETER_SET
     if NAL_AUD <= nal_type <= NAL_FILLER:  # and the end markers between them
         return KIND_LEFT_OUT
+    if nal_type == 0 or nal_type >= NAL_STAP_A:  # packets have these types, NAL units do not
+        return KIND_LEFT_OUT
     return KIND_MESSAGE if nal_type == NAL_SEI else KIND_OTHER
 
 

@@ -264,12 +264,24 @@ class Segmenter:
         if self._other is not None:
             self._other.forget()
 
+    def _readable(self, tracks: tuple[Track, ...]) -> tuple[Track, ...]:
+        """Those tracks, with the parameters they had where the new ones cannot be read: no player could be told."""
+        found = list(tracks)
+        for place, (track, former) in enumerate(zip(tracks, self.tracks, strict=True)):
+            if track != former and former.parameters is not None:
+                try:
+                    fmp4.init_section((track,))
+                except RtspkitError as error:
+                    self.stats.last_error = f"track {track.index + 1}: {error}"
+                    found[place] = former
+        return tuple(found)
+
     def _take(self, fragment: Fragment) -> None:
         if fragment.tracks is not self._given:
             if not self.accepts(fragment.tracks):
                 self._drop("the camera's tracks have changed: they need a new muxer")
                 return
-            tracks = playable(fragment.tracks)
+            tracks = self._readable(playable(fragment.tracks))
             if tracks != self.tracks:
                 if not self._may_begin():
                     self._drop("parameter sets change too often")

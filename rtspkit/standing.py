@@ -46,6 +46,7 @@ class ArrivalClock:
         self._lost = 0  # ticks that the clock has not counted since it went wrong
         self._streak = 0
         self._last: tuple[int, int] | None = None  # pts and arrival of the last unit
+        self._given: int | None = None  # the pts that unit was given; None: its own
         self._begin_span()
 
     def _begin_span(self) -> None:
@@ -58,7 +59,7 @@ class ArrivalClock:
         """Another connection, another clock."""
         self.is_used = self.is_good_again = False
         self._streak = self._lost = 0
-        self._last = None
+        self._last = self._given = None
         self._begin_span()
 
     def take(self, run: Run, times: Survey, expected: int | None) -> tuple[Run, Survey]:
@@ -89,11 +90,19 @@ class ArrivalClock:
         return self._retime(run, times, expected, times.last_arrival - last_arrival)
 
     def _retime(self, run: Run, times: Survey, expected: int | None, waited: int) -> tuple[Run, Survey]:
-        first = times.first if expected is None else expected + self._lost
-        self._lost = 0
         unit = max(1, min(waited * self._rate // (_NANOSECONDS * times.units), self._rate))
+        if expected is None:
+            first = times.first
+        elif self._given is None:
+            first = expected + self._lost
+        else:
+            # what is expected after a lone unit of a clock that ran ahead is as far ahead, and would stay that
+            first = self._given + unit
+        self._lost = 0
         run = contiguous(run, unit, first=first)
-        return run, survey(run)
+        retimed = survey(run)
+        self._given = retimed.last
+        return run, retimed
 
     def _judge(self) -> None:
         time = self._ticks * _NANOSECONDS // self._rate

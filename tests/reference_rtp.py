@@ -867,7 +867,7 @@ class Receiver:
         nal = nal[:1] + nal[1:].rstrip(b"\x00")
         if kind in (SPS, PPS):
             self.parameter_set(t, unit, kind, nal)
-        elif not AUD <= kind <= FILLER:
+        elif 0 < kind < STAP_A and not AUD <= kind <= FILLER:
             unit.nals.append(nal)
 
     def parameter_set(self, t: TrackState, unit: Unit, kind: int, nal: bytes) -> None:

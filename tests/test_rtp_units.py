@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from rtp_camera import (
     IDR,
@@ -18,10 +20,7 @@ from rtp_camera import (
 )
 
 from rtspkit.media import H264Parameters
-from rtspkit.packetizer import (
-    RTPSender,
-    packetize_h264,
-)
+from rtspkit.packetizer import RTPSender, packetize_h264, rtp_packet, stap_a
 
 # -- access units -----------------------------------------------------------------------------------------------------
 
@@ -89,6 +88,104 @@ def test_annex_b_in_one_nal_unit() -> None:
     assert unit.data == avcc(IDR)
     assert unit.is_sync
     assert unit.track.parameters == H264Parameters(SPS, (PPS,))
+
+
+def fragments_of(nal: bytes, *ends: int) -> list[bytes]:
+    """FU-A payloads of a NAL unit, cut behind so many bytes each."""
+    bounds = [1, *sorted(ends), len(nal)]
+    return [
+        bytes(((nal[0] & 0xE0) | 28, (0x80 * (i == 0) | 0x40 * (i == len(bounds) - 2)) | nal[0] & 0x1F)) + nal[a:b]
+        for i, (a, b) in enumerate(pairwise(bounds))
+    ]
+
+
+#: What V380 sends as one NAL unit, and cuts into fragments where it is too long for a packet.
+ANNEX_B = SPS + b"\0\0\0\1" + PPS + b"\0\0\1" + IDR
+
+
+@pytest.mark.parametrize("start_code", [b"", b"\0\0\0\1", b"\0\0\1"])
+@pytest.mark.parametrize("first", range(2, len(ANNEX_B)))
+def test_annex_b_in_fragments_cut_at_every_byte(first: int, start_code: bytes) -> None:
+    """A start code may be cut in two, or in three."""
+    stream = start_code + ANNEX_B
+    for second in (None, first + 1, first + 2):
+        ends = [end for end in (first, second) if end is not None and end < len(stream)]
+        camera = Camera()
+        for number, data in enumerate(fragments_of(stream, *ends)):
+            sequence = (camera.video.sequence + number) % 65536
+            packet = rtp_packet(
+                data, payload_type=96, sequence=sequence, timestamp=0, ssrc=camera.video.ssrc, marker=data[1] & 0x40 > 0
+            )
+            camera.packet(packet, 0)
+        (unit,) = camera.units()
+        assert unit.data == avcc(IDR)
+        assert (unit.is_sync, unit.damaged) == (True, False)
+        assert unit.track.parameters == H264Parameters(SPS, (PPS,))
+        assert camera.counted().broken == 0
+
+
+def payloads(camera: Camera, *data: bytes) -> None:
+    """Packets with these payloads; the last has the marker."""
+    for number, one in enumerate(data):
+        sequence = (camera.video.sequence + number) % 65536
+        marker = number == len(data) - 1
+        packet = rtp_packet(one, payload_type=96, sequence=sequence, timestamp=0, ssrc=camera.video.ssrc, marker=marker)
+        camera.packet(packet, 0)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_empty_fragments(place: int) -> None:
+    """At the start, in the midst, as the end; and an FU without even its header."""
+    pieces = fragments_of(IDR, 2, 3)
+    empty = [b"\x7c\x85", b"\x7c\x05", b"\x7c\x45"][min(place, 2)]
+    if place == 0:
+        pieces[0:1] = [empty, bytes((0x7C, 0x05)) + pieces[0][2:]]
+    elif place == 2:
+        pieces[-1:] = [bytes((0x7C, 0x05)) + pieces[-1][2:], empty]
+    else:
+        pieces.insert(1, empty if place == 1 else b"\x7c")
+    camera = Camera()
+    payloads(camera, *pieces)
+    (unit,) = camera.units()
+    assert unit.data == avcc(IDR)
+    assert (unit.is_sync, unit.damaged, camera.counted().broken) == (True, False, place == 3)
+
+
+def test_a_type_that_changes_within_fragments_is_the_first_ones() -> None:
+    """Tiandy."""
+    first, *rest = fragments_of(IDR, 2, 3)
+    camera = Camera()
+    payloads(camera, first, *(one[:1] + bytes((one[1] ^ 4,)) + one[2:] for one in rest))
+    (unit,) = camera.units()
+    assert (unit.data, unit.is_sync, unit.damaged) == (avcc(IDR), True, False)
+
+
+def test_a_fragment_that_is_start_and_end() -> None:
+    """CostarHD; and another one begins before the last has ended."""
+    camera = Camera()
+    payloads(camera, b"\x7c\xc5" + IDR[1:], fragments_of(LATER_IDR_SLICE, 2)[0], b"\x7c\xc5" + LATER_IDR_SLICE[1:])
+    (unit,) = camera.units()
+    assert unit.data == avcc(IDR, LATER_IDR_SLICE)
+    assert (unit.is_sync, unit.damaged) == (False, True)
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_zeros_behind_an_aggregation(count: int) -> None:
+    """Some cameras fill packets up: one zero is no size, two are none, four are two that are none."""
+    camera = Camera()
+    payloads(camera, stap_a([SPS, PPS, IDR]) + bytes(count))
+    (unit,) = camera.units()
+    assert (unit.data, unit.is_sync, unit.damaged) == (avcc(IDR), True, False)
+    assert camera.counted().broken == 0
+
+
+@pytest.mark.parametrize("header", [0x60, 0x78, 0x79, 0x7B, 0x7C, 0x7E, 0x7F])
+def test_types_that_only_packets_have_are_no_nal_units(header: int) -> None:
+    """Nor is type 0; in an aggregation, or in fragments, they are left out."""
+    camera = Camera()
+    payloads(camera, stap_a([IDR, bytes((header,)) + b"junk"]), *fragments_of(bytes((header,)) + b"junk", 3))
+    (unit,) = camera.units()
+    assert (unit.data, unit.is_sync, unit.damaged) == (avcc(IDR), True, False)
 
 
 def test_adts_headers_are_taken_off() -> None:

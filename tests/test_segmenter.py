@@ -280,6 +280,19 @@ def test_missing_parameters_are_awaited() -> None:
     assert len(write(segmenter, video([7200, 10_800]))) == 2
 
 
+def test_parameters_that_cannot_be_read_change_nothing() -> None:
+    segmenter = make((VIDEO,))
+    write(segmenter, video([0, 3600]))
+    unreadable = replace(VIDEO, parameters=H264Parameters(b"\x67\x42\xc0\x1e\xff", (b"\x68\xce\x3c\x80",)))
+    fragment = Fragment((unreadable,), (make_run(0, [7200, 10_800]),), is_sync=True)
+    write(segmenter, fragment)
+    assert segmenter.tracks == (VIDEO,)
+    assert segmenter.stats.dropped_fragments == 0
+    assert segmenter.stats.last_error.startswith("track 1: ")
+    assert write(segmenter, video([14_400, 18_000]))
+    assert segmenter.stats.discontinuities == 0
+
+
 def test_other_codecs_need_another_muxer() -> None:
     segmenter = make((VIDEO, AUDIO))
     assert segmenter.accepts((VIDEO_OTHER, AUDIO))

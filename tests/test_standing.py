@@ -49,6 +49,18 @@ def test_a_clock_that_stands_or_runs_wrong_is_replaced(size: int, step: int) -> 
     assert all(after - before == pytest.approx(3600, rel=0.01) for before, after in pairwise(late))
 
 
+def test_what_lone_units_were_taken_to_last_is_not_believed() -> None:
+    """Who writes them predicts the next from the last two: a clock that ran ahead would be kept by that."""
+    clock = ArrivalClock(RATE)
+    given: list[int] = []
+    for run in runs(steady(8, step=36_000), 1):
+        expected = 2 * given[-1] - given[-2] if len(given) > 1 else None
+        given += times_of(clock.take(run, survey(run), expected)[0])
+    assert clock.is_used
+    late = given[-100:]
+    assert all(after - before == pytest.approx(3600, rel=0.01) for before, after in pairwise(late))
+
+
 def test_it_is_believed_again() -> None:
     clock = ArrivalClock(RATE)
     take(clock, steady(4, step=0))

@@ -13,6 +13,7 @@ from rtsp_reader import Answer, Packet, RTSPReader, until
 
 from rtspkit import h264
 from rtspkit.media import H264Parameters
+from rtspkit.packetizer import Payload
 from rtspkit.testing import Basic, Clip, Digest, LiveCamera, ScriptedCamera, clip, faults, video_track
 from rtspkit.testing.carriers import free_pair
 
@@ -337,6 +338,21 @@ class TestMedia:
             await reader.play()
             with pytest.raises(AssertionError):
                 await reader.packets(2)
+
+    async def test_other_payloads(self) -> None:
+        """As many as one likes; none is missing."""
+
+        def change(number: int, payloads: list[Payload]) -> list[Payload]:
+            return [Payload(b"\x41one", False), Payload(b"\x41two", True)] if number % 2 else payloads[:1]
+
+        async with ScriptedCamera(faults.Rewrite(change)) as camera, RTSPReader(camera.url) as reader:
+            await reader.play()
+            found = of_video(await reader.packets(1.5))
+        assert [packet.payload for packet in found][1:3] == [b"\x41one", b"\x41two"]
+        first = found[0].sequence
+        assert [packet.sequence for packet in found] == [(first + i) % 65536 for i in range(len(found))]
+        times = [packet.timestamp for packet in found[::3]]
+        assert {b - a for a, b in pairwise(times)} == {7200}
 
     async def test_bye(self) -> None:
         async with ScriptedCamera(faults.Bye(after=4)) as camera, RTSPReader(camera.url) as reader:

@@ -35,6 +35,7 @@ from rtspkit.testing.faults.media import (
     HoldBack,
     Mute,
     PacketByPacket,
+    Rewrite,
     WrongLength,
 )
 from rtspkit.testing.faults.network import Foreign, Network, NoDatagrams, unreachable
@@ -66,6 +67,7 @@ __all__ = [
     "PacketByPacket",
     "Redirect",
     "Refuse",
+    "Rewrite",
     "Say",
     "SessionTimeout",
     "ShortBody",

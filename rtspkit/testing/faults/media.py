@@ -5,11 +5,12 @@ Specs: RFC 2326, 10.12 (interleaved frames); RFC 3550, 6.6 (BYE).
 
 from __future__ import annotations
 
-from collections.abc import Container
+import struct
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rtspkit.packetizer import bye, interleaved_frame
+from rtspkit.packetizer import Payload, bye, interleaved_frame, rtp_packet
 from rtspkit.testing.carriers import Interleaved
 from rtspkit.testing.faults.base import Fault
 from rtspkit.testing.playout import Client, Reply
@@ -17,7 +18,19 @@ from rtspkit.testing.playout import Client, Reply
 if TYPE_CHECKING:
     from rtspkit.testing.camera import ScriptedCamera, Seen
 
-__all__ = ["Ask", "Between", "Bye", "Flood", "Freeze", "HangUp", "HoldBack", "Mute", "PacketByPacket", "WrongLength"]
+__all__ = [
+    "Ask",
+    "Between",
+    "Bye",
+    "Flood",
+    "Freeze",
+    "HangUp",
+    "HoldBack",
+    "Mute",
+    "PacketByPacket",
+    "Rewrite",
+    "WrongLength",
+]
 
 
 @dataclass(eq=False)
@@ -197,6 +210,40 @@ class HoldBack(Fault):
             for one, waiting in self._held.pop(client):
                 client.carriers[one].send(waiting)
         return []
+
+
+@dataclass(eq=False)
+class Rewrite(Fault):
+    """Puts other payloads into the RTP packets of a track's units; they are numbered so that none is missing.
+
+    Attributes:
+        change: makes them out of the number of the unit, from 0 for each reader, and its payloads.
+        track: number of the track.
+    """
+
+    change: Callable[[int, list[Payload]], Iterable[Payload]]
+    track: int = 0
+    _next: dict[Client, tuple[int, int]] = field(default_factory=dict, init=False)  # unit, sequence number
+
+    def deliver(self, camera: ScriptedCamera, client: Client, track: int, packets: list[bytes]) -> list[bytes]:
+        if track != self.track or not packets:
+            return packets
+        _, kind, wire_sequence, timestamp, ssrc = struct.unpack_from("!BBHII", packets[0])
+        unit, sequence = self._next.get(client, (0, wire_sequence))
+        # what the camera sends has neither CSRCs nor extensions
+        payloads = list(self.change(unit, [Payload(packet[12:], packet[1] >= 0x80) for packet in packets]))
+        self._next[client] = (unit + 1, sequence + len(payloads))
+        return [
+            rtp_packet(
+                payload.data,
+                payload_type=kind & 0x7F,
+                sequence=sequence + number,
+                timestamp=timestamp,
+                ssrc=ssrc,
+                marker=payload.marker,
+            )
+            for number, payload in enumerate(payloads)
+        ]
 
 
 @dataclass(eq=False)
