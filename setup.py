@@ -1,4 +1,4 @@
-"""The two extension modules; everything static stands in pyproject.toml.
+"""The three extension modules; everything static stands in pyproject.toml.
 
 They are written to the limited API of CPython 3.11, so that one wheel serves every later version. A
 free-threaded interpreter has no limited API yet: there a wheel for just that version is built.
@@ -30,7 +30,7 @@ extensions = [
         py_limited_api=not free_threaded,
         extra_compile_args=["-O3", "-g0"],
     )
-    for name in ("_rtp", "_fmp4")
+    for name in ("_rtp", "_fmp4", "_flac")
 ]
 
 setup(

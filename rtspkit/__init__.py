@@ -11,7 +11,7 @@ The pieces below can be used one by one: `rtspkit.rtsp.Connection` and `rtspkit.
 """
 
 try:
-    from rtspkit import _fmp4, _rtp  # noqa: F401
+    from rtspkit import _flac, _fmp4, _rtp  # noqa: F401
 except ImportError as error:
     raise ImportError(
         f"rtspkit's compiled part is missing ({error}): build it with `pip install .` in the source directory"

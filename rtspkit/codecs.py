@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtspkit import aac, h264, opus
+from rtspkit import aac, flac, h264, opus
 from rtspkit.errors import RtspkitError
-from rtspkit.media import AACParameters, H264Parameters, OpusParameters, PCMParameters, Track
+from rtspkit.media import AACParameters, FLACParameters, H264Parameters, OpusParameters, PCMParameters, Track
 
 __all__ = ["Picture", "Sound", "codec_string", "picture", "sound", "unit_ticks"]
 
@@ -77,6 +77,8 @@ def codec_string(track: Track) -> str:
             return aac.codec_string(parameters)
         case OpusParameters():
             return "opus"
+        case FLACParameters():
+            return flac.CODEC_STRING
         case None:
             raise RtspkitError(f"track {track.index + 1}: its parameter sets have not come yet")
         case _:
@@ -109,6 +111,9 @@ def sound(track: Track) -> Sound | None:
                 return Sound(opus.CLOCK_RATE, channels, "Opus")
             case PCMParameters(sample_rate=sample_rate, channels=channels, bits=bits):
                 return Sound(sample_rate, channels, _PCM_NAMES.get(track.codec) or f"G.726 {bits * 8} kbit/s", bits)
+            case FLACParameters(stream_info=data):
+                info = flac.parse_stream_info(data)
+                return Sound(info.sample_rate, info.channels, "FLAC")
     except RtspkitError:
         pass
     return None
@@ -131,5 +136,8 @@ def unit_ticks(track: Track, unit: bytes | None = None) -> int | None:
             return opus.packet_samples(unit) * track.clock_rate // opus.CLOCK_RATE or None
         case PCMParameters(sample_rate=sample_rate, channels=channels, bits=bits) if unit is not None:
             return len(unit) * 8 // (bits * channels) * track.clock_rate // sample_rate or None
+        case FLACParameters(stream_info=data):
+            info = flac.parse_stream_info(data)
+            return info.block_size * track.clock_rate // info.sample_rate
         case _:
             return None

@@ -4,7 +4,8 @@ An init section is written once per set of parameters, so it is built here in pl
 from the inside out. `write_fragment`, which every fragment passes, is compiled (`rtspkit._fmp4`).
 
 Spec: ISO/IEC 14496-12 (boxes), -14 (mp4a, esds), -15 5.4 (avc1, avcC); Encapsulation of Opus in ISO Base Media File
-Format 4.3 (Opus, dOps); draft-pantos-hls-rfc8216bis 3.1.2.
+Format 4.3 (Opus, dOps); Encapsulation of FLAC in ISO Base Media File Format (fLaC, dfLa); draft-pantos-hls-rfc8216bis
+3.1.2.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, TypeAlias
 
-from rtspkit import aac, h264, opus
+from rtspkit import aac, flac, h264, opus
 from rtspkit._fmp4 import write_fragment
 from rtspkit.errors import LocalProtocolError, UnsupportedError
-from rtspkit.media import AACParameters, H264Parameters, OpusParameters
+from rtspkit.media import AACParameters, FLACParameters, H264Parameters, OpusParameters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,6 +118,10 @@ def _trak(track: Track) -> bytes:
         entry = _opus(track.parameters)
         handler, name, header = _AUDIO_HANDLER, b"Sound", _full_box(b"smhd", bytes(4))
         volume = 0x100
+    elif isinstance(track.parameters, FLACParameters) and track.codec == "flac":
+        entry = _flac(track.parameters)
+        handler, name, header = _AUDIO_HANDLER, b"Sound", _full_box(b"smhd", bytes(4))
+        volume = 0x100
     elif track.parameters is None:
         raise LocalProtocolError(
             f"track {_track_id(track)} ({track.codec}) has no parameters yet: wait until the camera has sent them"
@@ -189,27 +194,37 @@ def _avcc(track: Track, parameters: H264Parameters, sps: h264.SPS) -> bytes:
     return _box(b"avcC", *record)
 
 
+def _audio_entry(kind: bytes, channels: int, rate: int, configuration: bytes) -> bytes:
+    """AudioSampleEntry (ISO/IEC 14496-12, 12.2.3), of 16 bits a sample, which decoders read from the configuration."""
+    return _box(
+        kind,
+        struct.pack(">6xH", 1),  # data_reference_index
+        struct.pack(">8xHH4xI", channels, 16, rate << 16),
+        configuration,
+    )
+
+
 def _mp4a(parameters: AACParameters) -> bytes:
     config = aac.parse_config(parameters.config)
     rate = config.output_sample_rate
-    return _box(
-        b"mp4a",
-        struct.pack(">6xH", 1),  # data_reference_index
-        # 16 bits a sample; the rate in 16.16, 0 where it does not fit; decoders read both from the esds
-        struct.pack(">8xHH4xI", config.channels or 2, 16, rate << 16 if rate <= 0xFFFF else 0),
-        _esds(parameters.config),
-    )
+    # 16.16; decoders read it from the esds, too
+    return _audio_entry(b"mp4a", config.channels or 2, rate if rate <= 0xFFFF else 0, _esds(parameters.config))
+
+
+def _flac(parameters: FLACParameters) -> bytes:
+    info = flac.parse_stream_info(parameters.stream_info)
+    rate = info.sample_rate
+    while rate > 0xFFFF:  # what does not fit is halved until it does
+        rate //= 2
+    # the one block, the last, of type 0: STREAMINFO
+    header = struct.pack(">I", 0x80 << 24 | len(parameters.stream_info))
+    return _audio_entry(b"fLaC", info.channels, rate, _full_box(b"dfLa", header, parameters.stream_info))
 
 
 def _opus(parameters: OpusParameters) -> bytes:
     # version 0, channels, samples to pass over first, sample rate of what was recorded, gain, channel mapping family 0
     record = struct.pack(">BBHIhB", 0, parameters.channels, _OPUS_PRE_SKIP, opus.CLOCK_RATE, 0, 0)
-    return _box(
-        b"Opus",
-        struct.pack(">6xH", 1),  # data_reference_index
-        struct.pack(">8xHH4xI", parameters.channels, 16, opus.CLOCK_RATE << 16),
-        _box(b"dOps", record),
-    )
+    return _audio_entry(b"Opus", parameters.channels, opus.CLOCK_RATE, _box(b"dOps", record))
 
 
 def _esds(config: bytes) -> bytes:

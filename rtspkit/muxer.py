@@ -23,9 +23,10 @@ from dataclasses import dataclass
 
 from rtspkit import playlist
 from rtspkit.collector import Collector
-from rtspkit.errors import LocalProtocolError, RtspkitError
+from rtspkit.errors import LocalProtocolError, RtspkitError, UnsupportedError
 from rtspkit.limits import DEFAULT_LIMITS
 from rtspkit.media import AccessUnit, Fragment, Track
+from rtspkit.repack import Carriage, carried
 from rtspkit.responses import Response, error_response, media_response, playlist_response
 from rtspkit.segmenter import Segmenter
 from rtspkit.segments import InitSection, Output, Segment, SegmentData
@@ -120,7 +121,7 @@ class Muxer:
         """Start with an empty window.
 
         Args:
-            tracks: of the camera; the first video and the first audio track are used.
+            tracks: of the camera; the first video and the first audio track are used that HLS can carry.
             segment_duration: seconds a segment lasts at least; less than one counts as one, for media
                 sequence numbers must not outrun the clock they start at.
             segment_count: segments listed; more are, where these last less than three target durations.
@@ -137,8 +138,13 @@ class Muxer:
             wall: Unix seconds of the same instant.
 
         Raises:
-            LocalProtocolError: no track to use, or an argument out of its range.
+            LocalProtocolError: no track, or an argument out of its range.
+            UnsupportedError: HLS can carry none of the tracks.
         """
+        self._carriage = Carriage(tracks)
+        if tracks and not self._carriage.tracks:
+            names = ", ".join(self._carriage.skipped)
+            raise UnsupportedError(f"HLS can carry nothing of what the camera sends: {names}")
         if segment_count < 1 or segment_max_size < 1 or not 0 < segment_duration < 3600:
             raise LocalProtocolError("segments need a duration, a count and a size above 0 (and less than an hour)")
         if part_duration is not None and not 0.01 <= part_duration <= max(1.0, segment_duration):
@@ -151,7 +157,7 @@ class Muxer:
             usual_msn = max(usual_msn, continues.msn)
             usual_discontinuity = max(usual_discontinuity, continues.discontinuity)
         self._segmenter = Segmenter(
-            tracks,
+            self._carriage.tracks,
             segment_duration=max(1.0, segment_duration),
             segment_max_size=segment_max_size,
             part_duration=part_duration,
@@ -182,8 +188,13 @@ class Muxer:
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """The tracks in use, with their latest parameters."""
+        """The tracks in use as they are served (G.711 and L16 as FLAC), with their latest parameters."""
         return self._segmenter.tracks
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Names of the tracks that HLS cannot carry: "track 2 (G722)" ..., counted from 1."""
+        return self._carriage.skipped
 
     @property
     def target_duration(self) -> int | None:
@@ -216,7 +227,7 @@ class Muxer:
 
         Kinds, codecs and clock rates must be the same, parameter sets need not be.
         """
-        return self._segmenter.accepts(tracks)
+        return self._segmenter.accepts(carried(tracks)[0])
 
     def write(self, fragment: Fragment, *, now: float, wall: float) -> None:
         """Take a fragment. Bad media are counted (`media_stats`), never raised.
@@ -229,6 +240,11 @@ class Muxer:
         if self._closed:
             return
         self._units.clock = (now, wall)
+        try:
+            fragment = self._carriage.take(fragment)
+        except (ValueError, TypeError) as error:
+            self._segmenter.refuse(str(error))
+            return
         self._take(self._segmenter.write(fragment, now=now, wall=wall))
         if not self._can_be_described and self._has_parameters():
             self._can_be_described = True
@@ -261,6 +277,7 @@ class Muxer:
     def interrupt(self) -> None:
         """The camera was lost: close the open segment; what follows starts with a discontinuity."""
         self.flush()
+        self._carriage.restart()
         if not self._closed:
             self._take(self._segmenter.interrupt())
 

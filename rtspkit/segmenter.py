@@ -212,7 +212,7 @@ class Segmenter:
         try:
             self._take(fragment)
         except (ValueError, TypeError, OverflowError, struct.error, RtspkitError) as error:
-            self._drop(str(error))
+            self.refuse(str(error))
         return outputs
 
     def interrupt(self) -> list[Output]:
@@ -238,7 +238,8 @@ class Segmenter:
         outputs = self._cutter.outputs = []
         return outputs
 
-    def _drop(self, reason: str) -> None:
+    def refuse(self, reason: str) -> None:
+        """Counts a fragment of which nothing can be made."""
         self.stats.dropped_fragments += 1
         self.stats.last_error = reason
 
@@ -279,12 +280,12 @@ class Segmenter:
     def _take(self, fragment: Fragment) -> None:
         if fragment.tracks is not self._given:
             if not self.accepts(fragment.tracks):
-                self._drop("the camera's tracks have changed: they need a new muxer")
+                self.refuse("the camera's tracks have changed: they need a new muxer")
                 return
             tracks = self._readable(playable(fragment.tracks))
             if tracks != self.tracks:
                 if not self._may_begin():
-                    self._drop("parameter sets change too often")
+                    self.refuse("parameter sets change too often")
                     return
                 self._start_anew()
                 self.tracks = tracks
@@ -294,7 +295,7 @@ class Segmenter:
                     self._other.set_track(next(track for track in tracks if track.index == self._other.index))
             self._given = fragment.tracks
         if fragment.discontinuity and not self._may_begin():
-            self._drop("time starts anew too often")
+            self.refuse("time starts anew too often")
             return
         if fragment.discontinuity:
             self._arrivals.forget()
@@ -305,7 +306,7 @@ class Segmenter:
                 return
             missing = [track for track in self.tracks if track.parameters is None]
             if missing:
-                self._drop(f"track {missing[0].index + 1}: its parameter sets have not come yet")
+                self.refuse(f"track {missing[0].index + 1}: its parameter sets have not come yet")
                 return
 
         leading = _run_of(fragment, self._leader)

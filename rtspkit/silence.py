@@ -4,14 +4,16 @@ A player of muxed media shows nothing where one of the announced tracks has none
 is switched off would never start, one whose audio stops would freeze. The silent unit is constant, so it
 costs a few bytes, and a decoder takes it between any others.
 
-Spec: ISO/IEC 14496-3, 4.4.2.1 (raw_data_block): one channel element with max_sfb 0, and the end; RFC 6716, 3.2.5.
+Spec: ISO/IEC 14496-3, 4.4.2.1 (raw_data_block): one channel element with max_sfb 0, and the end; RFC 6716, 3.2.5;
+RFC 9639, 9.2.3.
 """
 
 from __future__ import annotations
 
 from rtspkit import aac, opus
 from rtspkit.errors import RtspkitError
-from rtspkit.media import SAMPLE, AACParameters, OpusParameters, Run, Track
+from rtspkit.media import SAMPLE, AACParameters, FLACParameters, OpusParameters, Run, Track
+from rtspkit.repack import silent_block
 
 __all__ = ["silent_run", "silent_unit"]
 
@@ -23,14 +25,16 @@ def silent_unit(track: Track, ticks: int) -> bytes | None:
     """One silent access unit for this track; None where there is none.
 
     Args:
-        track: AAC-LC of one or two channels, or Opus.
-        ticks: what it is to last; AAC has one length only.
+        track: AAC-LC of one or two channels, Opus, or FLAC.
+        ticks: what it is to last; AAC and FLAC have one length only.
     """
     match track.parameters:
         case AACParameters(config=data):
             return _silent_aac(data)
         case OpusParameters(channels=channels):
             return opus.silent_packet(ticks * opus.CLOCK_RATE // track.clock_rate, channels)
+        case FLACParameters() as parameters:
+            return _silent_flac(parameters)
         case _:
             return None
 
@@ -43,6 +47,13 @@ def _silent_aac(data: bytes) -> bytes | None:
     if config.object_type != aac.AAC_LC or config.frame_length != 1024:
         return None
     return _SILENT_UNITS.get(config.channels)
+
+
+def _silent_flac(parameters: FLACParameters) -> bytes | None:
+    try:
+        return silent_block(parameters)
+    except RtspkitError:
+        return None
 
 
 def silent_run(index: int, unit: bytes, *, first: int, ticks: int, count: int) -> Run:

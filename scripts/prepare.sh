@@ -101,7 +101,7 @@ need_package() {
     sources=$(cd "$root" && cat pyproject.toml setup.py rtspkit/*.p[xy][xdi] | cksum)
     wanted="$root $sources"
     if [ "$(cat "$venv/stamp-$extra" 2>/dev/null)" = "$wanted" ] &&
-        (cd "$root" && "$venv/bin/python" -c 'import rtspkit._fmp4, rtspkit._rtp') 2>/dev/null; then
+        (cd "$root" && "$venv/bin/python" -c 'import rtspkit._flac, rtspkit._fmp4, rtspkit._rtp') 2>/dev/null; then
         return 0
     fi
     need_build_tools

@@ -13,7 +13,7 @@ import pytest
 import test_h264
 from reference_fmp4 import pack_samples
 
-from rtspkit import aac, h264
+from rtspkit import aac, flac, h264
 from rtspkit.errors import LocalProtocolError, RemoteProtocolError, UnsupportedError
 from rtspkit.fmp4 import init_section, write_fragment
 from rtspkit.media import SAMPLE_SIZE, AACParameters, H264Parameters, Track
@@ -61,6 +61,8 @@ def read_init(data):
             track["rate"] = struct.unpack_from(">I", entry.payload, 24)[0] >> 16
             if entry.kind == b"Opus":
                 track["dOps_hex"] = entry.one("dOps").payload.hex()
+            elif entry.kind == b"fLaC":
+                track["dfLa_hex"] = entry.one("dfLa").payload.hex()
             else:
                 track["asc_hex"] = _read_esds(entry.one("esds").payload).hex()
             trak.one("mdia/minf/smhd")
@@ -138,6 +140,15 @@ def test_audio_entries(config, channels, rate):
     (audio,) = read_init(init_section([Track(3, "audio", "aac", 48000, AACParameters(bytes.fromhex(config)))]))
     assert (audio["track_id"], audio["channels"], audio["rate"]) == (4, channels, rate)
     assert audio["asc_hex"] == config
+
+
+@pytest.mark.parametrize(("rate", "channels", "shown"), [(8000, 1, 8000), (48_000, 2, 48_000), (192_000, 6, 48_000)])
+def test_flac_entries(rate, channels, shown):
+    parameters = flac.build_parameters(rate, channels)
+    (audio,) = read_init(init_section([Track(0, "audio", "flac", rate, parameters)]))
+    assert (audio["sample_entry"], audio["timescale"], audio["channels"]) == ("fLaC", rate, channels)
+    assert (audio["rate"], audio["sample_size"]) == (shown, 16)
+    assert audio["dfLa_hex"] == "00000000" + "80000022" + parameters.stream_info.hex()
 
 
 def test_long_configuration():

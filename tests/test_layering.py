@@ -44,6 +44,8 @@ CAMERA_SIDE = {"sdp", "formats", "auth", "url", "messages", "rtsp", "_rtp", "rtp
     "prober",
 }
 VIEWER_SIDE = {"_fmp4", "fmp4", "restamp", "standing", "silence", "companion", "dates", "parts", "reordering"} | {
+    "_flac",
+    "repack",
     "segments",
     "cutter",
     "segmenter",
@@ -57,7 +59,7 @@ VIEWER_SIDE = {"_fmp4", "fmp4", "restamp", "standing", "silence", "companion", "
     "waiting",
     "asgi",
 }
-SHARED = {"h264", "h265", "aac", "opus", "codecs", "_bits"}
+SHARED = {"h264", "h265", "aac", "opus", "flac", "codecs", "_bits"}
 SENDING = {"packetizer"}  # of neither side: the receiving half is checked against it
 SHELLS = {
     "client",
@@ -156,7 +158,7 @@ def test_the_ground_imports_nothing_of_the_package(name: str) -> None:
     assert not own(modules()[name])
 
 
-@pytest.mark.parametrize("name", ["_rtp", "_fmp4"])
+@pytest.mark.parametrize("name", ["_rtp", "_fmp4", "_flac"])
 def test_the_extensions_stand_on_the_ground(name: str) -> None:
     assert own(modules()[name]) <= GROUND | {"_wire"}
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,7 +20,7 @@ from rtspkit.client import CameraOptions, CameraStats
 from rtspkit.errors import AuthenticationError, ConnectionLost, ResponseError, UnsupportedError
 from rtspkit.health import CameraHealth, Timings
 from rtspkit.limits import Limits
-from rtspkit.media import AACParameters, Fragment, H264Parameters, Run, Track
+from rtspkit.media import AACParameters, Fragment, H264Parameters, PCMParameters, Run, Track
 from rtspkit.memory import CameraMemory
 from rtspkit.rtp import TrackStats
 from rtspkit.server.config import PathConfig
@@ -231,6 +232,57 @@ async def test_connects_at_start(lines: list[str]) -> None:
         "INF [RTSP] [conn 192.0.2.1:554] closed",
         "INF [path cam] [RTSP source] stopped: the gateway is stopping",
     ]
+
+
+G722 = Track(1, "audio", "g722", 8000, PCMParameters(16_000, 1, 4))
+
+
+async def test_pictures_go_on_beside_sound_that_hls_cannot_carry(lines: list[str]) -> None:
+    network = FakeNetwork()
+    network.answer = lambda: FakeCamera((VIDEO, G722), ("track 1 (VND.ONVIF.METADATA)", "track 4 (PCMU)"))
+    async with running(network) as (_, path):
+        camera = await network.camera()
+        camera.send()
+        assert path.state == "live"
+        assert path.tracks == (VIDEO, G722)  # what the camera sends
+        assert path.muxer is not None
+        assert path.muxer.tracks == (VIDEO,)
+        camera.send(3)
+        assert path.muxer.media_stats.dropped_fragments == 0
+    assert [line for line in lines if "skipping" in line or "converting" in line] == [
+        "WAR [HLS] [muxer cam] skipping track 1 (Generic)",
+        "WAR [HLS] [muxer cam] skipping track 3 (G722)",
+        "WAR [HLS] [muxer cam] skipping track 4 (G711)",
+        "INF [HLS] [muxer cam] is converting into HLS, 1 track (H264)",
+    ]
+
+
+async def test_a_camera_of_which_hls_can_carry_nothing_says_so() -> None:
+    network = FakeNetwork()
+    network.answer = lambda: FakeCamera((replace(G722, index=0),))
+    async with running(network) as (manager, path):
+        await until(lambda: path.state == "failed")
+        reason = "HLS can carry nothing of what the camera sends: track 1 (G722)"
+        assert path.reason == reason
+        with pytest.raises(PathNotFound, match=re.escape(reason)):
+            await manager.muxer("cam")
+
+
+async def test_sound_that_is_repacked_goes_on_after_a_reconnect() -> None:
+    network = FakeNetwork()
+    pcma = Track(1, "audio", "pcma", 8000, PCMParameters(8000, 1, 8))
+    network.answer = lambda: FakeCamera((VIDEO, pcma))
+    async with running(network) as (_, path):
+        camera = await network.camera()
+        camera.send(2)
+        muxer = path.muxer
+        assert muxer is not None
+        assert [track.codec for track in muxer.tracks] == ["h264", "flac"]
+        camera.lose()
+        camera = await network.camera(1)
+        camera.send(2)
+        assert path.muxer is muxer
+        assert muxer.media_stats.dropped_fragments == 0
 
 
 async def test_log_of_the_transport_and_why_it_is_tcp_once(lines: list[str]) -> None:

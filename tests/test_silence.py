@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from fragments import AUDIO, VIDEO
 
-from rtspkit import aac, silence
+from rtspkit import aac, flac, silence
 from rtspkit.fmp4 import init_section, write_fragment
-from rtspkit.media import AACParameters, OpusParameters, Track
+from rtspkit.media import AACParameters, FLACParameters, OpusParameters, Track
 
 
 def audio(channels: int, rate: int = 48_000, object_type: int = aac.AAC_LC) -> Track:
@@ -19,6 +19,8 @@ def audio(channels: int, rate: int = 48_000, object_type: int = aac.AAC_LC) -> T
 def test_what_has_silence() -> None:
     assert silence.silent_unit(audio(1), 1024) != silence.silent_unit(audio(2), 1024)
     assert silence.silent_unit(AUDIO, 1024) == silence.silent_unit(audio(2, 16_000), 1024)
+    assert silence.silent_unit(Track(1, "audio", "flac", 8000, flac.build_parameters(8000, 1)), 320) is not None
+    assert silence.silent_unit(Track(1, "audio", "flac", 8000, FLACParameters(b"")), 320) is None
     assert silence.silent_unit(Track(1, "audio", "opus", 48_000, OpusParameters(2)), 960) == b"\xfc\xff\xfe"
     for track in (VIDEO, audio(6), audio(2, object_type=1), Track(1, "audio", "aac", 8000, None)):
         assert silence.silent_unit(track, 1024) is None

@@ -18,7 +18,7 @@ from rtspkit.muxer import Muxer
 from rtspkit.server.config import PathConfig
 from rtspkit.server.log import logger
 from rtspkit.server.state import Settings, StateFile
-from rtspkit.server.tracks import describe, labels, skipped_label
+from rtspkit.server.tracks import describe, labels, not_carried
 from rtspkit.store import DirectoryStore
 
 __all__ = ["Output"]
@@ -91,12 +91,13 @@ class Output:
         self._noted = _NOTHING
         return self.muxer
 
-    def announce(self, requester: str, skipped: Sequence[str]) -> None:
+    def announce(self, requester: str, tracks: Sequence[Track], skipped: Sequence[str]) -> None:
         """Says in the log that there is something to watch now, once a muxer.
 
         Args:
             requester: address and port of the viewer it was made for; "" where it was made unasked.
-            skipped: the camera's tracks that are not served.
+            tracks: of the camera, those that are received.
+            skipped: of the camera, those that are not.
         """
         if self.muxer is None or self._is_announced:
             return
@@ -104,8 +105,8 @@ class Output:
         self._log.info(
             "created (requested by %s)" if requester else "created automatically", *filter(None, [requester])
         )
-        for name in skipped:
-            self._log.warning("skipping %s", skipped_label(name))
+        for name in not_carried(self.muxer.skipped, tracks, skipped):
+            self._log.warning("skipping %s", name)
         self._log.info("is converting into HLS, %s", describe(labels(self.muxer.tracks)))
 
     def write(self, fragment: Fragment) -> int | None:

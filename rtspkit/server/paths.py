@@ -401,7 +401,8 @@ class Path:
         self.online_since = time.time()
         self.available_since = self.available_since or self.online_since
         self._log.info("stream is available and online, %s", describe(labels(self.tracks, self.skipped)))
-        self.output.announce((self._requester or "a viewer") if self.config.source_on_demand else "", self.skipped)
+        requester = (self._requester or "a viewer") if self.config.source_on_demand else ""
+        self.output.announce(requester, self.tracks, self.skipped)
         self._set("live", "the camera sends media")
         return True
 

@@ -12,7 +12,7 @@ from typing import Any
 from rtspkit import codecs
 from rtspkit.media import Codec, Track
 
-__all__ = ["announced", "describe", "labels", "properties", "skipped_label"]
+__all__ = ["announced", "describe", "labels", "not_carried", "properties", "skipped_label"]
 
 _LABELS: dict[Codec, str] = {
     "h264": "H264",
@@ -84,6 +84,25 @@ def announced(tracks: Sequence[Track], skipped: Sequence[str]) -> list[tuple[str
     for match in filter(None, map(_NUMBERED.fullmatch, skipped)):
         found.insert(min(int(match[1]) - 1, len(found)), (_label(match[2]), None))
     return found
+
+
+def not_carried(names: Sequence[str], tracks: Sequence[Track], skipped: Sequence[str]) -> list[str]:
+    """Everything of a camera that HLS leaves out, labelled, in the camera's order: "track 2 (G722)" ...
+
+    Args:
+        names: those of `tracks` that HLS cannot carry, numbered from 1 among them.
+        tracks: those that are received.
+        skipped: those that are not; see `announced`.
+    """
+    places = [place for place, (_, track) in enumerate(announced(tracks, skipped), 1) if track is not None]
+    found = filter(None, map(_NUMBERED.fullmatch, names))
+    renumbered = [f"track {places[int(match[1]) - 1]} ({match[2]})" for match in found]
+    return [skipped_label(name) for name in sorted((*skipped, *renumbered), key=_number)]
+
+
+def _number(name: str) -> int:
+    match = _NUMBERED.fullmatch(name)
+    return int(match[1]) if match is not None else 0
 
 
 def labels(tracks: Sequence[Track], skipped: Sequence[str] = ()) -> list[str]:
