@@ -705,7 +705,8 @@ class Segmenter:
         """Move the output's time by so many ticks of the leading track, for all tracks alike."""
         self._lead.shift += ticks
         if self._other is not None:
-            self._other.time.shift += ticks * self._other.time.rate // self.rate
+            # on one timeline with it, whatever it was moved by while the jump was not believed yet
+            self._other.time.shift = self._lead.shift * self._other.time.rate // self.rate
 
     def _make_init(self) -> None:
         number = 0 if self._cutter.init is None else self._cutter.init.number + 1
