@@ -86,13 +86,19 @@ def select_tracks(
         skipped.append(f"track {media.index + 1} ({', '.join(filter(None, (_label(media), found)))})")
     if not tracks:
         offer = ", ".join(skipped) or "no media at all"
-        raise UnsupportedError(f"the camera offers nothing that can be used: {offer}; H.264 and AAC can be")
+        advice = "set its video to H.264, or use another of its streams"
+        raise UnsupportedError(f"the camera offers nothing that can be used: {offer}; {advice}")
     return tuple(tracks), tuple(skipped)
+
+
+#: What people know by another name.
+_LABELS = {"JPEG": "M-JPEG"}
 
 
 def _label(media: MediaDescription) -> str:
     if media.encoding_name:
-        return re.sub(r"[^\x20-\x7e]", "?", media.encoding_name.upper())[:40]
+        name = media.encoding_name.upper()
+        return _LABELS.get(name) or re.sub(r"[^\x20-\x7e]", "?", name)[:40]
     if media.payload_type is not None:
         return f"payload type {media.payload_type}"
     return re.sub(r"[^\x20-\x7e]", "?", media.kind)[:40] or "no format"

@@ -95,6 +95,7 @@ class Site:
         self.mode: int | str = "live"
         self.has_begun = True  # else the media playlist is not there yet, and the multivariant one is
         self.reason = "cam: connecting"
+        self.codecs = "avc1.42c00d,mp4a.40.2"
         self.born = time.monotonic()
         self.first = 0
         self.gap: tuple[int, int] | None = None  # the segments without media, from the first to the one after the last
@@ -128,7 +129,7 @@ class Site:
         elif name == "index.m3u8":
             self.queries.append(query)
             kind = "application/vnd.apple.mpegurl"
-            body = b'#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=400000,CODECS="avc1.42c00d,mp4a.40.2"\nstream.m3u8\n'
+            body = f'#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=400000,CODECS="{self.codecs}"\nstream.m3u8\n'.encode()
         elif name == "stream.m3u8" and not self.has_begun:
             status, body = 503, self.reason.encode()
         elif name == "stream.m3u8":
@@ -275,6 +276,58 @@ def test_tells_why_though_the_multivariant_playlist_is_there(page, site: Site) -
         becomes(page, MESSAGE, "Connecting…\nthe stream has not begun yet: no sync sample")
         page.wait_for_timeout(8000)  # hls.js has given up meanwhile, and was started again
     site.has_begun = True
+    runs_on(page)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("codecs", "title", "detail"),
+    [
+        (
+            "hvc1.1.6.L93.B0,mp4a.40.2",
+            "This browser cannot play H.265",
+            "The camera sends H.265 (hvc1.1.6.L93.B0). Open this page in Safari, or set the camera to H.264; its"
+            " second stream may be H.264 already.",
+        ),
+        (
+            "avc1.640028,mp4a.40.99",
+            "This browser cannot play AAC",
+            "The camera sends AAC (mp4a.40.99). Another browser may play it. Otherwise set the camera to H.264, and its"
+            " sound to AAC-LC or off.",
+        ),
+    ],
+)
+def test_tells_what_this_browser_cannot_play(page, site: Site, codecs: str, title: str, detail: str) -> None:  # type: ignore[no-untyped-def]
+    """Nothing turns, for nothing will come by itself; once the camera sends something else, it plays."""
+    usual, site.codecs = site.codecs, codecs
+    page.goto(site.url)
+    becomes(page, MESSAGE, f"{title}\n{detail}")
+    page.wait_for_timeout(3000)
+    assert page.evaluate(MESSAGE) == f"{title}\n{detail}"
+    assert not page.locator("#spinner").is_visible()
+    assert len(site.queries) == 1
+    site.codecs = usual
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange')) && 0")  # its viewer was elsewhere
+    runs_on(page)
+
+
+@pytest.mark.real
+def test_tells_what_hls_js_finds_it_cannot_play(page, site: Site) -> None:  # type: ignore[no-untyped-def]
+    """The browser has promised more than it can."""
+    refuse = "() => { throw new DOMException('no', 'NotSupportedError'); }"
+    page.add_init_script(f"MediaSource.prototype.addSourceBuffer = {refuse}")
+    page.goto(site.url)
+    becomes(page, f"{MESSAGE}.split('\\n')[0]", "This browser cannot play H.264 and AAC")
+    assert not page.locator("#spinner").is_visible()
+
+
+@pytest.mark.real
+def test_tells_that_the_camera_sends_nothing_that_can_be_played(page, site: Site) -> None:  # type: ignore[no-untyped-def]
+    site.mode, site.reason = 404, "the camera offers nothing that can be used: track 1 (M-JPEG); set its video to H.264"
+    page.goto(site.url)
+    becomes(page, MESSAGE, f"The camera sends nothing that can be played\n{site.reason}")
+    assert not page.locator("#spinner").is_visible()
+    site.mode = "live"
     runs_on(page)
 
 

@@ -34,7 +34,7 @@ _SKIPPED = {
     "av1": "AV1",
     "vp8": "VP8",
     "vp9": "VP9",
-    "jpeg": "M-JPEG",
+    "m-jpeg": "M-JPEG",
     "mp4v-es": "MPEG-4 Video",
     "mpv": "MPEG-1/2 Video",
     "mpeg4-generic": "MPEG-4 Audio",

@@ -2,7 +2,9 @@
  *
  * Strategy: ask for index.m3u8 first, because only an own request tells the status and the reason in words; once it answers,
  * hand it to hls.js (or to the browser where it has HLS but no Media Source Extensions). Whatever ends playback comes back
- * here: the reason goes over the picture, and index.m3u8 is asked again every two seconds until it answers.
+ * here: the reason goes over the picture, and index.m3u8 is asked again every two seconds until it answers. Nothing is
+ * transcoded: where the browser cannot play what the camera sends, the viewer reads what that is and what to do, and
+ * the page looks again once a minute, for the camera may have been set to something else.
  *
  * hls.js keeps its defaults for the distance to the live edge: with a smaller liveSyncDurationCount it does not come
  * back after the playlist has jumped ahead. The query string sets controls, muted, autoplay, playsinline and
@@ -12,6 +14,7 @@
 
 (() => {
   const POLL = 2000; // ms between two questions for the playlist
+  const UNPLAYABLE_POLL = 60000; // ms, where the browser cannot play what is there
   const PROBE_LIMIT = 12000; // ms for one answer: the server holds a request for at most 8 s
   const STALLED = 4000; // ms without a new picture before the viewer is told
   const STUCK = 20000; // ms without a new picture, though there is new media, before everything is loaded anew
@@ -44,6 +47,7 @@
   let timer = 0;
   let reason = null; // what to say once the picture stops
   let hasAudio = false;
+  let announced = []; // the codec strings of the playlist
   let recoveries = [];
   let wanted = autoplay; // the viewer wants it to play
   let lastTime = -1;
@@ -61,10 +65,11 @@
 
   // -- what the viewer reads ----------------------------------------------------
 
-  function say(title, detail = "") {
+  function say(title, detail = "", waiting = true) {
     // unchanged text is not written again: a screen reader would read it out every two seconds
     if (element("title").textContent !== title) element("title").textContent = title;
     if (element("detail").textContent !== detail) element("detail").textContent = detail;
+    element("spinner").hidden = !waiting;
     element("message").hidden = false;
     element("play").hidden = true;
     video.controls = false; // the browser's own spinner would show through
@@ -89,11 +94,15 @@
 
   function explain(status, body, type) {
     const reason = reasonIn(body, type);
+    if (isHopeless(reason)) return ["The camera sends nothing that can be played", reason];
     if (status === 503) return ["Connecting…", reason];
     if (status === 404) return ["The camera is not available", reason || "There is no such camera, or it cannot be reached."];
     if (status === 401 || status === 403) return ["You may not watch this camera", reason];
     return [`The server answered ${status}`, reason];
   }
+
+  // What the gateway says of a camera that sends nothing it can serve; it tries again, but that is not worth waiting for.
+  const isHopeless = (detail) => /nothing (that can be used|of what the camera sends)/.test(detail);
 
   const unreachable = ["The server does not answer", "Playback goes on by itself when it is back."];
 
@@ -120,6 +129,34 @@
     return video.seekable.length ? video.seekable.end(video.seekable.length - 1) - 10 : video.currentTime;
   }
 
+  // -- what the browser can play ----------------------------------------------------
+
+  const NAMES = { avc1: "H.264", avc3: "H.264", hvc1: "H.265", hev1: "H.265", mp4a: "AAC", opus: "Opus", flac: "FLAC" };
+  const nameOf = (codec) => NAMES[codec.slice(0, 4).toLowerCase()] || codec;
+
+  function codecsIn(playlist) {
+    const list = /^#EXT-X-STREAM-INF:.*\bCODECS="([^"]*)"/m.exec(playlist);
+    return list ? list[1].split(",") : [];
+  }
+
+  // Those of the announced codecs that the browser does not know; where it plays HLS itself, only it can tell.
+  function unknownCodecs() {
+    const media = window.ManagedMediaSource || window.MediaSource;
+    return media ? announced.filter((codec) => !media.isTypeSupported(`video/mp4; codecs="${codec}"`)) : [];
+  }
+
+  // The title and what to do, where the browser cannot play what the camera sends.
+  function unplayable() {
+    const unknown = unknownCodecs();
+    const codecs = unknown.length ? unknown : announced; // it thought that it could
+    const names = codecs.map(nameOf).join(" and ") || "the camera's codec";
+    const kinds = codecs.map((codec) => `${nameOf(codec)} (${codec})`).join(" and ");
+    let advice = "Another browser may play it. Otherwise set the camera to H.264, and its sound to AAC-LC or off.";
+    if (names.includes("H.265")) advice = "Open this page in Safari, or set the camera to H.264; its second stream may be H.264 already.";
+    else if (names === "H.264") advice = "Set the camera's H.264 profile to High or Main, 8 bit.";
+    return [`This browser cannot play ${names}`, kinds ? `The camera sends ${kinds}. ${advice}` : advice];
+  }
+
   // -- asking, loading, losing ----------------------------------------------------
 
   async function ask() {
@@ -129,20 +166,27 @@
     let trouble = null;
     try {
       const reply = await fetch(source, { cache: "no-store", signal: abort.signal });
-      if (!reply.ok) trouble = explain(reply.status, await reply.text(), reply.headers.get("Content-Type"));
+      const text = await reply.text();
+      if (reply.ok) announced = codecsIn(text);
+      else trouble = explain(reply.status, text, reply.headers.get("Content-Type"));
     } catch {
       trouble = unreachable;
     }
     clearTimeout(limit);
     if (mine !== turn) return; // a newer attempt has taken over
-    if (trouble) lost(...trouble);
+    if (trouble) lost(...trouble, POLL, !isHopeless(trouble[1]));
+    else if (unknownCodecs().length) cannotPlay();
     else load();
   }
 
-  function lost(title, detail, pause = POLL) {
+  function cannotPlay() {
+    lost(...unplayable(), UNPLAYABLE_POLL, false);
+  }
+
+  function lost(title, detail, pause = POLL, waiting = true) {
     state = "away";
-    if (ahead() > 0.5) reason = [title, detail]; // what has been loaded plays to its end first
-    else say(title, detail);
+    if (ahead() > 0.5) reason = [title, detail, waiting]; // what has been loaded plays to its end first
+    else say(title, detail, waiting);
     if (hls) hls.stopLoad(); // the last picture stays under the message
     clearTimeout(timer);
     timer = setTimeout(ask, pause);
@@ -210,11 +254,13 @@
     }
   }
 
+  const INCOMPATIBLE = ["manifestIncompatibleCodecsError", "bufferAddCodecError", "bufferIncompatibleCodecsError"]; // of Hls.ErrorDetails
+
   function failed(data) {
     const now = performance.now();
     if (data.type === Hls.ErrorTypes.MEDIA_ERROR) {
-      if (data.details === Hls.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR || data.details === Hls.ErrorDetails.BUFFER_ADD_CODEC_ERROR) {
-        lost("This browser cannot play the camera's codec", "Another browser may; the camera can usually be set to H.264.", 15000);
+      if (INCOMPATIBLE.includes(data.details)) {
+        cannotPlay();
         return;
       }
       recoveries = recoveries.filter((at) => now - at < 30000);
@@ -304,6 +350,13 @@
   element("live").addEventListener("click", () => { video.currentTime = edge(); video.play().catch(() => {}); });
   element("play").addEventListener("click", () => { wanted = true; video.currentTime = edge(); play(); refresh(); });
   for (const event of ["pointermove", "pointerdown", "keydown", "focusin"]) document.addEventListener(event, showBar, { passive: true });
+
+  // whoever comes back may have been at the camera's settings
+  document.addEventListener("visibilitychange", () => {
+    if (state !== "away" || document.hidden) return;
+    clearTimeout(timer);
+    ask();
+  });
 
   setInterval(watch, 500);
   video.addEventListener("timeupdate", watch); // else a message stays over the running picture until the next look
