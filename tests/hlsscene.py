@@ -29,6 +29,9 @@ ONCE = f"readTimeout: 2s\nsourceTries: 1\n{TCP}"
 
 VARIANTS = {"plain": "hlsVariant: fmp4\n", "quick": "hlsVariant: lowLatency\nhlsPartDuration: 200ms\n"}
 
+#: The same as keys of a path.
+OWN = {name: "".join(f"    {line}\n" for line in text.splitlines()) for name, text in VARIANTS.items()}
+
 C = TypeVar("C", bound=PlainCamera)
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hlsscene import scene, until
+from hlsscene import OWN, VARIANTS, Scene, scene, until
 
 from rtspkit.client import connect
 from rtspkit.server.config import PathConfig
@@ -37,23 +37,24 @@ def transports(camera: ScriptedCamera, number: int) -> set[str]:
 async def test_an_unreachable_camera() -> None:
     """503 while the tries run, then 404 with the reason; and it is not tried without end."""
     with unreachable() as source:
-        async with scene("plain", ScriptedCamera(), more="readTimeout: 5s\n", source=source) as one:
+        own = "    sourceOnDemandStartTimeout: 2s\n"
+        async with scene("plain", ScriptedCamera(), more="readTimeout: 3s\n", own=own, source=source) as one:
             reply = await one.client.get("/cam/stream.m3u8")
             assert (reply.status_code, reply.headers.get("retry-after")) == (503, "1")
             assert one.path.state == "connecting"
-            assert "no answer within 5 s" in one.path.reason
+            assert "no answer within 3 s" in one.path.reason
             statuses = [reply.status_code]
             while statuses[-1] == 503:
                 reply = await one.client.get("/cam/stream.m3u8")
                 statuses.append(reply.status_code)
-                assert len(statuses) < 5
+                assert len(statuses) < 8
             assert reply.status_code == 404
-            assert re.fullmatch(r"127\.0\.0\.1:\d+ cannot be reached: no answer within 5 s\n", reply.text)
+            assert re.fullmatch(r"127\.0\.0\.1:\d+ cannot be reached: no answer within 3 s\n", reply.text)
             assert one.path.state == "failed"
             failures = one.path._retry.failures
             began = time.monotonic()
-            await asyncio.sleep(6)
-            assert one.path._retry.failures - failures <= (time.monotonic() - began) / 5 + 1
+            await asyncio.sleep(4)
+            assert one.path._retry.failures - failures <= (time.monotonic() - began) / 3 + 1
             assert (await one.client.get("/cam/stream.m3u8")).status_code == 404
 
 
@@ -88,50 +89,53 @@ async def test_many_cameras_that_return_at_once() -> None:
 
 
 @slow
-@pytest.mark.parametrize("variant", ["plain", "quick"])
-async def test_connections_that_are_cut(variant: str) -> None:
+async def test_connections_that_are_cut() -> None:
     """Three times in a row, without the camera going away."""
-    async with scene(variant, ScriptedCamera()) as one:
-        viewer = one.viewer()
+
+    async def is_cut(one: Scene[ScriptedCamera], name: str) -> None:
+        viewer = one.viewer(name)
         await viewer.plays()
         await viewer.plays()
         first, discontinuities, epoch = viewer.first, viewer.discontinuities, viewer.epoch
         for _ in range(3):
-            one.camera.drop(reset=True)
+            one.cameras[name].drop(reset=True)
             await viewer.plays()
             await viewer.plays()
         assert set(viewer.statuses) == {200}
         assert (viewer.epoch, viewer.first >= first) == (epoch, True)
         assert viewer.discontinuities == discontinuities + 3
         assert viewer.audit.violations == []
-        assert one.path.source.memory.reconnects == 3
+        assert one.find(name).source.memory.reconnects == 3
+
+    cameras = {name: ScriptedCamera() for name in VARIANTS}
+    async with scene("quick", cameras, own=OWN) as one, asyncio.TaskGroup() as group:
+        for name in cameras:
+            group.create_task(is_cut(one, name))
 
 
 # -- R11 ------------------------------------------------------------------
 
 
 @slow
-@pytest.mark.parametrize(
-    ("status", "reason"),
-    [
-        (453, "453 Not Enough Bandwidth; it has no room"),
-        (503, "503 Service Unavailable; it has no room"),
-        (None, "closed"),
-    ],
-)
-async def test_a_camera_that_has_no_room_for_a_second_session(status: int | None, reason: str) -> None:
-    """It keeps a session whose connection was cut; meanwhile viewers have a gap, and it is not asked without end."""
-    camera = ScriptedCamera(Slots(1, hold=9.0, status=status))
-    async with scene("plain", camera, own="    rtspTransport: tcp\n") as one:
-        viewer = one.viewer()
+async def test_cameras_that_have_no_room_for_a_second_session() -> None:
+    """They keep a session whose connection was cut; meanwhile viewers have a gap, and nobody is asked without end."""
+    refusals: dict[str, tuple[int | None, str]] = {
+        "not-enough": (453, "453 Not Enough Bandwidth; it has no room"),
+        "unavailable": (503, "503 Service Unavailable; it has no room"),
+        "silent": (None, "closed"),
+    }
+
+    async def has_no_room(one: Scene[ScriptedCamera], name: str) -> None:
+        status, reason = refusals[name]
+        path, camera, viewer = one.find(name), one.cameras[name], one.viewer(name)
         await viewer.plays()
         await viewer.plays()
         epoch = viewer.epoch
         asked = camera.methods().count("SETUP")
         camera.drop(reset=True)
-        await until(lambda: one.path.state == "gap" and reason in one.path.reason)
+        await until(lambda: path.state == "gap" and reason in path.reason)
         await viewer.until(lambda: viewer.media[-1] == "gap")
-        await viewer.until(lambda: one.path.state == "live", 40)
+        await viewer.until(lambda: path.state == "live", 40)
         await viewer.plays()
         assert set(viewer.statuses) == {200}
         assert viewer.epoch == epoch
@@ -139,39 +143,39 @@ async def test_a_camera_that_has_no_room_for_a_second_session(status: int | None
             refused = camera.methods().count("SETUP") - asked - 2  # both tracks of the one that went well
             assert 1 <= refused <= 5
 
+    cameras = {name: ScriptedCamera(Slots(1, hold=6.0, status=status)) for name, (status, _) in refusals.items()}
+    async with (
+        scene("plain", cameras, own="    rtspTransport: tcp\n    sourceRetryPauseMax: 6s\n") as one,
+        asyncio.TaskGroup() as group,
+    ):
+        for name in cameras:
+            group.create_task(has_no_room(one, name))
+
 
 # -- R12 ------------------------------------------------------------------
 
 
 @slow
-async def test_udp_that_a_firewall_stops() -> None:
+async def test_udp_that_works_is_used_and_udp_that_a_firewall_stops_is_not() -> None:
     """TCP after three seconds, and at once on the next connection."""
-    camera = ScriptedCamera(NoDatagrams())
-    async with scene("plain", camera) as one:
-        viewer = one.viewer()
-        await viewer.plays()
-        assert one.path.source.memory.transport == "tcp"
-        assert [transports(camera, number) for number in (1, 2)] == [{"UDP"}, {"TCP"}]
-        assert "TEARDOWN" in camera.methods(1)
-        camera.drop(reset=True)
-        await viewer.plays()
-        await viewer.plays()
-        assert transports(camera, 3) == {"TCP"}
-        assert set(viewer.statuses) == {200}
-
-
-@slow
-async def test_udp_that_works_is_used() -> None:
-    camera = ScriptedCamera()
-    async with scene("plain", camera) as one:
-        viewer = one.viewer()
-        await viewer.plays()
-        assert one.path.source.camera is not None
-        assert one.path.source.camera.transport == "udp"
-        camera.drop(reset=True)
-        await viewer.plays()
-        await viewer.plays()
-        assert [transports(camera, number) for number in (1, 2)] == [{"UDP"}, {"UDP"}]
+    cameras = {"open": ScriptedCamera(), "firewall": ScriptedCamera(NoDatagrams())}
+    async with scene("plain", cameras) as one:
+        viewers = {name: one.viewer(name) for name in cameras}
+        for viewer in viewers.values():
+            await viewer.plays()
+        camera = one.find("open").source.camera
+        assert camera is not None
+        assert camera.transport == "udp"
+        assert one.find("firewall").source.memory.transport == "tcp"
+        assert [transports(cameras["firewall"], number) for number in (1, 2)] == [{"UDP"}, {"TCP"}]
+        assert "TEARDOWN" in cameras["firewall"].methods(1)
+        for name, viewer in viewers.items():
+            cameras[name].drop(reset=True)
+            await viewer.plays()
+            await viewer.plays()
+            assert set(viewer.statuses) == {200}
+        assert transports(cameras["firewall"], 3) == {"TCP"}
+        assert [transports(cameras["open"], number) for number in (1, 2)] == [{"UDP"}, {"UDP"}]
 
 
 # -- R23 ------------------------------------------------------------------
@@ -184,7 +188,6 @@ async def test_somebody_in_between_who_asks_for_the_password() -> None:
     own = "    sourceRefusedPause: 1s\n    rtspTransport: tcp\n"
     async with scene("plain", camera, own=own) as one:
         viewer = one.viewer()
-        await viewer.plays()
         await viewer.plays()
         camera.faults.append(OfferBasic())
         camera.drop(reset=True)

@@ -8,59 +8,61 @@ import time
 from typing import Any
 
 import pytest
-from hlsscene import VARIANTS, scene
+from hlsscene import OWN, TCP, VARIANTS, Scene, scene
 
 from rtspkit.testing import ScriptedCamera, faults
 
 pytestmark = pytest.mark.slow
 
-both = pytest.mark.parametrize("variant", VARIANTS)
-
 
 # -- R08 ------------------------------------------------------------------
 
 
-@both
-@pytest.mark.parametrize("away", [0.3, 5.0])
-async def test_a_camera_that_is_away_for_a_moment(variant: str, away: float) -> None:
-    async with scene(variant, ScriptedCamera()) as one:
-        viewer = one.viewer()
-        await viewer.plays()
-        await viewer.plays()
-        first, discontinuities, epoch = viewer.first, viewer.discontinuities, viewer.epoch
-        await one.camera.restart(away)
-        await viewer.plays()
-        await viewer.plays()
-        assert set(viewer.statuses) == {200}
-        assert viewer.first >= first
-        assert viewer.discontinuities == discontinuities + 1
-        assert viewer.epoch == epoch
-        if away > 1.5 * viewer.number("TARGETDURATION"):
-            assert any(re.search(r"(?s)/(seg|part)_.*GAP", text) for text in viewer.texts)
-        assert one.path.state == "live"
-        assert viewer.audit.violations == []
+async def is_away(one: Scene[ScriptedCamera], name: str, away: float) -> None:
+    viewer = one.viewer(name)
+    await viewer.plays()
+    await viewer.plays()
+    first, discontinuities, epoch = viewer.first, viewer.discontinuities, viewer.epoch
+    await one.cameras[name].restart(away)
+    await viewer.plays()
+    await viewer.plays()
+    assert set(viewer.statuses) == {200}
+    assert viewer.first >= first
+    assert viewer.discontinuities == discontinuities + 1
+    assert viewer.epoch == epoch
+    if away > 1.5 * viewer.number("TARGETDURATION"):
+        assert any(re.search(r"(?s)/(seg|part)_.*GAP", text) for text in viewer.texts)
+    assert one.find(name).state == "live"
+    assert viewer.audit.violations == []
 
 
-@both
-async def test_a_camera_that_stays_away(variant: str) -> None:
+async def stays_away(one: Scene[ScriptedCamera], name: str) -> None:
     """GAP until gapKeepAlive is over, then 404; when it is back, numbers go on."""
-    async with scene(variant, ScriptedCamera(), own="    gapKeepAlive: 7s\n") as one:
-        viewer = one.viewer()
-        await viewer.plays()
-        await viewer.plays()
-        first, discontinuities = viewer.first, viewer.discontinuities
-        await one.camera.close()
-        lost = time.monotonic()
-        await viewer.until(lambda: viewer.media[-1] == "gap", 8)
-        assert one.path.state == "gap"
-        await viewer.until(lambda: viewer.statuses[-1] == 404, 9)
-        assert time.monotonic() - lost > 6.5
-        assert re.fullmatch("(200 )+(503 )?404", " ".join(map(str, viewer.statuses)))  # 503: it was held at the end
-        assert (await one.client.get("/cam/index.m3u8")).text.startswith("the camera has been away for 7 s: ")
-        await one.camera.start()
-        await viewer.until(lambda: viewer.statuses[-1] == 200, 40)
-        assert viewer.first > first
-        assert viewer.discontinuities > discontinuities
+    viewer = one.viewer(name)
+    await viewer.plays()
+    await viewer.plays()
+    first, discontinuities = viewer.first, viewer.discontinuities
+    await one.cameras[name].close()
+    lost = time.monotonic()
+    await viewer.until(lambda: viewer.media[-1] == "gap", 8)
+    assert one.find(name).state == "gap"
+    await viewer.until(lambda: viewer.statuses[-1] == 404, 9)
+    assert time.monotonic() - lost > 6.5
+    assert re.fullmatch("(200 )+(503 )?404", " ".join(map(str, viewer.statuses)))  # 503: it was held at the end
+    assert (await one.client.get(f"/{name}/index.m3u8")).text.startswith("the camera has been away for 7 s: ")
+    await one.cameras[name].start()
+    await viewer.until(lambda: viewer.statuses[-1] == 200, 40)
+    assert viewer.first > first
+    assert viewer.discontinuities > discontinuities
+
+
+async def test_cameras_that_are_away() -> None:
+    cameras = {f"{variant}-{away}": ScriptedCamera() for variant in VARIANTS for away in ("0.3", "5", "long")}
+    own = {name: OWN[name.partition("-")[0]] + "    gapKeepAlive: 7s\n" * name.endswith("long") for name in cameras}
+    async with scene("quick", cameras, own=own) as one, asyncio.TaskGroup() as group:
+        for name in cameras:
+            away = name.partition("-")[2]
+            group.create_task(stays_away(one, name) if away == "long" else is_away(one, name, float(away)))
 
 
 # -- R33 ------------------------------------------------------------------
@@ -83,45 +85,57 @@ class WithoutSync(ScriptedCamera):
             super()._send_unit(index)
 
 
-@both
-async def test_a_camera_that_sends_no_sync_sample(variant: str) -> None:
-    camera = WithoutSync()
+#: Of RTCP, in a compound packet: PLI (RFC 4585, 6.3.1).
+PLI = b"\x81\xce\0\2"
+
+
+async def sends_no_sync_sample(one: Scene[WithoutSync], name: str) -> None:
+    camera = one.cameras[name]
     reason = "the camera has sent media for 2 s, and no sync sample (IDR picture) among them\n"
-    async with scene(variant, camera, own="    keyframeTimeout: 2s\n") as one:
-        reply = await one.client.get("/cam/stream.m3u8")
-        assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
-        viewer = one.viewer()
-        for _ in range(3):
-            asked = time.monotonic()
-            reply = await one.client.get("/cam/stream.m3u8")
-            assert (reply.status_code, reply.text) == (503, reason)
-            assert time.monotonic() - asked < 1
-        assert one.path.state == "connecting"
-        assert not viewer.text
-        camera.is_held = False
-        await viewer.plays()
-        assert one.path.state == "live"
-        assert set(viewer.statuses) <= {200}
-
-
-@both
-async def test_sync_samples_that_stop(variant: str) -> None:
-    """Viewers are kept: the segments go on without one, and no gap opens while media come."""
-    camera = WithoutSync()
+    reply = await one.client.get(f"/{name}/stream.m3u8")
+    assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+    viewer = one.viewer(name)
+    for _ in range(3):
+        asked = time.monotonic()
+        reply = await one.client.get(f"/{name}/stream.m3u8")
+        assert (reply.status_code, reply.text) == (503, reason)
+        assert time.monotonic() - asked < 1
+    assert one.find(name).state == "connecting"
+    assert not viewer.text
+    assert sum(PLI in report.payload for report in camera.reports) == 1
     camera.is_held = False
-    async with scene(variant, camera, own="    keyframeTimeout: 1s\n") as one:
-        viewer = one.viewer()
+    await viewer.plays()
+    assert one.find(name).state == "live"
+    assert set(viewer.statuses) <= {200}
+
+
+async def stops_sending_sync_samples(one: Scene[WithoutSync], name: str) -> None:
+    """Viewers are kept: the segments go on without one, and no gap opens while media come."""
+    camera = one.cameras[name]
+    camera.is_held = False
+    viewer = one.viewer(name)
+    await viewer.plays()
+    camera.is_held = True
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
         await viewer.plays()
-        camera.is_held = True
-        end = time.monotonic() + 6
-        while time.monotonic() < end:
-            await viewer.plays()
-        assert set(viewer.statuses) == {200}
-        assert one.path.state == "live"
-        assert viewer.media[-1] != "gap"
-        camera.is_held = False
-        await viewer.plays()
-        assert viewer.audit.violations == []
+    assert set(viewer.statuses) == {200}
+    assert one.find(name).state == "live"
+    assert viewer.media[-1] != "gap"
+    camera.is_held = False
+    await viewer.plays()
+    assert viewer.audit.violations == []
+
+
+async def test_cameras_that_send_no_sync_sample() -> None:
+    """Never, or no more."""
+    cameras = {f"{variant}-{when}": WithoutSync() for variant in VARIANTS for when in ("never", "no-more")}
+    seconds = {"never": 2, "more": 1}
+    own = {name: f"{OWN[name[:5]]}    keyframeTimeout: {seconds[name.split('-')[-1]]}s\n" for name in cameras}
+    async with scene("quick", cameras, more=TCP, own=own) as one, asyncio.TaskGroup() as group:
+        for name in cameras:
+            check = sends_no_sync_sample if name.endswith("never") else stops_sending_sync_samples
+            group.create_task(check(one, name))
 
 
 # -- R56 ------------------------------------------------------------------
@@ -150,18 +164,19 @@ async def test_the_source_stalls_while_requests_are_blocked() -> None:
         assert viewer.longest < 8.5
 
 
-@both
-async def test_the_source_stalls_before_its_first_media(variant: str) -> None:
-    async with scene(variant, ScriptedCamera(faults.Mute())) as one:
+async def test_the_source_stalls_before_its_first_media() -> None:
+    cameras = {name: ScriptedCamera(faults.Mute()) for name in VARIANTS}
+    async with scene("quick", cameras, own=OWN) as one:
         asked = time.monotonic()
-        replies = await asyncio.gather(*(one.client.get("/cam/stream.m3u8") for _ in range(50)))
+        replies = await asyncio.gather(*(one.client.get(f"/{name}/stream.m3u8") for name in cameras for _ in range(50)))
         assert 6 < time.monotonic() - asked < 9
         assert {reply.status_code for reply in replies} == {503}
         assert {reply.headers["retry-after"] for reply in replies} == {"1"}
         assert {reply.headers["cache-control"] for reply in replies} == {"max-age=1"}
-        assert (await one.client.get("/cam/index.m3u8")).status_code == 200
-        one.camera.faults = []
-        assert (await one.client.get("/cam/stream.m3u8")).status_code == 200
+        for name, camera in cameras.items():
+            assert (await one.client.get(f"/{name}/index.m3u8")).status_code == 200
+            camera.faults = []
+            assert (await one.client.get(f"/{name}/stream.m3u8")).status_code == 200
 
 
 # -- R54, R55 -------------------------------------------------------------
@@ -200,7 +215,7 @@ async def test_a_thousand_blocked_requests_whose_clients_vanish() -> None:
         assert viewer.statuses.count(200) == len(viewer.statuses)
 
 
-@both
+@pytest.mark.parametrize("variant", VARIANTS)
 async def test_directives_that_make_no_sense(variant: str) -> None:
     async with scene(variant, ScriptedCamera()) as one:
         viewer = one.viewer()
