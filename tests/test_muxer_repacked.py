@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -230,6 +231,27 @@ def test_a_run_that_contradicts_itself_is_counted() -> None:
     muxer.write(bad, now=1000.0, wall=WALL)
     assert muxer.media_stats.dropped_fragments == 1
     assert "announce" in (muxer.media_stats.last_error or "")
+
+
+def test_sound_alone_with_parts() -> None:
+    """Fragments end where the muxer asks them to, in the midst of a block."""
+    camera = Camera(pcm_track(index=0), has_video=False)
+    muxer = make(camera, segment_duration=1.0, part_duration=0.2)
+    for _ in range(300):
+        cut, count = muxer.next_cut, 1
+        while cut is not None and (camera.time + count) * 160 < cut and count < 50:
+            count += 1
+        fragment = camera.fragment(count)
+        muxer.write(fragment, now=1000.0 + camera.time / 50, wall=WALL + camera.time / 50)
+    assert camera.time / 50 > 30
+    text = body(muxer.get("stream.m3u8")).decode()
+    durations = [float(value) for value in re.findall(r"EXT-X-PART:DURATION=([0-9.]+),.*part_", text)]
+    assert len(durations) > 10
+    assert all(0.17 <= duration <= 0.24 for duration in durations), durations
+    values = decoded(sound_of(served(muxer)[1], 1))[0]
+    sent = reference_flac.expand("pcma", camera.sent)
+    first = next(n for n in range(0, len(sent), 320) if sent[n : n + 320] == list(values[:320]))
+    assert list(values) == sent[first : first + len(values)]
 
 
 @pytest.mark.real

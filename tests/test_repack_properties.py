@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 import reference_flac
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_repack import pcm_track
 
@@ -65,6 +65,7 @@ def sounds(draw: st.DrawFn) -> Sound:
     return Sound(codec, rate, channels, packets, calls)
 
 
+@settings(deadline=None)
 @given(sounds())
 def test_blocks_and_samples_are_those_of_the_model(sound: Sound) -> None:
     repacker = Repacker(pcm_track(sound.codec, sound.rate, sound.channels))

@@ -118,8 +118,8 @@ class Keeper:
         """A digest of each picture, in the order they are shown in; AssertionError where ffmpeg complains."""
         return pictures(self.playlist)
 
-    def sound(self) -> "Tone":
-        """Its sound, decoded; AssertionError where ffmpeg complains."""
+    def pcm(self) -> "array[int]":
+        """Its sound, decoded, channels interleaved; AssertionError where ffmpeg complains."""
         command = ["ffmpeg", "-hide_banner", "-nostdin", "-v", "warning", "-xerror", "-i", str(self.playlist)]
         done = subprocess.run(
             [*command, "-map", "0:a", "-f", "s16le", "-"], capture_output=True, timeout=60, check=False
@@ -127,8 +127,12 @@ class Keeper:
         complaints = decoders.complaints(done.stderr.decode())
         assert done.returncode == 0, done.stderr.decode()
         assert not complaints, complaints
+        return array("h", done.stdout)
+
+    def sound(self) -> "Tone":
+        """Its sound, that is to be one tone; AssertionError where ffmpeg complains."""
         (stream,) = (stream for stream in self.streams() if stream["codec_type"] == "audio")
-        return Tone(array("h", done.stdout), int(stream["sample_rate"]), int(stream["channels"]))
+        return Tone(self.pcm(), int(stream["sample_rate"]), int(stream["channels"]))
 
 
 class Tone:

@@ -122,6 +122,11 @@ def clip(path: Path) -> str:
     return f"filesrc location={path} ! qtdemux ! {codec}parse ! rtp{codec}pay config-interval=-1 mtu=1400 pt=96"
 
 
+def recording(path: Path, payloader: str) -> str:
+    """A pipeline that plays a WAV file of 16-bit samples once; `payloader` begins with what it is encoded with."""
+    return f"filesrc location={path} ! wavparse ! audioconvert dithering=none ! {payloader}"
+
+
 VARIANTS = {
     "h264": Variant(video()),
     "h264-gop2": Variant(video(gop=50), gop=50),
