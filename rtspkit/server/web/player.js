@@ -92,17 +92,18 @@
     return String(text).trim().split("\n")[0].slice(0, 300);
   }
 
+  // What `say` is to say. Of a camera that sends nothing it can serve the gateway has its own words: it tries again, but
+  // that is not worth waiting for.
   function explain(status, body, type) {
     const reason = reasonIn(body, type);
-    if (isHopeless(reason)) return ["The camera sends nothing that can be played", reason];
+    if (/nothing (that can be used|of what the camera sends)/.test(reason)) {
+      return ["The camera sends nothing that can be played", reason.replace(/^the camera offers nothing that can be used: /, "It offers "), false];
+    }
     if (status === 503) return ["Connecting…", reason];
     if (status === 404) return ["The camera is not available", reason || "There is no such camera, or it cannot be reached."];
     if (status === 401 || status === 403) return ["You may not watch this camera", reason];
     return [`The server answered ${status}`, reason];
   }
-
-  // What the gateway says of a camera that sends nothing it can serve; it tries again, but that is not worth waiting for.
-  const isHopeless = (detail) => /nothing (that can be used|of what the camera sends)/.test(detail);
 
   const unreachable = ["The server does not answer", "Playback goes on by itself when it is back."];
 
@@ -174,16 +175,16 @@
     }
     clearTimeout(limit);
     if (mine !== turn) return; // a newer attempt has taken over
-    if (trouble) lost(...trouble, POLL, !isHopeless(trouble[1]));
+    if (trouble) lost(...trouble);
     else if (unknownCodecs().length) cannotPlay();
     else load();
   }
 
   function cannotPlay() {
-    lost(...unplayable(), UNPLAYABLE_POLL, false);
+    lost(...unplayable(), false, UNPLAYABLE_POLL);
   }
 
-  function lost(title, detail, pause = POLL, waiting = true) {
+  function lost(title, detail, waiting = true, pause = POLL) {
     state = "away";
     if (ahead() > 0.5) reason = [title, detail, waiting]; // what has been loaded plays to its end first
     else say(title, detail, waiting);

@@ -1,0 +1,62 @@
+"""Chromium on the codecs: what it can decode is seen and heard, and of what it cannot the viewer is told."""
+
+from contextlib import ExitStack
+
+import pytest
+from real import pipelines
+from real.gateway import Gateway
+from real.gstcamera import GstCamera
+from real.parts import require_gstreamer
+
+pytestmark = [pytest.mark.real]
+
+CAMERAS = ("h264-aac48", "h264-opus", "mjpeg")
+AUDIBLE = ("h264-aac48", "h264-opus")
+#: Not shown, for Chromium has no decoder or the gateway nothing to serve: what the viewer reads, and the log says.
+TOLD = {
+    "mjpeg": "The camera sends nothing that can be played\nIt offers track 1 (M-JPEG); set its video"
+    " to H.264, or use another of its streams",
+}
+HEARD = "document.querySelector('video').webkitAudioDecodedByteCount"
+
+
+@pytest.fixture(scope="module")
+def gateway_of_codecs(tmp_path_factory):
+    """A gateway with a path for each camera, on demand."""
+    require_gstreamer()
+    with ExitStack() as stack:
+        cameras = {f"/{name}": pipelines.CODECS[name] for name in CAMERAS}
+        camera = stack.enter_context(GstCamera("h264-small", others=cameras))
+        paths = {path[1:]: camera.url_of(path) for path in cameras}
+        folder = tmp_path_factory.mktemp("gateway")
+        yield stack.enter_context(
+            Gateway(folder, camera.url, paths, hlsSegmentDuration="1s", maxReaders="0", hlsMuxerCloseAfter="5s")
+        )
+
+
+@pytest.mark.parametrize("name", AUDIBLE)
+def test_it_is_seen_and_heard(gateway_of_codecs, player, name):
+    player.open(f"{gateway_of_codecs.base}/{name}/")
+    started = player.plays(timeout=20)
+    heard = player.page.evaluate(HEARD)
+    player.wait(4)
+    series = player.series(since=started + 0.5)
+    assert (series[-1].position - series[0].position) / (series[-1].at - series[0].at) == pytest.approx(1, abs=0.15)
+    assert series[-1].pictures > series[0].pictures
+    assert player.page.evaluate(HEARD) > heard > 0
+    assert player.page.locator("#unmute").is_visible()
+    assert not player.message
+    assert not player.events("error"), player.story()
+    assert not [text for text in player.errors if "503" not in text], player.errors
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_the_viewer_is_told_what_cannot_be_played(gateway_of_codecs, player, tmp_path, name):
+    """In words that say what to do; nothing turns, and nothing goes wrong in the page."""
+    player.open(f"{gateway_of_codecs.base}/{name}/")
+    player.until(lambda: player.message.replace("\n\n", "\n") == TOLD[name], 20, TOLD[name])
+    assert not player.page.locator("#spinner").is_visible()
+    player.wait(4)
+    assert player.message.replace("\n\n", "\n") == TOLD[name]
+    assert not [text for text in player.errors if not text.startswith("Failed to load resource")], player.errors
+    assert player.screenshot(tmp_path / "page.png").stat().st_size > 2000
