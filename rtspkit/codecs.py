@@ -10,11 +10,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtspkit import aac, flac, h264, opus
+from rtspkit import aac, flac, h264, h265, opus
 from rtspkit.errors import RtspkitError
-from rtspkit.media import AACParameters, FLACParameters, H264Parameters, OpusParameters, PCMParameters, Track
+from rtspkit.media import (
+    AACParameters,
+    FLACParameters,
+    H264Parameters,
+    H265Parameters,
+    OpusParameters,
+    PCMParameters,
+    Track,
+)
 
-__all__ = ["Picture", "Sound", "codec_string", "picture", "sound", "unit_ticks"]
+__all__ = ["Picture", "Sound", "codec_string", "picture", "reordered_pictures", "sound", "unit_ticks"]
 
 _AAC_PROFILES = {
     1: "AAC Main",
@@ -93,6 +101,19 @@ def picture(track: Track) -> Picture | None:
                 sps = h264.parse_sps(data)
                 rate = None if sps.frame_rate is None else float(sps.frame_rate)
                 return Picture(sps.width, sps.height, rate, sps.profile, sps.level)
+    except RtspkitError:
+        pass
+    return None
+
+
+def reordered_pictures(track: Track) -> int | None:
+    """How many pictures may come before one and be shown after it; None where the parameters do not say."""
+    try:
+        match track.parameters:
+            case H264Parameters(sps=data):
+                return h264.parse_sps(data).max_num_reorder_frames
+            case H265Parameters(sps=data):
+                return h265.parse_sps(data).max_num_reorder_pics
     except RtspkitError:
         pass
     return None

@@ -14,6 +14,8 @@ Spec: Rec. ITU-T H.264, C.4.5.3 (how far pictures may be reordered: 16).
 
 from __future__ import annotations
 
+from collections import deque
+
 __all__ = ["Reordering"]
 
 #: A unit that goes back further than this many distances is no reordered one: time has jumped.
@@ -30,10 +32,14 @@ class Reordering:
 
     Attributes:
         unit: from one unit to the next, lately; 0 while nothing is known.
+        overtaken: the most pictures by now that a single one had come after and is shown before.
         left: so many pictures in order until it is forgotten that they are not; 0: they are shown as they come.
     """
 
-    __slots__ = ("_base", "_before", "_count", "_high", "_last", "_longest", "_units", "left", "unit")
+    __slots__ = (
+        "_ahead", "_base", "_before", "_count", "_high", "_last", "_lately", "_longest", "_units",
+        "left", "overtaken", "unit",
+    )  # fmt: skip
 
     def __init__(self, rate: int, unit: int = 0, *, is_reordered: bool = False) -> None:
         """Begin.
@@ -48,10 +54,12 @@ class Reordering:
         self._longest = _LONGEST * rate
         self._before = 0  # what `unit` was before it was learned last
         self._last: int | None = None  # pts of the last unit
+        self._ahead = 0  # units shown before the very first
         self._high = 0  # the latest pts so far
         self._base: int | None = None  # the latest before that
         self._count = 0  # units since the latest came, itself among them
-        self._units = 0
+        self._units = self.overtaken = 0
+        self._lately: deque[int] = deque(maxlen=_MOST_REORDERED)  # pts
 
     @property
     def is_known(self) -> bool:
@@ -63,17 +71,23 @@ class Reordering:
         """Decode time of the next unit, as a pts; there has been one."""
         if not self.left:
             return (self._last or 0) + self.unit
-        base = self._high - self.unit if self._base is None else self._base
+        base = self._high - (1 + self._ahead) * self.unit if self._base is None else self._base
         return base + (self._count + 1) * self.unit
 
-    def restart(self) -> None:
-        """Time starts anew: nothing relates what comes to what was."""
+    def restart(self, ahead: int = 0) -> None:
+        """Time starts anew: nothing relates what comes to what was.
+
+        Args:
+            ahead: so many pictures will be shown before the first one that comes (open GOP).
+        """
         self._last = None
+        self._ahead = min(ahead, _MOST_REORDERED)
 
     def take(self, pts: int) -> int:
         """Take the next unit; gives what `due` is behind it."""
         if self._last is None or pts < self._high - _MOST_REORDERED * self.unit:
             self._high, self._base, self._count = pts, None, 1
+            self._lately.clear()
         elif pts > self._high:
             if not self.left:
                 self._learn(pts - self._high)
@@ -89,6 +103,8 @@ class Reordering:
             if not self._before:
                 self.unit = min(self.unit, abs(pts - self._last))
             self._count += 1
+            self.overtaken = max(self.overtaken, sum(other > pts for other in self._lately))
+        self._lately.append(pts)
         self._last = pts
         self._units += 1
         return self.due

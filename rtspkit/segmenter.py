@@ -25,17 +25,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from itertools import pairwise
-from statistics import median_low
 from typing import TYPE_CHECKING
 
 from rtspkit import fmp4, restamp
 from rtspkit.companion import AUDIO_GAP, STEP, Companion, TrackTime, without_overlap
 from rtspkit.cutter import Cutter
+from rtspkit.decoding import Decoding
 from rtspkit.errors import LocalProtocolError, RtspkitError
 from rtspkit.media import Fragment, Run, Track
 from rtspkit.parts import Cut, Pacer
-from rtspkit.reordering import Reordering
 from rtspkit.restamp import Survey
 from rtspkit.segments import InitSection, Output, Segment, SegmenterStats
 from rtspkit.standing import ArrivalClock
@@ -142,7 +140,7 @@ class Segmenter:
         self._beginnings = float(_BEGINNINGS)  # how often time may start anew ...
         self._counted_at = 0.0  # ... at this time (monotonic s)
         self._last = self._due = 0  # pts of the leading track's last unit, and of the one that is to be expected
-        self._reordering: Reordering | None = None  # of a camera that sends B-pictures
+        self._decoding = Decoding(self._lead, leader)
 
     @property
     def target_duration(self) -> int | None:
@@ -422,8 +420,11 @@ class Segmenter:
         """
         lead = self._lead
         self._cutter.end_gap(self._cutter.now)
-        is_shown_in_order = follows and next_pts is None and self._reordering is None
-        order = None if is_shown_in_order else self._order_of(leading, times, next_pts)
+        decoding = self._decoding
+        if not (self._leader_is_audio or (follows and next_pts is None and decoding.order is None)):
+            before = None if self._starting else self._last
+            decoding.look(leading, times, next_pts, last=before, step_back=self._step_back(lead.unit))
+        order = decoding.order
         if self._pacer is not None and self._pacer.target is not None and order is None:
             self._note_pace(self._pacer, leading, times)
         first, last = times.low, times.high
@@ -449,8 +450,9 @@ class Segmenter:
         end = last + lead.shift + unit
         successors: list[int] | None = None
         if order is not None:
-            successors = self._successors(order, leading, boundary)
+            successors = decoding.successors(order, leading, boundary, self._cutter.longest)
             end, unit = successors[-1], self._at_most_half(order.unit)
+            self._make_room(leading, [boundary, *successors[:-1]])
         elif not times.is_ordered:
             end = min(end, boundary + times.units * unit)
         elif next_pts is not None and next_pts <= last + unit + min(self._step_forward(), room - late):
@@ -606,9 +608,11 @@ class Segmenter:
             ends_part: the open part ends with it.
             is_even: decode times go on in even steps, for the units are reordered.
         """
-        lead = self._lead
+        lead, decoding = self._lead, self._decoding
+        if is_even:
+            self._make_room(leading, [begin + place * (end - begin) // count for place in range(count)])
         row: FragmentRun | None
-        row = (lead.track_id, begin, lead.shift, end, lead.unit, leading.samples, leading.data, 0, is_even)
+        row = (lead.track_id, begin, lead.shift, end, lead.unit, leading.samples, leading.data, decoding.delay, is_even)
         rows: list[FragmentRun] = [row]
         if self._other is not None:
             run = _run_of(fragment, self._other.index)
@@ -632,46 +636,18 @@ class Segmenter:
         """The audio beside video that goes from `begin` to `edge` (ticks of the leading track)."""
         if self._other is None:
             return None
-        rate = self._other.time.rate
-        video, edge = begin * rate // self.rate, edge * rate // self.rate
+        rate, delay = self._other.time.rate, self._decoding.delay
+        video, edge = (begin + delay) * rate // self.rate, (edge + delay) * rate // self.rate
         return self._other.row(
             run, video, edge, has_video=has_video, is_starting=self._starting, is_timed=not self._arrivals.is_used
         )
 
-    def _order_of(self, run: Run, times: Survey, next_pts: int | None) -> Reordering | None:
-        """What is known of the order in which units come; None where they are shown in it."""
-        if self._leader_is_audio:
-            return None
-        order, lead = self._reordering, self._lead
-        if order is not None:
-            if not order.left:
-                self._reordering = None
-            elif self._starting:
-                order.restart()
-            return self._reordering
-        is_ordered = times.is_ordered and (next_pts is None or next_pts > times.high)
-        if is_ordered and (self._starting or not 0 < self._last - times.first <= self._step_back(lead.unit)):
-            return None
-        # some may be missing from this run, and come with the next: the median does not mind
-        ordered = sorted(restamp.times_of(run))
-        unit = median_low([after - before for before, after in pairwise(ordered)] or [lead.unit])
-        unit = max(1, unit if self._starting else min(unit, lead.unit))
-        order = self._reordering = Reordering(self.rate, unit, is_reordered=True)
-        if not self._starting:
-            order.take(self._last)
-        return order
-
-    def _successors(self, order: Reordering, run: Run, begin: int) -> list[int]:
-        """For each unit of a run from `begin` on when, in output time, the one behind it is due for decoding.
-
-        Where decode time is ahead of what is due it is made up for by and by: each unit lasts half of what it should.
-        """
-        successors = []
-        last = begin + self._cutter.longest
-        for pts in restamp.times_of(run):
-            begin = max(order.take(pts) + self._lead.shift, begin + max(1, order.unit // 2))
-            successors.append(min(begin, last))
-        return successors
+    def _make_room(self, run: Run, decoded: list[int]) -> None:
+        """Show picture and sound later, where pictures would be decoded too late."""
+        order = self._decoding.order
+        more = 0 if order is None else self._decoding.make_room(order, run, decoded)
+        if more and self._other is not None:
+            self._other.time.shift += more * self._other.time.rate // self.rate
 
     def _measure(self, times: Survey, next_pts: int | None) -> int:
         """What one unit of the leading track lasts, in ticks: the mean of this run, else as before."""
@@ -706,7 +682,7 @@ class Segmenter:
         self._lead.shift += ticks
         if self._other is not None:
             # on one timeline with it, whatever it was moved by while the jump was not believed yet
-            self._other.time.shift = self._lead.shift * self._other.time.rate // self.rate
+            self._other.time.shift = (self._lead.shift + self._decoding.delay) * self._other.time.rate // self.rate
 
     def _make_init(self) -> None:
         number = 0 if self._cutter.init is None else self._cutter.init.number + 1
@@ -722,9 +698,10 @@ class Segmenter:
         start = self._lead.end if self._cutter.init is not None else self._cutter.first_start
         if self._other is not None:
             other = self._other.time
-            start = max(start, -(-other.end * self.rate // other.rate))
-            other.end = start * other.rate // self.rate
-            other.shift = (start - first) * other.rate // self.rate
+            delay = self._decoding.delay
+            start = max(start, -(-other.end * self.rate // other.rate) - delay)
+            other.end = (start + delay) * other.rate // self.rate
+            other.shift = (start + delay - first) * other.rate // self.rate
         self._lead.shift = start - first
         self._cutter.forget_date()
 

@@ -48,6 +48,7 @@ class Media:
         self.segments = 0  # and parts: looked into
         self.parts = 0
         self.furthest_offset = 0.0  # seconds between a sample's decode time and its presentation time
+        self.least_offset = 0.0  # the same, where it is decoded after it is presented, as a negative number
         self.furthest_track = 0.0  # seconds between the ends of two tracks
         self._fetch = fetch
         self._inits: dict[str, dict[int, TrackHeader] | None] = {}
@@ -187,6 +188,7 @@ class Media:
             chain.ends[number] = samples[-1][0].dts + samples[-1][0].duration
             furthest = max(abs(sample.offset) for sample, _ in samples)
             self.furthest_offset = max(self.furthest_offset, furthest / rate)
+            self.least_offset = min(self.least_offset, min(sample.offset for sample, _ in samples) / rate)
         chain.gap = Decimal(0)
         ends = [end / tracks[number].timescale for number, end in chain.ends.items()]
         self.furthest_track = max(self.furthest_track, max(ends, default=0.0) - min(ends, default=0.0))

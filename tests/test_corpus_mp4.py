@@ -1,4 +1,6 @@
-"""Init sections and fragments out of the corpus, judged by what a reader finds."""
+"""Init sections, fragments and decode times out of the corpus, judged by what a reader finds."""
+
+from itertools import pairwise
 
 import boxes
 import corpus
@@ -6,11 +8,23 @@ import pytest
 import reference_fmp4
 import test_fmp4
 
-from rtspkit import aac
-from rtspkit.errors import LocalProtocolError
+from rtspkit import aac, h264, h265
+from rtspkit.errors import LocalProtocolError, RtspkitError
 from rtspkit.fmp4 import init_section, write_fragment
-from rtspkit.media import AACParameters, H264Parameters, OpusParameters, Track
+from rtspkit.media import (
+    SAMPLE,
+    AACParameters,
+    Fragment,
+    H264Parameters,
+    H265Parameters,
+    OpusParameters,
+    Run,
+    Track,
+)
+from rtspkit.segmenter import Segmenter
+from rtspkit.segments import SegmentData
 
+PPS = bytes.fromhex("68ebe3cb22c0")
 #: Optional cases that are not run.
 NOT_RUN = {
     "trun version 0": "a reader's test: version 1 is always written, for its signed offsets",
@@ -89,3 +103,64 @@ def test_parts(case):
                 (sample["size"], not sample.get("flags", 0) & 0x10000, sample["data_hex"])
                 for sample in track["samples"]
             ]
+
+
+def video_track(case):
+    """The track of a case, with the parameter sets of its first access unit; those that are missing are made up."""
+    nals = [bytes.fromhex(nal) for nal in case["access_units"][0]["nals_hex"]]
+    if case["codec"] == "h264":
+        sps = next(nal for nal in nals if h264.nal_type(nal) == h264.NAL_SPS)
+        pps = next((nal for nal in nals if h264.nal_type(nal) == h264.NAL_PPS), PPS)
+        return Track(0, "video", "h264", case["clock_rate"], H264Parameters(sps, (pps,)))
+    sets = {h265.nal_type(nal): nal for nal in nals}
+    parameters = H265Parameters(sets[h265.NAL_VPS], sets[h265.NAL_SPS], (sets[h265.NAL_PPS],))
+    return Track(0, "video", "h265", case["clock_rate"], parameters)
+
+
+def has_picture(unit, codec):
+    nals = [bytes.fromhex(nal) for nal in unit["nals_hex"]]
+    if codec == "h264":
+        return any(h264.NAL_SLICE <= h264.nal_type(nal) <= h264.NAL_IDR for nal in nals)
+    return any(h265.is_slice(nal) for nal in nals)
+
+
+@pytest.mark.parametrize("part_duration", [None, 0.2])
+@pytest.mark.parametrize("case", corpus.cases("mp4/dts"), ids=lambda case: case["id"])
+def test_dts(case, part_duration):
+    """Decode times grow and are never behind presentation times, which keep their distances."""
+    track = video_track(case)
+    try:
+        init_section((track,))
+    except RtspkitError as error:
+        if case["codec"] == "h265":
+            pytest.skip(f"H.265 is not written yet: {error}")
+        raise
+    # what holds no picture makes no access unit on the camera side
+    units = [unit for unit in case["access_units"] if has_picture(unit, case["codec"])]
+    shown = [unit["pts"] for unit in units]
+    segmenter = Segmenter(
+        (track,), segment_duration=2.0, segment_max_size=10**6, first_msn=1, part_duration=part_duration
+    )
+    samples = b"".join(SAMPLE.pack(pts, 10**12 + number, 1, not number) for number, pts in enumerate(shown))
+    fragment = Fragment((track,), (Run(0, samples, bytes(range(len(shown)))),), is_sync=True)
+    outputs = segmenter.write(fragment, now=1001.0, wall=1e9) + segmenter.interrupt()
+    found = [
+        sample
+        for output in outputs
+        if isinstance(output, SegmentData)
+        for fragment in boxes.fragments(output.data)
+        for sample in fragment.runs[0].samples
+    ]
+    assert [sample.data[0] for sample in found] == list(range(len(shown)))
+    assert all(before.dts < after.dts for before, after in pairwise(found))
+    assert all(sample.dts <= sample.pts for sample in found)
+    # a part does not know how uneven the next one is: then all that follows may be shown a little later
+    later = [sample.pts - pts - found[0].pts + shown[0] for sample, pts in zip(found, shown, strict=True)]
+    assert later == sorted(later)
+    assert later[-1] <= (0 if part_duration is None else case["clock_rate"] // 100)
+    farthest = max(unit["pts"] - unit["upstream_dts"] for unit in units)
+    distance = max(after - before for before, after in pairwise(sorted(shown)))
+    if case["has_reordering"]:
+        assert max(sample.pts - sample.dts for sample in found) <= farthest + 2 * distance
+    elif part_duration is None:  # with parts decode time makes up by and by for what is missing
+        assert all(sample.pts == sample.dts for sample in found)

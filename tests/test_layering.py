@@ -44,6 +44,7 @@ CAMERA_SIDE = {"sdp", "formats", "auth", "url", "messages", "rtsp", "_rtp", "rtp
     "prober",
 }
 VIEWER_SIDE = {"_fmp4", "fmp4", "restamp", "standing", "silence", "companion", "dates", "parts", "reordering"} | {
+    "decoding",
     "_flac",
     "repack",
     "segments",

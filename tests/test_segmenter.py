@@ -417,7 +417,7 @@ def test_tables_that_do_not_fit_their_media_are_counted() -> None:
     assert [output.number for output in outputs if isinstance(output, InitSection)] == [0]
 
 
-@pytest.mark.parametrize("size", [3, 4, 25, 26, 27, 30])
+@pytest.mark.parametrize("size", [2, 3, 4, 25, 26, 27, 30])
 def test_pictures_shown_in_another_order_keep_their_times(size: int) -> None:
     # I P B B P B B …, closed GOPs of 31 pictures, cut into fragments anywhere
     order = [0] + [index for group in range(10) for index in (3 * group + 3, 3 * group + 1, 3 * group + 2)]
@@ -431,10 +431,29 @@ def test_pictures_shown_in_another_order_keep_their_times(size: int) -> None:
             fragment = video(part, sync=start == 0, next_pts=times[after] if after < len(times) else None)
             outputs += write(segmenter, fragment)
     samples = [sample for run in runs(outputs) for sample in run.samples]
-    assert [sample.pts for sample in samples] == times
-    # a picture is never decoded far from when it is shown, whatever the fragments
-    assert all(-2 * 3600 - 31 <= sample.composition_offset <= 3 * 3600 for sample in samples)
+    # all of it is shown later by the two pictures that the SPS allows to overtake one, and no picture is decoded late
+    assert [sample.pts for sample in samples] == [pts + 2 * 3600 for pts in times]
+    assert all(0 <= sample.composition_offset <= 5 * 3600 for sample in samples)
     assert segmenter.stats.time_jumps == segmenter.stats.restamped_units == 0
+
+
+def test_b_pictures_that_begin_later_delay_picture_and_sound_once() -> None:
+    segmenter = make()
+    outputs = write(segmenter, second(0, whole(0)))
+    order = [index for group in range(8) for index in (3 * group + 2, 3 * group, 3 * group + 1)] + [24]
+    for number in (1, 2, 3):
+        times = [number * 90_000 + index * 3600 for index in order]
+        sound = make_run(1, whole(number), all_sync=True)
+        fragment = Fragment((VIDEO, AUDIO), (make_run(0, times), sound), is_sync=True, next_pts=(number + 1) * 90_000)
+        outputs += write(segmenter, fragment)
+    pictures = [sample for run in runs(outputs) for sample in run.samples]
+    assert all(sample.composition_offset >= 0 for sample in pictures)
+    assert [sample.pts for sample in pictures[:25]] == [index * 3600 for index in range(25)]
+    assert sorted(sample.pts for sample in pictures[25:]) == [index * 3600 + 7200 for index in range(25, 100)]
+    units = [sample for run in runs(outputs, 2) for sample in run.samples]
+    late = [at + 3840 for number in (2, 3) for at in whole(number)]
+    assert [unit.pts for unit in units[-len(late) :]] == late
+    assert (segmenter.stats.silent_units, segmenter.stats.dropped_units) == (0, 0)
 
 
 # -- audio ------------------------------------------------------------------------------------------------

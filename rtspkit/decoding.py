@@ -1,0 +1,119 @@
+"""When pictures are decoded, and how much later than that all is shown, where they come in another order than shown.
+
+Strategy: decode times go on in even steps, a picture each; `Reordering` says when the next one is due. A picture that
+is shown before one that came earlier would be decoded too late then: so the whole output, sound and all, is shown
+later by as many pictures as may be overtaken, and no picture is shown before it is decoded. How many that are the SPS
+says, or what has come so far, whichever is more; it only grows, for going back would show something twice. A camera
+without B-pictures is not delayed, whatever its SPS allows.
+
+Spec: Rec. ITU-T H.264, C.4.5.3, H.265, C.5.2.3 (output order); ISO/IEC 14496-12, 8.6.1.3 (composition offsets).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median_low
+
+from rtspkit import restamp
+from rtspkit.codecs import reordered_pictures
+from rtspkit.companion import TrackTime
+from rtspkit.media import Run, Track
+from rtspkit.reordering import Reordering
+from rtspkit.restamp import Survey
+
+__all__ = ["Decoding"]
+
+
+class Decoding:
+    """The decode times of one muxer's pictures; times are ticks.
+
+    Attributes:
+        order: in which they come; None where that is the order in which they are shown.
+        delay: by so much is everything shown later than pts and shift say.
+    """
+
+    def __init__(self, lead: TrackTime, track: Track) -> None:
+        """Begin.
+
+        Args:
+            lead: the leading track's time.
+            track: that track.
+        """
+        self.order: Reordering | None = None
+        self.delay = 0
+        self._lead = lead
+        self._overtaken = 0  # pictures, as the SPS says
+        self.set_track(track)
+
+    def set_track(self, track: Track) -> None:
+        """The camera has told new parameters."""
+        self._overtaken = reordered_pictures(track) or 0
+
+    def look(self, run: Run, times: Survey, next_pts: int | None, *, last: int | None, step_back: int) -> None:
+        """Find out in what order the pictures of a run come.
+
+        Args:
+            run, times: it, and what it looks like.
+            next_pts: pts of the picture behind it, None where unknown.
+            last: the latest pts so far; None where time starts anew.
+            step_back: a picture further back than this is none that was overtaken.
+        """
+        order, lead = self.order, self._lead
+        if order is not None:
+            if not order.left:
+                self.order = None
+            elif last is None:
+                order.restart(self._ahead(run, times))
+            return
+        is_ordered = times.is_ordered and (next_pts is None or next_pts > times.high)
+        if is_ordered and (last is None or not 0 < last - times.first <= step_back):
+            return
+        # some may be missing from this run, and come with the next: the median does not mind
+        ordered = sorted([*restamp.times_of(run), *([] if next_pts is None else [next_pts])])
+        unit = median_low([after - before for before, after in pairwise(ordered)] or [lead.unit])
+        unit = max(1, unit if last is None else min(unit, lead.unit))
+        self.order = Reordering(lead.rate, unit, is_reordered=True)
+        if last is None:
+            self.order.restart(self._ahead(run, times))
+        else:
+            self.order.take(last)
+
+    @staticmethod
+    def _ahead(run: Run, times: Survey) -> int:
+        """How many pictures of a run are shown before its first."""
+        return 0 if times.low == times.first else sum(pts < times.first for pts in restamp.times_of(run))
+
+    def successors(self, order: Reordering, run: Run, begin: int, longest: int) -> list[int]:
+        """For each unit of a run from `begin` on when, in output time, the one behind it is due for decoding.
+
+        Where decode time is ahead of what is due it is made up for by and by: each unit lasts half of what it should.
+
+        Args:
+            order: `self.order`.
+            run: it.
+            begin: its decode time.
+            longest: it may last no longer.
+        """
+        successors = []
+        last = begin + longest
+        for pts in restamp.times_of(run):
+            begin = max(order.take(pts) + self._lead.shift, begin + max(1, order.unit // 2))
+            successors.append(min(begin, last))
+        return successors
+
+    def make_room(self, order: Reordering, run: Run, decoded: Sequence[int]) -> int:
+        """Show everything later where a picture of a run would be decoded after it is shown; gives by how much more.
+
+        Args:
+            order: `self.order`.
+            run: it.
+            decoded: when its pictures are, in output time.
+        """
+        shift = self._lead.shift
+        late = max(time - pts - shift for time, pts in zip(decoded, restamp.times_of(run), strict=True))
+        usual = max(order.overtaken, self._overtaken) * order.unit
+        # what is more is no order, but a clock that is uneven
+        more = max(0, min(max(usual, late), usual + order.unit, self._lead.rate) - self.delay)
+        self.delay += more
+        return more
