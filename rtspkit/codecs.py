@@ -14,6 +14,7 @@ from rtspkit import aac, flac, h264, h265, opus
 from rtspkit.errors import RtspkitError
 from rtspkit.media import (
     AACParameters,
+    Codec,
     FLACParameters,
     H264Parameters,
     H265Parameters,
@@ -22,7 +23,7 @@ from rtspkit.media import (
     Track,
 )
 
-__all__ = ["Picture", "Sound", "codec_string", "picture", "reordered_pictures", "sound", "unit_ticks"]
+__all__ = ["Picture", "Sound", "carried_as", "codec_string", "picture", "reordered_pictures", "sound", "unit_ticks"]
 
 _AAC_PROFILES = {
     1: "AAC Main",
@@ -72,8 +73,19 @@ class Sound:
     bits: int = 0
 
 
+def carried_as(codec: str) -> Codec | None:
+    """What HLS makes of a codec: itself, FLAC of PCM, which no browser plays in fMP4; None where it cannot carry it."""
+    match codec:
+        case "h264" | "h265" | "aac" | "opus" | "flac":
+            return codec
+        case "pcma" | "pcmu" | "l16":
+            return "flac"
+        case _:
+            return None
+
+
 def codec_string(track: Track) -> str:
-    """What a playlist calls the codec (RFC 6381).
+    """What a playlist calls the codec (RFC 6381), or what HLS makes of it.
 
     Raises:
         RtspkitError: the track's parameters are missing or cannot be read.
@@ -85,7 +97,7 @@ def codec_string(track: Track) -> str:
             return aac.codec_string(parameters)
         case OpusParameters():
             return "opus"
-        case FLACParameters():
+        case FLACParameters() | PCMParameters() if carried_as(track.codec) == "flac":
             return flac.CODEC_STRING
         case None:
             raise RtspkitError(f"track {track.index + 1}: its parameter sets have not come yet")

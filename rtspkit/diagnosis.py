@@ -10,6 +10,7 @@ import errno
 import math
 import re
 
+from rtspkit.codecs import carried_as
 from rtspkit.errors import (
     AuthenticationError,
     CertificateError,
@@ -352,7 +353,11 @@ def no_media(
 
 def playback(tracks: tuple[TrackReport, ...]) -> Playback | None:
     """What plays the tracks; None where a codec string is not known yet."""
-    strings = [track.codec_string for track in tracks]
+    carried = [track for track in tracks if carried_as(track.codec)]
+    if tracks and not carried:
+        names = " or ".join(track.profile or track.codec for track in tracks)
+        return Playback("", False, False, False, f"HLS cannot carry {names}; set the audio to AAC or G.711")
+    strings = [track.codec_string for track in carried]
     if not strings or None in strings:
         return None
     codecs = ",".join(text for text in strings if text)
@@ -360,7 +365,7 @@ def playback(tracks: tuple[TrackReport, ...]) -> Playback | None:
         if track.kind == "video" and track.profile not in _PLAYED_PROFILES:
             reason = f"no browser plays H.264 {track.profile}; set the camera to High, Main or Baseline"
             return Playback(codecs, False, False, False, reason)
-        if track.kind == "audio" and track.profile not in _PLAYED_AAC:
+        if track.codec == "aac" and track.profile not in _PLAYED_AAC:
             return Playback(
                 codecs, False, False, True, f"of the browsers only Safari plays {track.profile}; set AAC-LC"
             )
@@ -387,9 +392,18 @@ def notes(
             Advice(
                 "skipped",
                 f"left out: {', '.join(skipped)}",
-                ("Only H.264 and AAC can be used: set the camera to them if you need these tracks.",),
+                ("Set the camera to H.264 and to AAC or G.711 if you need these tracks.",),
             )
         )
+    found += [
+        Advice(
+            "not-carried",
+            f"HLS leaves out {track.profile or track.codec}, for no browser plays it",
+            ("Set the camera's audio to AAC or G.711 if it is to be heard.",),
+        )
+        for track in tracks
+        if not carried_as(track.codec)
+    ]
     lossy = [track for track in tracks if track.lost]
     if lossy:
         shares = [f"{track.lost} of the {track.kind}'s ({_share(track):.1%})" for track in lossy]

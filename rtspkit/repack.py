@@ -19,9 +19,6 @@ from rtspkit.media import SAMPLE, FLACParameters, Fragment, PCMParameters, Run, 
 
 __all__ = ["Carriage", "Repacker", "carried", "silent_block"]
 
-_AS_THEY_ARE = frozenset({"h264", "h265", "aac", "opus", "flac"})
-_REPACKED = frozenset({"pcma", "pcmu", "l16"})
-
 
 def carried(tracks: Sequence[Track]) -> tuple[tuple[Track, ...], tuple[str, ...]]:
     """What HLS makes of a camera's tracks.
@@ -36,7 +33,7 @@ def carried(tracks: Sequence[Track]) -> tuple[tuple[Track, ...], tuple[str, ...]
         try:
             found.append(_carried(track))
         except RtspkitError as error:
-            reason = "" if track.codec not in _AS_THEY_ARE | _REPACKED else f", {error}"
+            reason = f", {error}" if codecs.carried_as(track.codec) else ""
             skipped.append(f"track {track.index + 1} ({track.codec.upper()}{reason})")
     return tuple(found), tuple(skipped)
 
@@ -47,17 +44,18 @@ def _carried(track: Track) -> Track:
     Raises:
         RtspkitError: it does not.
     """
-    if track.codec in _REPACKED:
+    codec = codecs.carried_as(track.codec)
+    if codec is None:
+        raise UnsupportedError("HLS has no such codec")
+    if codec != track.codec:
         if track.parameters is None:
-            return replace(track, codec="flac")
+            return replace(track, codec=codec)
         if not isinstance(track.parameters, PCMParameters):
             raise UnsupportedError(f"{type(track.parameters).__name__} are no parameters of it")
         rate = track.parameters.sample_rate
         if rate != track.clock_rate:
             raise UnsupportedError(f"a clock of {track.clock_rate} Hz for {rate} samples a second")
-        return replace(track, codec="flac", parameters=flac.build_parameters(rate, track.parameters.channels))
-    if track.codec not in _AS_THEY_ARE:
-        raise UnsupportedError("HLS has no such codec")
+        return replace(track, codec=codec, parameters=flac.build_parameters(rate, track.parameters.channels))
     if track.kind == "audio" and track.parameters is not None:
         codecs.codec_string(track)  # video goes on beside sound that cannot be described; not without a picture's size
     return track
@@ -176,7 +174,7 @@ class Carriage:
         used = {track.index for track in self.tracks}
         known, self._repackers = self._repackers, {}
         for track in tracks:
-            if track.codec in _REPACKED and track.index in used and track.parameters is not None:
+            if codecs.carried_as(track.codec) != track.codec and track.index in used and track.parameters is not None:
                 old = known.get(track.index)
                 self._repackers[track.index] = old if old is not None and old.source == track else Repacker(track)
         self._is_plain = self.tracks == tracks

@@ -23,12 +23,12 @@ G726 = audio("g726", 8000, PCMParameters(8000, 1, 3))
 L16 = audio("l16", 44100, PCMParameters(44100, 2, 16))
 
 
-@pytest.mark.parametrize(("track", "text"), [(AAC, "mp4a.40.2"), (OPUS, "opus")])
+@pytest.mark.parametrize(("track", "text"), [(AAC, "mp4a.40.2"), (OPUS, "opus"), (G711, "fLaC"), (L16, "fLaC")])
 def test_codec_string(track: Track, text: str) -> None:
     assert codecs.codec_string(track) == text
 
 
-@pytest.mark.parametrize("track", [audio("aac", 8000, None), audio("opus", 48000, None), G711, G722, G726, L16])
+@pytest.mark.parametrize("track", [audio("aac", 8000, None), audio("opus", 48000, None), G722, G726])
 def test_no_codec_string(track: Track) -> None:
     with pytest.raises(RtspkitError):
         codecs.codec_string(track)
@@ -70,3 +70,11 @@ def test_sound(track: Track, sound: Sound | None) -> None:
 )
 def test_unit_ticks(track: Track, unit: bytes | None, ticks: int | None) -> None:
     assert codecs.unit_ticks(track, unit) == ticks
+
+
+@pytest.mark.parametrize(
+    ("codec", "carried"),
+    [("h264", "h264"), ("aac", "aac"), ("pcma", "flac"), ("l16", "flac"), ("g722", None), ("x", None)],
+)
+def test_what_hls_makes_of_a_codec(codec: str, carried: str | None) -> None:
+    assert codecs.carried_as(codec) == carried

@@ -1,5 +1,6 @@
 """What is said of a camera that plays: what plays it, what is worth knowing, what suits it."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -109,6 +110,25 @@ class TestPlayback:
         found = playback((video(), audio(profile="AAC-ELD")))
         assert found is not None
         assert (found.chrome, found.firefox, found.safari) == (False, False, True)
+
+    @pytest.mark.parametrize(("codec", "string"), [("pcma", "fLaC"), ("opus", "opus")])
+    def test_other_sound(self, codec: str, string: str) -> None:
+        track = dataclasses.replace(audio(codec_string=string, profile="x"), codec=codec)
+        found = playback((video(), track))
+        assert found is not None
+        assert (found.codecs, found.chrome, found.firefox) == (f"avc1.64001F,{string}", True, True)
+
+    def test_sound_that_hls_leaves_out(self) -> None:
+        track = dataclasses.replace(audio(codec_string=None, profile="G.722"), codec="g722")
+        found = playback((video(), track))
+        assert found is not None
+        assert (found.codecs, found.chrome) == ("avc1.64001F", True)
+        (note,) = notes((video(), track), Authentication("Digest", "MD5"), ())
+        assert (note.id, note.text) == ("not-carried", "HLS leaves out G.722, for no browser plays it")
+        alone = playback((track,))
+        assert alone is not None
+        assert (alone.chrome, alone.safari) == (False, False)
+        assert "G.722" in alone.reason
 
     def test_not_known(self) -> None:
         assert playback((video(codec_string=None),)) is None
