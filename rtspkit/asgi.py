@@ -32,6 +32,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote
@@ -40,7 +41,7 @@ from rtspkit.errors import RtspkitError
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.muxer import Muxer
 from rtspkit.responses import Response, error_response
-from rtspkit.waiting import Bell, Outcome, Wanted, client_leaves, watch_client
+from rtspkit.waiting import REPLY, Bell, Outcome, Reply, Wanted, client_leaves, watch_client
 
 __all__ = ["HLSApp", "MuxerProvider", "NotReady", "PathNotFound"]
 
@@ -155,10 +156,14 @@ class HLSApp:
         elif method not in {"GET", "HEAD"}:
             response = error_response(405, f"{method} is not possible here", ("allow", _METHODS))
         else:
-            response = await self._answer(scope, receive)
+            answer = await self._answer(scope, receive, headers)
+            if answer is None:
+                return
+            response = answer
         await self._send(response, headers, send, with_body=method != "HEAD")
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+    async def _answer(self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes]) -> Response | None:
+        """What to send; None where it has been sent already."""
         path, name = _target(scope)
         if not path:
             return error_response(404, "there is nothing here; a stream's address is /{path}/index.m3u8")
@@ -180,7 +185,7 @@ class HLSApp:
                     return response
             elif isinstance(self._provider, Mapping):
                 raise PathNotFound(f"there is no stream {path!r}")
-            return await self._wait(path, muxer, wanted, scope, receive)
+            return await self._wait(path, muxer, wanted, scope, receive, headers=headers)
         except (PathNotFound, NotReady) as error:
             return _refusal(error)
 
@@ -203,8 +208,17 @@ class HLSApp:
 
     # -- waiting ------------------------------------------------------------------------------------------
 
-    async def _wait(self, path: str, muxer: Muxer | None, wanted: Wanted, scope: Scope, receive: Receive) -> Response:
-        """Hold a request until there is an answer.
+    async def _wait(
+        self,
+        path: str,
+        muxer: Muxer | None,
+        wanted: Wanted,
+        scope: Scope,
+        receive: Receive,
+        *,
+        headers: Mapping[bytes, bytes],
+    ) -> Response | None:
+        """Hold a request until there is an answer; None where it has been sent by then.
 
         Raises:
             _ClientLeft: there is nobody to answer.
@@ -221,7 +235,8 @@ class HLSApp:
             bell = self._bells[muxer] = Bell(muxer)
         if bell.count >= self._most_blocked:
             raise NotReady("too many requests wait for this stream")
-        future = bell.wait(wanted, deadline)
+        reply = (scope.get("extensions") or {}).get(REPLY) if scope["method"] == "GET" else None
+        future = bell.wait(wanted, deadline, None if reply is None else partial(self._deliver, reply, headers))
         release: Callable[[], object] = _nothing
         try:
             release = watch_client(scope, receive, future)
@@ -234,6 +249,8 @@ class HLSApp:
                 del self._bells[muxer]
         if isinstance(outcome, Response):
             return outcome
+        if outcome is Outcome.SENT:
+            return None
         if outcome is Outcome.LEFT:
             raise _ClientLeft
         reason = "what you wait for has not come yet" if muxer.has_media else "the stream has not begun yet"
@@ -338,7 +355,23 @@ class HLSApp:
     async def _send_whole(
         self, response: Response, body: tuple[bytes, ...], headers: Mapping[bytes, bytes], send: Send
     ) -> None:
-        """The usual case: a whole body, the same to everybody. It is put together once."""
+        """The usual case: a whole body, the same to everybody."""
+        lines, pieces = self._ready(response, body, headers)
+        # the messages are each viewer's own: what stands between may write into them
+        await send({"type": "http.response.start", "status": response.status, "headers": list(lines)})
+        for number, piece in enumerate(pieces, 1):
+            await send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
+
+    def _deliver(self, reply: Reply, headers: Mapping[bytes, bytes], response: Response) -> bool:
+        """Send an answer at once; False where it is no usual case."""
+        if not isinstance(response.body, tuple) or headers.keys() & _CONDITIONS:
+            return False
+        return reply(response.status, *self._ready(response, response.body, headers))
+
+    def _ready(
+        self, response: Response, body: tuple[bytes, ...], headers: Mapping[bytes, bytes]
+    ) -> tuple[RawHeaders, tuple[bytes, ...]]:
+        """Headers and buffers of a whole body. They are put together once."""
         gzipped = response.gzipped if response.is_text and _takes_gzip(headers.get(b"accept-encoding")) else None
         key = (id(self), gzipped is not None)
         ready = response.sent.get(key) if "*" in self._origins else None
@@ -354,11 +387,7 @@ class HLSApp:
             ready = lines, tuple(buffer for buffer in body if buffer) or (b"",)
             if "*" in self._origins:
                 response.sent[key] = ready
-        lines, pieces = ready
-        # the messages are each viewer's own: what stands between may write into them
-        await send({"type": "http.response.start", "status": response.status, "headers": list(lines)})
-        for number, piece in enumerate(pieces, 1):
-            await send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
+        return ready
 
     def _cors(self, origin: bytes | None) -> RawHeaders:
         if "*" in self._origins:

@@ -6,26 +6,48 @@ time may also be up, or the client leave. That a client has left ASGI tells only
 a task a request; a server that knows a cheaper way offers it as an extension of the scope, `LEAVING`, a function that
 takes the future (and None when nobody waits any more).
 
+Thousands may wait for the same. A server that can send a whole reply without waiting offers that as `REPLY`, and then
+they are answered at once, one behind the other, before any of their tasks runs.
+
 Spec: ASGI 3.0 (extensions); draft-pantos-hls-rfc8216bis 6.2.5.2 (blocking playlist reload).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple, TypeAlias
 
 from rtspkit.muxer import Muxer
 from rtspkit.responses import Response
 
-__all__ = ["LEAVING", "Bell", "Outcome", "Waiter", "Wanted", "client_leaves", "resolve", "watch_client"]
+__all__ = [
+    "LEAVING",
+    "REPLY",
+    "Bell",
+    "Deliver",
+    "Outcome",
+    "Reply",
+    "Waiter",
+    "Wanted",
+    "client_leaves",
+    "resolve",
+    "watch_client",
+]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 #: The name of the extension: `scope["extensions"][LEAVING](future)`.
 LEAVING = "rtspkit.leaving"
+#: Likewise: a `Reply`.
+REPLY = "rtspkit.reply"
+
+#: Sends a whole reply: status, headers and body; False where it cannot do that at once, and nothing is sent.
+Reply: TypeAlias = Callable[[int, Sequence[tuple[bytes, bytes]], Sequence[bytes]], bool]
+#: Gives somebody who waits the answer; False where that takes the usual way.
+Deliver: TypeAlias = Callable[[Response], bool]
 
 
 class Wanted(NamedTuple):
@@ -38,8 +60,9 @@ class Wanted(NamedTuple):
 
 
 class Outcome(Enum):
-    """How a wait has ended that brought no answer."""
+    """How a wait has ended that brought no answer to be sent."""
 
+    SENT = "it has been sent already"
     LATE = "the time is up"
     LEFT = "the client has left"
 
@@ -58,20 +81,21 @@ class Bell:
     def __init__(self, muxer: Muxer) -> None:
         self.muxer = muxer
         self.count = 0
-        self._waiting: dict[Wanted, dict[Waiter, float]] = {}  # with their deadlines
+        self._waiting: dict[Wanted, dict[Waiter, tuple[float, Deliver | None]]] = {}  # with their deadlines
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         muxer.subscribe(self.ring)
 
-    def wait(self, wanted: Wanted, deadline: float) -> Waiter:
+    def wait(self, wanted: Wanted, deadline: float, deliver: Deliver | None = None) -> Waiter:
         """A future that tells how the wait has ended; to be given back with `leave`.
 
         Args:
             wanted: what the muxer does not have yet.
             deadline: time of the loop.
+            deliver: is given the answer as soon as there is one.
         """
         future: Waiter = self._loop.create_future()
-        self._waiting.setdefault(wanted, {})[future] = deadline
+        self._waiting.setdefault(wanted, {})[future] = deadline, deliver
         self.count += 1
         if self._timer is None or deadline < self._timer.when():
             self._arm(deadline)
@@ -96,8 +120,10 @@ class Bell:
             if response is not None:
                 group = self._waiting.pop(wanted)
                 self.count -= len(group)
-                for future in group:
-                    resolve(future, response)
+                for future, (_, deliver) in group.items():
+                    if not future.done():
+                        is_sent = deliver is not None and deliver(response)
+                        future.set_result(Outcome.SENT if is_sent else response)
 
     def close(self) -> None:
         """Nobody waits here any more."""
@@ -113,7 +139,7 @@ class Bell:
         now = self._loop.time()
         left = []
         for group in self._waiting.values():
-            for future, deadline in group.items():
+            for future, (deadline, _) in group.items():
                 if deadline <= now:
                     resolve(future, Outcome.LATE)
                 else:

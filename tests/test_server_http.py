@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import errno
+import gzip
+import logging
 import socket
 import sys
 import time
@@ -10,6 +12,7 @@ import tomllib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path as FilePath
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -70,32 +73,108 @@ class Wire:
         return self.closed
 
 
-HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 LONG = bytes(100_000)
 
 
+def messages(status: int, headers: list[tuple[bytes, bytes]], *body: bytes) -> list[dict[str, Any]]:
+    """What an app sends."""
+    start = {"type": "http.response.start", "status": status, "headers": headers}
+    pieces = [
+        {"type": "http.response.body", "body": piece, "more_body": number < len(body)}
+        for number, piece in enumerate(body, 1)
+    ]
+    return [start, *pieces]
+
+
+def length(size: int) -> tuple[bytes, bytes]:
+    return b"content-length", b"%d" % size
+
+
+async def sent(answer: list[dict[str, Any]], *, is_ours: bool, method: str = "GET", keep_alive: bool = True) -> Wire:
+    """What uvicorn writes when an app answers so, by itself or as we have it; "failed" where it refuses to."""
+    impl = pytest.importorskip("uvicorn.protocols.http.httptools_impl")
+    wire = Wire()
+    cycle = impl.RequestResponseCycle(
+        scope={"type": "http", "method": method, "http_version": "1.1", "headers": []},
+        transport=wire,
+        flow=impl.FlowControl(wire),
+        logger=logging.getLogger("nobody"),
+        access_logger=logging.getLogger("nobody"),
+        access_log=False,
+        default_headers=[(b"date", b"today")],
+        message_event=asyncio.Event(),
+        expect_100_continue=False,
+        keep_alive=keep_alive,
+        on_response=lambda: wire.write(b"|completed"),
+    )
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with contextlib.suppress(RuntimeError):
+            for message in answer:
+                await send(message)
+            return
+        wire.write(b"|failed")
+
+    await cycle.run_asgi(http._Reply(SimpleNamespace(cycle=cycle), cycle, app) if is_ours else app)
+    return wire
+
+
 @pytest.mark.parametrize(
-    ("written", "calls"),
+    "answer",
     [
-        ([HEAD, b"body"], [HEAD + b"body"]),
-        ([HEAD, b""], [HEAD]),
-        ([HEAD, LONG, b"more", b"and more"], [HEAD + LONG, b"more", b"and more"]),
-        ([HEAD, b"a", LONG], [HEAD + b"a", LONG]),
-        ([b"HTTP/1.1 100 Continue\r\n\r\n", HEAD, b"body"], [b"HTTP/1.1 100 Continue\r\n\r\n", HEAD + b"body"]),
-        ([HEAD], [HEAD]),
-        ([], []),
+        messages(200, [length(4), (b"etag", b'"1"')], b"body"),
+        messages(200, [length(0)], b""),
+        messages(503, [length(100_008)], LONG, b"", b"and more"),
+        messages(200, [length(100_001)], b"a", LONG),
+        messages(200, [(b"Content-Length", b"4")], b"body"),
+        messages(200, [], b"no", b"length"),
+        messages(200, [(b"transfer-encoding", b"chunked")], b"body"),
+        messages(200, [length(4), (b"connection", b"close")], b"body"),
+        messages(204, []),
+        messages(204, [], b""),
+        messages(304, [(b"etag", b'"1"')], b""),
+        messages(304, [length(7)], b""),
+        messages(200, [length(4)], b"longer"),
+        messages(200, [length(40)], b"shorter"),
+        messages(200, [length(40)], b"shorter", b""),
+        messages(200, [length(4), (b"x", b"a\r\nb: c")], b"body"),
+        messages(200, [length(4), (b"a b", b"")], b"body"),
+        messages(200, [(b"content-length", b"four")], b"body"),
+        messages(200, [length(4)], b"body") + messages(200, [length(4)], b"body"),
+        messages(200, [length(4)]),
+        messages(200, [length(4)]) * 2,
+        messages(200, [length(4)], b"body")[1:],
+        [],
     ],
 )
-def test_the_head_of_a_reply_goes_out_with_its_body(written: list[bytes], calls: list[bytes]) -> None:
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("keep_alive", [True, False])
+async def test_a_reply_is_what_uvicorn_would_have_sent(
+    answer: list[dict[str, Any]], method: str, keep_alive: bool
+) -> None:
+    ours = await sent(answer, is_ours=True, method=method, keep_alive=keep_alive)
+    theirs = await sent(answer, is_ours=False, method=method, keep_alive=keep_alive)
+    written, expected = b"".join(ours.calls), b"".join(theirs.calls)
+    if b"failed" in expected or not expected.endswith(b"|completed"):  # no half of it is better than one
+        assert expected.startswith(written.partition(b"|")[0])
+        assert (b"failed" in written) is (b"failed" in expected)
+    else:
+        assert written == expected
+    assert ours.closed is theirs.closed
+
+
+@pytest.mark.parametrize(
+    ("answer", "calls"),
+    [
+        (messages(200, [length(4)], b"body"), [4]),
+        (messages(200, [length(100_008)], LONG, b"and more"), [100_000, 8]),
+        (messages(200, [length(100_001)], b"a", LONG), [1, 100_000]),
+    ],
+)
+async def test_the_head_of_a_reply_goes_out_with_its_body(answer: list[dict[str, Any]], calls: list[int]) -> None:
     """In one call of the system: thousands of replies are sent at one instant."""
-    wire = Wire()
-    reply = http._Joined(wire)  # type: ignore[arg-type]
-    for data in written:
-        reply.write(data)
-    assert not reply.is_closing()
-    reply.close()
-    assert wire.calls == calls
-    assert reply.is_closing()
+    first, *rest = (await sent(answer, is_ours=True)).calls
+    assert [len(first.partition(b"\r\n\r\n")[2]), *map(len, rest[:-1])] == calls
 
 
 async def read_all(reader: asyncio.StreamReader) -> bytes:
@@ -388,6 +467,45 @@ async def test_playlists_are_counted(caplog: pytest.LogCaptureFixture) -> None:
         segment = await client.get(f"/cam/{name}")
         assert segment.headers["cache-control"] == "public, max-age=3600, immutable"
         assert path.outbound_bytes == before + len(segment.content)
+
+
+@pytest.mark.parametrize("limit", [0, 10])
+async def test_who_has_waited_is_answered_as_everybody(parser: str, limit: int) -> None:
+    """At once where the parser's protocol can, and where nothing is special; each is counted once."""
+    extra = ["", "accept-encoding: gzip\r\n", "range: bytes=0-6\r\n", 'if-none-match: "x"\r\n', "connection: close\r\n"]
+    network = FakeNetwork()
+    async with running(network, max_readers=limit) as (manager, path):
+        app = HLSApp(manager, hold=5.0)
+        async with serving(Front(app, manager)) as server, contextlib.AsyncExitStack() as stack:
+            camera = await network.camera()
+            streams = [await asyncio.open_connection("127.0.0.1", server.port) for _ in [*extra, "HEAD"]]
+            for _, writer in streams:
+                stack.callback(writer.close)
+            for method, lines, (_, writer) in zip(["GET"] * 5 + ["HEAD"], [*extra, ""], streams, strict=True):
+                for name in ("index", "stream"):  # with the first one the viewer is no new one any more
+                    writer.write(
+                        f"{method} /cam/{name}.m3u8 HTTP/1.1\r\nhost: a\r\n{lines * (name != 'index')}\r\n".encode()
+                    )
+            async with asyncio.timeout(5):
+                while sum(bell.count for bell in app._bells.values()) < len(streams):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            before = path.outbound_bytes
+            camera.send(4)
+            assert (path.outbound_bytes > before) is (parser == "httptools" and not limit)
+            texts = []
+            for number, (reader, writer) in enumerate(streams):
+                writer.write(b"GET /cam/none HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+                texts.append((await read_all(reader)).split(b"HTTP/1.1 ")[2:])
+                assert len(texts[-1]) == (1 if number == 4 else 2), "and it is there for the next request"
+            sent = [b"HTTP/1.1 " + replies[0] for replies in texts]
+            assert [one.partition(b" ")[2][:3] for one in sent] == [b"200", b"200", b"206", b"200", b"200", b"200"]
+            plain, zipped, part, other, last, head = (one.partition(b"\r\n\r\n")[2] for one in sent)
+            assert plain == gzip.decompress(zipped) == other == last
+            assert plain.startswith(b"#EXTM3U")
+            assert (part, head) == (plain[:7], b"")
+            assert all((b"private, no-store" in one) is bool(limit) for one in sent)
+            assert path.outbound_bytes >= before + 3 * len(plain) + len(zipped) + 7
+        assert path._requests == 0
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rtspkit.responses import Response, error_response
-from rtspkit.waiting import LEAVING, Bell, Outcome, Waiter, Wanted, watch_client
+from rtspkit.waiting import LEAVING, Bell, Outcome, Waiter, Wanted, resolve, watch_client
 
 FAR = 1e6
 
@@ -56,6 +56,25 @@ async def test_only_those_wake_who_can_be_answered() -> None:
     assert bell.count == 1000
     assert stream.gets("far") is far[0].result() is far[-1].result()
     assert bell.count == 0
+
+
+async def test_who_can_be_answered_at_once_is() -> None:
+    stream = Stream()
+    bell = bell_of(stream)
+    given: list[tuple[str, Response]] = []
+
+    def delivery(name: str, is_sent: bool) -> Callable[[Response], bool]:
+        return lambda response: given.append((name, response)) or is_sent  # type: ignore[func-returns-value]
+
+    quick = bell.wait(Wanted("it"), FAR, delivery("quick", True))
+    usual = bell.wait(Wanted("it"), FAR, delivery("usual", False))
+    gone = bell.wait(Wanted("it"), FAR, delivery("gone", True))
+    other = bell.wait(Wanted("other"), FAR, delivery("other", True))
+    resolve(gone, Outcome.LEFT)
+    answer = stream.gets("it")
+    assert given == [("quick", answer), ("usual", answer)]
+    assert (quick.result(), usual.result(), gone.result()) == (Outcome.SENT, answer, Outcome.LEFT)
+    assert not other.done()
 
 
 async def test_who_leaves_is_not_asked_for() -> None:

@@ -16,12 +16,14 @@ import fcntl
 import gzip
 import hashlib
 import importlib.util
+import re
 import socket
 import sys
 import termios
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache, partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -31,7 +33,7 @@ from rtspkit.server.log import logger
 from rtspkit.server.manager import PathManager
 from rtspkit.server.paths import VIEWER, Path
 from rtspkit.server.web import CONTENT_SECURITY_POLICY, asset, index_page
-from rtspkit.waiting import LEAVING, Outcome, Waiter, resolve
+from rtspkit.waiting import LEAVING, REPLY, Outcome, Reply, Waiter, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, MutableMapping
@@ -56,6 +58,12 @@ STALL_TIME = 10.0
 CONNECTIONS = 20_000
 #: Bytes of a body that are copied behind its head rather than handed over beside it.
 _JOINED = 16 * 1024
+#: Statuses whose replies have a body wherever it is not HEAD that asks.
+_WITH_BODY = frozenset(status.value for status in HTTPStatus if status >= 200) - {204, 205, 304}
+#: Headers that say how the body is sent.
+_FRAMING = frozenset({b"connection", b"transfer-encoding"})
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 _Header = tuple[bytes, bytes]
 
@@ -178,32 +186,103 @@ class _Signal:
         return True
 
 
-class _Joined:
-    """The transport of one reply: its head goes out with the first bytes of its body, in one system call."""
+@lru_cache(maxsize=64)
+def _head(status: int, headers: tuple[_Header, ...]) -> tuple[bytes, int] | None:
+    """The text of a reply's head, the same for all who get it, and the length of its body.
 
-    __slots__ = ("_head", "_transport")
+    None where that is not for us to say: a body is not always sent, or its length not known, or a header is odd.
+    """
+    lengths = [value for name, value in headers if name == b"content-length"]
+    is_plain = all(
+        _NAME.fullmatch(name) and name not in _FRAMING and _VALUE.fullmatch(value) for name, value in headers
+    )
+    if status not in _WITH_BODY or len(lengths) != 1 or not lengths[0].isdigit() or not is_plain:
+        return None
+    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, HTTPStatus(status).phrase.encode(), lines), int(lengths[0])
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head: bytes | None = None
 
-    def write(self, data: bytes) -> None:
-        if self._head is None and not data.startswith(b"HTTP/1.1 100"):
-            self._head = data
-        elif self._head and len(data) > _JOINED:
-            self._transport.writelines((self._head, data))
-            self._head = b""
+class _Reply:
+    """An app's answer to one request, sent as uvicorn does, for less: thousands are sent at one instant.
+
+    The head is put into text once for everybody, and goes out with the first bytes of the body, in one system call.
+    Whatever is not as usual is left to uvicorn.
+    """
+
+    __slots__ = ("_app", "_cycle", "_head", "_left", "_protocol")
+
+    def __init__(self, protocol: Any, cycle: Any, app: App) -> None:
+        self._protocol = protocol
+        self._cycle = cycle
+        self._app = app
+        self._head = b""
+        self._left: int | None = None  # bytes of the body that are still to come; None: uvicorn sends it
+
+    def __call__(self, scope: Scope, receive: Receive, _send: Send) -> Awaitable[None]:
+        # `on_response_complete` takes them away again, for they refer to the scope that they are in
+        scope["extensions"] = {LEAVING: self.set_leaving, REPLY: self.send_whole}
+        return self._app(scope, receive, self.send)
+
+    def set_leaving(self, future: Waiter | None) -> None:
+        """The extension `LEAVING`."""
+        protocol = self._protocol
+        if protocol.cycle is self._cycle:  # else its client has got the answer, and asked for something else
+            protocol.leaving = future
+            if future is not None and protocol.transport.is_closing():
+                resolve(future, Outcome.LEFT)
+
+    def send_whole(self, status: int, headers: Sequence[_Header], body: Sequence[bytes]) -> bool:
+        """The extension `REPLY`."""
+        cycle = self._cycle
+        is_ready = not (cycle.disconnected or cycle.flow.write_paused or cycle.transport.is_closing())
+        if cycle.response_started or not is_ready or not self._begin(status, headers):
+            return False
+        for number, piece in enumerate(body, 1):
+            self._send_body(piece, is_last=number == len(body))
+        return True
+
+    async def send(self, message: Message) -> None:
+        cycle = self._cycle
+        if not cycle.response_started and message["type"] == "http.response.start":
+            headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
+            if self._begin(message["status"], headers):
+                return
+        if self._left is None or cycle.response_complete or message["type"] != "http.response.body":
+            await cycle.send(message)
+            return
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        if not cycle.disconnected:
+            self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
+
+    def _begin(self, status: int, headers: Sequence[_Header]) -> bool:
+        """The head goes out with the body; False where the reply is not as usual."""
+        cycle = self._cycle
+        if not cycle.keep_alive or cycle.scope["method"] == "HEAD":
+            return False
+        found = _head(status, (*cycle.default_headers, *headers))
+        if found is None:
+            return False
+        self._head, self._left = found
+        cycle.response_started, cycle.waiting_for_100_continue = True, False
+        return True
+
+    def _send_body(self, body: bytes, *, is_last: bool) -> None:
+        cycle, left = self._cycle, self._left or 0
+        if len(body) > left or (is_last and len(body) < left):
+            raise RuntimeError("a reply's body is not as long as its head says")
+        self._left = left - len(body)
+        head, self._head = self._head, b""
+        if head and len(body) > _JOINED:
+            cycle.transport.writelines((head, body))
         else:
-            self._transport.write((self._head or b"") + data)
-            self._head = self._head and b""
-
-    def close(self) -> None:
-        if self._head:
-            self._transport.write(self._head)
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
+            cycle.transport.write(head + body)
+        if is_last:
+            cycle.response_complete = True
+            cycle.message_event.set()
+            if not cycle.keep_alive:  # the server is being closed
+                cycle.transport.close()
+            cycle.on_response()
 
 
 class _Deadlines:
@@ -214,7 +293,7 @@ class _Deadlines:
     """
 
     # with these four and five more in its __dict__ each connection would cost a kilobyte more
-    __slots__ = ("_early", "_head_begun", "_head_size", "_head_timer", "_leaving", "_stall_timer")
+    __slots__ = ("_early", "_head_begun", "_head_size", "_head_timer", "_stall_timer", "leaving")
 
     if TYPE_CHECKING:
         cycle: Any
@@ -225,7 +304,7 @@ class _Deadlines:
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)  # type: ignore[misc]
         self.flow._is_writable_event = _Signal(is_set=True)
-        self._leaving: Waiter | None = None
+        self.leaving: Waiter | None = None  # is told when the client leaves
         self._early = b""
         self._head_size = 0
         self._head_begun = False
@@ -234,15 +313,7 @@ class _Deadlines:
 
     def _start_asgi_task(self, cycle: Any, app: App) -> None:  # httptools only: with h11 both are as uvicorn has them
         cycle.message_event = _Signal()
-        if cycle.scope["method"] != "HEAD":  # its head is all that is written
-            cycle.transport = _Joined(self.transport)
-        cycle.scope.setdefault("extensions", {})[LEAVING] = self._set_leaving
-        super()._start_asgi_task(cycle, app)  # type: ignore[misc]
-
-    def _set_leaving(self, future: Waiter | None) -> None:
-        self._leaving = future
-        if future is not None and self.transport.is_closing():
-            resolve(future, Outcome.LEFT)
+        super()._start_asgi_task(cycle, _Reply(self, cycle, app))  # type: ignore[misc]
 
     def _awaits_request(self) -> bool:
         return self.cycle is None or bool(self.cycle.response_complete)
@@ -272,6 +343,7 @@ class _Deadlines:
             self._head_timer = self.loop.call_later(HEADER_TIME, self._close)
 
     def on_response_complete(self) -> None:
+        self.cycle.scope.pop("extensions", None)
         super().on_response_complete()  # type: ignore[misc]
         if self._early:
             self.loop.call_soon(self._take_early)
@@ -327,8 +399,8 @@ class _Deadlines:
     def connection_lost(self, error: Exception | None) -> None:
         self._stop_head_timer()
         super().connection_lost(error)  # type: ignore[misc]
-        if self._leaving is not None:
-            resolve(self._leaving, Outcome.LEFT)
+        if self.leaving is not None:
+            resolve(self.leaving, Outcome.LEFT)
         if self._stall_timer is not None:
             self._stall_timer.cancel()
             self._stall_timer = None
@@ -465,6 +537,14 @@ async def _refuse(scope: Scope, send: Send, status: int, text: str) -> None:
     await _reply(scope, send, status, headers, f"{text}\n".encode())
 
 
+def _send_counted(path: Path, reply: Reply, status: int, headers: Sequence[_Header], body: Sequence[bytes]) -> bool:
+    """A whole reply to a viewer of the path."""
+    is_sent = reply(status, headers, body)
+    if is_sent:
+        path.outbound_bytes += sum(map(len, body))
+    return is_sent
+
+
 class Front:
     """What listens on `hlsAddress`: pages, then viewers counted, then the `HLSApp`.
 
@@ -512,6 +592,9 @@ class Front:
             await _refuse(scope, send, 503, "this stream has ended; it may come back")
             return
         VIEWER.set(_peer(scope))
+        extensions = scope.get("extensions") or {}
+        if REPLY in extensions:
+            extensions[REPLY] = None if fresh or path.viewers.limit else partial(_send_counted, path, extensions[REPLY])
         path.enter()
         try:
             await self._app(scope, receive, self._counted(path, playlist, fresh, bare))
