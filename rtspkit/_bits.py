@@ -56,6 +56,11 @@ class BitReader:
             raise self.error("ends too early")
         self._position += count
 
+    def rest(self) -> bytes:
+        """The bits not yet read, filled up with zeros to whole bytes; they are not passed over."""
+        data = self._data[self._position >> 3 :]
+        return (int.from_bytes(data) << (self._position & 7)).to_bytes(len(data) + 1)[1:]
+
     def align(self) -> None:
         """Go on at the next whole byte."""
         self._position = (self._position + 7) & ~7

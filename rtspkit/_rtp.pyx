@@ -13,16 +13,16 @@ have arrived, so that nothing has to be moved. With `low_latency` it is cut wher
 is not expected before the instant that was asked for (`cut_at`): nobody waits for a unit to learn that the
 one before was the last of its part. A camera whose marker bits lie is cut where units begin all the same.
 
-Depacketizers: H.264 (RFC 6184: single NAL unit, STAP-A, FU-A), AAC-hbr (RFC 3640), and sound of which each
-packet is a unit (RFC 3551, RFC 7587). What is broken is
-dropped and counted, never raised; only what makes the connection unusable ends in `Receiver.error`.
+Depacketizers: H.264 (RFC 6184: single NAL unit, STAP-A, FU-A), AAC-hbr (RFC 3640), AAC in LATM (RFC 6416), and
+sound of which each packet is a unit (RFC 3551, RFC 7587). What is broken is dropped and counted, never raised; only
+what makes the connection unusable ends in `Receiver.error`.
 Nothing is allocated from a length that has not arrived, and every buffer has a bound from `Limits`.
 
 This file is the receiver: telling time, cutting fragments. The files it includes are its memory (`_rtp_media`), the
 bytes of a connection (`_rtp_stream`), the RTP header (`_rtp_packet`), the order of packets that come over UDP
 (`_rtp_reorder`), what is kept for a track (`_rtp_track`), the habits of cameras (`_rtp_quirks`), access units of NAL
-units (`_rtp_nal`), a depacketizer for each codec (`_rtp_h264`, `_rtp_aac`, `_rtp_audio`) and the reading of sockets
-(`_rtp_drain` for TCP, `_rtp_datagrams` for UDP).
+units (`_rtp_nal`), a depacketizer for each codec (`_rtp_h264`, `_rtp_aac`, `_rtp_latm`, `_rtp_audio`) and the reading
+of sockets (`_rtp_drain` for TCP, `_rtp_datagrams` for UDP).
 """
 
 cimport cython
@@ -38,9 +38,9 @@ from rtspkit._wire cimport SAMPLE_DAMAGED, SAMPLE_SYNC, Sample, get_u16, get_u32
 
 from dataclasses import replace as _replace
 
-from rtspkit.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
+from rtspkit.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError, UnsupportedError
 from rtspkit.limits import DEFAULT_LIMITS
-from rtspkit.media import Fragment, H264Parameters, Run
+from rtspkit.media import AACParameters, Fragment, H264Parameters, Run
 
 __all__ = ["DatagramDrain", "Drain", "Receiver", "parse_packet"]
 
@@ -53,7 +53,9 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef enum:
     CODEC_H264 = 1
     CODEC_AAC = 2
-    CODEC_WHOLE = 3             # each packet is a unit: Opus, G.711, G.722, G.726, L16
+    CODEC_LATM = 3              # AAC, otherwise packed
+    CODEC_OPUS = 4
+    CODEC_WHOLE = 5             # each packet is a unit: G.711, G.722, G.726, L16
 
     FRAME_HEADER = 4            # '$', channel, 16-bit length (RFC 2326, 10.12)
     FRAME_MAX = 65535 + 4
@@ -75,7 +77,7 @@ cdef enum:
 
 # codec -> the depacketizer of its tracks
 CODECS = {
-    "h264": CODEC_H264, "aac": CODEC_AAC, "opus": CODEC_WHOLE, "pcma": CODEC_WHOLE, "pcmu": CODEC_WHOLE,
+    "h264": CODEC_H264, "aac": CODEC_AAC, "opus": CODEC_OPUS, "pcma": CODEC_WHOLE, "pcmu": CODEC_WHOLE,
     "g722": CODEC_WHOLE, "g726": CODEC_WHOLE, "l16": CODEC_WHOLE,
 }
 
@@ -208,7 +210,7 @@ cdef class Receiver:
 
     def add_track(
         self, track, *, payload_type, channels=None, origin=None, size_length=13, index_length=3, index_delta_length=3,
-        unit_ticks=1024,
+        unit_ticks=1024, stream_mux=None, read_mux=None, block_size=1,
     ):
         """Adds the next track; its `index` must be the number of tracks added before.
 
@@ -219,6 +221,9 @@ cdef class Receiver:
             origin: RTP timestamp of pts 0 where the camera has told it (RTP-Info); None: by arrival.
             size_length: AAC-hbr's sizeLength, index_length, index_delta_length: bits in an AU header.
             unit_ticks: duration of one AAC access unit in ticks.
+            stream_mux: the configuration of AAC that comes in LATM, a `rtspkit.latm.StreamMux`; None: it is not known.
+            block_size: of PCM, the bytes of one sample of all channels: a packet has whole ones.
+            read_mux: what reads those that come in band, `rtspkit.latm.read_element`; None: none do.
         """
         cdef TrackState state = TrackState.__new__(TrackState)
         cdef int index = len(self.states)
@@ -235,9 +240,13 @@ cdef class Receiver:
             raise LocalProtocolError("an AU header field has 0 to 32 bits")
         if not 0 < unit_ticks < 1 << 31:
             raise LocalProtocolError(f"an access unit of {unit_ticks} ticks")
+        if not 1 <= block_size <= 1024:
+            raise LocalProtocolError(f"a block of {block_size} bytes")
         if track.codec not in CODECS:
             raise LocalProtocolError(f"no depacketizer for {track.codec}")
         state.codec = CODECS[track.codec]
+        if track.codec == "aac" and (stream_mux is not None or read_mux is not None):
+            state.codec = CODEC_LATM
         if state.codec == CODEC_H264:
             state.nal_header = 1
             state.nal_type_bits = 0x1F
@@ -256,6 +265,10 @@ cdef class Receiver:
         state.index_length = index_length
         state.index_delta_length = index_delta_length
         state.unit_ticks = unit_ticks
+        state.block_size = block_size
+        state.read_mux = read_mux
+        if stream_mux is not None:
+            take_mux(state, stream_mux)
         state.parameter_sets = {}
         if channels is None:
             state.window = new_window()
@@ -548,6 +561,11 @@ cdef class Receiver:
             return access_unit(self, t, packet, now)
         if t.codec == CODEC_AAC:
             return aac(self, t, packet, now)
+        if t.codec == CODEC_LATM:
+            return latm(self, t, packet, now)
+        if t.codec == CODEC_OPUS and not is_opus(packet.payload, packet.payload_size):
+            t.broken += 1
+            return 0
         return whole_unit(self, t, packet, now)
 
     # time ---------------------------------------------------------------------------
@@ -735,6 +753,7 @@ include "_rtp_stream.pxi"
 include "_rtp_nal.pxi"
 include "_rtp_h264.pxi"
 include "_rtp_aac.pxi"
+include "_rtp_latm.pxi"
 include "_rtp_audio.pxi"
 include "_rtp_drain.pxi"
 include "_rtp_datagrams.pxi"

@@ -110,6 +110,18 @@ cdef class TrackState:
     cdef uint32_t size_length, index_length, index_delta_length
     cdef int64_t unit_ticks
 
+    cdef size_t block_size          # bytes of one sample of all channels, of PCM
+
+    # LATM (ISO/IEC 14496-3, 1.7.3)
+    cdef object read_mux            # reads a configuration that comes in band; None: none does
+    cdef int mux_units              # access units in an element; 0: no configuration is known
+    cdef size_t mux_unit_size       # bytes of each; 0: it says so itself
+    cdef bint mux_has_more          # something else may follow them
+    cdef bytes mux_head             # what an element that had a configuration began with ...
+    cdef size_t mux_bits            # ... so many bits
+    cdef Growing element            # that comes in fragments
+    cdef Growing aligned            # what follows the bits an element begins with
+
     # H.264, H.265: the parameter sets in force, by PPS id or one of ParameterSetKey
     cdef dict parameter_sets
     cdef size_t nal_header          # bytes of a NAL unit's header ...
@@ -118,6 +130,8 @@ cdef class TrackState:
     def __dealloc__(self):
         free(self.media.data)
         free(self.table.data)
+        free(self.element.data)
+        free(self.aligned.data)
         free_window(self.window)
 
     cdef inline Sample* samples(self) noexcept nogil:

@@ -24,6 +24,7 @@ __all__ = [
     "codec_string",
     "parse_adts_header",
     "parse_config",
+    "read_config",
     "split_adts",
     "unit_ticks",
 ]
@@ -90,7 +91,20 @@ def parse_config(config: bytes, *, limits: Limits = DEFAULT_LIMITS) -> AudioSpec
         raise LimitExceeded(
             f"AAC config: {len(config)} bytes, at most {limits.parameter_set_size} are allowed", head=config
         )
-    bits = BitReader(config, "AAC config")
+    return read_config(BitReader(config, "AAC config"))
+
+
+def read_config(bits: BitReader, *, may_be_extended: bool = True) -> AudioSpecificConfig:
+    """Read an AudioSpecificConfig, and leave `bits` behind it.
+
+    Args:
+        bits: from the start of their data on, for some of it is aligned to that.
+        may_be_extended: what follows it is its own, and may signal SBR.
+
+    Raises:
+        RemoteProtocolError: it ends too early or has a reserved value.
+        UnsupportedError: an object type that is no AAC.
+    """
     object_type = _object_type(bits)
     sample_rate = _sample_rate(bits)
     channel_config = bits.read(4)
@@ -124,7 +138,8 @@ def parse_config(config: bytes, *, limits: Limits = DEFAULT_LIMITS) -> AudioSpec
     else:
         raise UnsupportedError(f"MPEG-4 audio object type {object_type} is not supported: set the camera to AAC-LC")
 
-    if extension_object_type == 0 and object_type in _GENERAL_AUDIO and object_type not in _ERROR_RESILIENT:
+    is_extensible = object_type in _GENERAL_AUDIO and object_type not in _ERROR_RESILIENT
+    if may_be_extended and extension_object_type == 0 and is_extensible:
         extension_object_type, extension_sample_rate = _sync_extension(bits)
     return AudioSpecificConfig(
         object_type=object_type,

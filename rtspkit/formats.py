@@ -3,7 +3,8 @@
 Strategy: `_FORMATS` has a function for each encoding name that is known; it says what track a media becomes, or why it
 cannot be one. The first video and the first audio that can be used are taken, everything else is named and let be.
 
-Specs: RFC 6184 8.2 (H264), RFC 3640 4.1 (mpeg4-generic), RFC 7587 7 (opus), ONVIF Streaming Specification 5.3
+Specs: RFC 6184 8.2 (H264), RFC 3640 4.1 (mpeg4-generic), RFC 6416 7.3 (MP4A-LATM), RFC 7587 7 (opus), RFC 3551 4.5
+(PCMA, PCMU, G722, G726, L16), ONVIF Streaming Specification 5.3
 (back channel).
 """
 
@@ -13,18 +14,38 @@ import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
-from rtspkit import h264, opus
-from rtspkit.errors import UnsupportedError
+from rtspkit import h264, latm, opus
+from rtspkit.errors import RemoteProtocolError, UnsupportedError
 from rtspkit.limits import DEFAULT_LIMITS, Limits
-from rtspkit.media import AACParameters, OpusParameters, Track
+from rtspkit.media import AACParameters, Codec, OpusParameters, PCMParameters, Track
 from rtspkit.quirks import Quirks
 from rtspkit.sdp import Encoding, MediaDescription, SessionDescription, media_url, read_number
 
 __all__ = ["MediaTrack", "select_tracks"]
 
+#: Names of video that is not received.
+_VIDEO_NAMES = {
+    "jpeg": "M-JPEG",
+    "mp4v-es": "MPEG-4 video",
+    "mpv": "MPEG-2 video",
+    "h261": "H.261",
+    "h263": "H.263",
+    "h263-1998": "H.263",
+    "h263-2000": "H.263",
+    "vp8": "VP8",
+    "vp9": "VP9",
+    "av1": "AV1",
+}
+#: What people know by another name.
+_LABELS = {"jpeg": "M-JPEG"}
+#: What to choose in a camera's settings where its encoding is not received.
+_INSTEAD = {"video": "choose H.264 or H.265", "audio": "choose AAC, Opus or G.711"}
 #: Ticks a second; nothing in use goes beyond MPEG's system clock with 27 MHz.
 _FASTEST_CLOCK = 100_000_000
+#: Of PCM; FLAC has no more (RFC 9639, 9.1.3).
+_MOST_CHANNELS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +66,7 @@ class MediaTrack:
     url: str
     payload_type: int
     packetization_mode: int = 0
-    packing: dict[str, int] = field(default_factory=dict)
+    packing: dict[str, Any] = field(default_factory=dict)
 
 
 def select_tracks(
@@ -85,29 +106,37 @@ def select_tracks(
             found = f"another {found.track.kind} track"
         skipped.append(f"track {media.index + 1} ({', '.join(filter(None, (_label(media), found)))})")
     if not tracks:
-        offer = ", ".join(skipped) or "no media at all"
-        advice = "set its video to H.264, or use another of its streams"
-        raise UnsupportedError(f"the camera offers nothing that can be used: {offer}; {advice}")
+        raise UnsupportedError(_refusal(description, skipped))
     return tuple(tracks), tuple(skipped)
 
 
-#: What people know by another name.
-_LABELS = {"JPEG": "M-JPEG"}
+def _refusal(description: SessionDescription, skipped: list[str]) -> str:
+    """Why nothing can be used; of video that many cameras offer, what to set instead comes first."""
+    advice = "choose H.264 or H.265 in its settings, or another of its streams"
+    names = [name for media in description.medias if (name := _VIDEO_NAMES.get(media.encoding_name or ""))]
+    if names:
+        return f"the camera sends {' and '.join(dict.fromkeys(names))}; {advice}"
+    offer = ", ".join(skipped) or "no media at all"
+    return f"the camera offers nothing that can be used: {offer}; {advice}"
 
 
 def _label(media: MediaDescription) -> str:
     if media.encoding_name:
-        name = media.encoding_name.upper()
-        return _LABELS.get(name) or re.sub(r"[^\x20-\x7e]", "?", name)[:40]
+        return _LABELS.get(media.encoding_name) or _shown(media.encoding_name.upper())
     if media.payload_type is not None:
         return f"payload type {media.payload_type}"
-    return re.sub(r"[^\x20-\x7e]", "?", media.kind)[:40] or "no format"
+    return _shown(media.kind) or "no format"
+
+
+def _shown(text: str) -> str:
+    """What a camera has written, fit for a line of a log."""
+    return re.sub(r"[^\x20-\x7e]", "?", text)[:40]
 
 
 def _usable(
     media: MediaDescription, index: int, url: str, *, is_secure: bool, limits: Limits, quirks: Quirks
 ) -> MediaTrack | str:
-    """The track a media can become, or why it cannot ("" where its encoding's name says enough)."""
+    """The track a media can become, or why it cannot ("" where nothing could be set instead)."""
     proto = media.proto.upper()
     # within TLS nobody has to encrypt them once more: MediaMTX offers to, and does not where it is not asked for
     if "SAVP" in proto and not is_secure:
@@ -124,7 +153,7 @@ def _usable(
         if isinstance(found, MediaTrack):
             return found
         reason = reason or found
-    return reason
+    return reason or _INSTEAD.get(media.kind, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +167,8 @@ class _Offer:
     limits: Limits
     quirks: Quirks
 
-    def track(self, track: Track, *, packetization_mode: int = 0, **packing: int) -> MediaTrack:
-        return MediaTrack(self.media, track, self.url, self.encoding.payload_type, packetization_mode, packing)
+    def track(self, track: Track, packing: dict[str, Any] | None = None, *, packetization_mode: int = 0) -> MediaTrack:
+        return MediaTrack(self.media, track, self.url, self.encoding.payload_type, packetization_mode, packing or {})
 
 
 def _h264(offer: _Offer) -> MediaTrack | str:
@@ -171,7 +200,7 @@ def _aac(offer: _Offer) -> MediaTrack | str:
     encoding, fmtp = offer.encoding, offer.encoding.fmtp
     mode = fmtp.get("mode", "").lower()
     if mode not in ("", "aac-hbr"):
-        return f"mode {fmtp['mode'][:20]}"
+        return f"mode {_shown(fmtp['mode'])}"
     # Anpviz sends only the config: then it is the mode everybody has, 13/3/3
     lengths = [
         read_number(fmtp.get(name, default))
@@ -180,11 +209,7 @@ def _aac(offer: _Offer) -> MediaTrack | str:
     size, index_length, delta_length = (-1 if number is None else number for number in lengths)
     if not 1 <= size <= 16 or not 0 <= index_length <= 16 or not 0 <= delta_length <= 16:
         return "odd AU header lengths"
-    text = fmtp.get("config", "")
-    try:
-        config = bytes.fromhex(text)
-    except ValueError:
-        config = b""
+    config = _hex(fmtp.get("config", ""))
     if not 2 <= len(config) <= offer.limits.parameter_set_size:
         return "without a config"
     if not encoding.clock_rate:
@@ -195,7 +220,66 @@ def _aac(offer: _Offer) -> MediaTrack | str:
     track = Track(
         index=offer.index, kind="audio", codec="aac", clock_rate=encoding.clock_rate, parameters=AACParameters(config)
     )
-    return offer.track(track, size_length=size, index_length=index_length, index_delta_length=delta_length)
+    return offer.track(track, {"size_length": size, "index_length": index_length, "index_delta_length": delta_length})
+
+
+def _hex(text: str) -> bytes:
+    """The bytes of hexadecimal digits, the last one filled up; none where it is something else."""
+    try:
+        return bytes.fromhex(text + "0" * (len(text) & 1))
+    except ValueError:
+        return b""
+
+
+def _latm(offer: _Offer) -> MediaTrack | str:
+    encoding, fmtp = offer.encoding, offer.encoding.fmtp
+    data = _hex(fmtp.get("config", ""))
+    # where nothing is said it comes in band (RFC 6416, 7.3), but who tells one here means that
+    is_in_band = fmtp.get("cpresent", "0" if data else "1") != "0"
+    packing: dict[str, Any] = {"read_mux": latm.read_element} if is_in_band else {}
+    parameters = None
+    if data:
+        try:
+            mux = latm.parse_stream_mux(data, limits=offer.limits)
+        except UnsupportedError as error:
+            return str(error)
+        except RemoteProtocolError:
+            data = b""
+        else:
+            packing["stream_mux"] = mux
+            parameters = AACParameters(mux.config)
+    if not data and not is_in_band:
+        return "without a config"
+    if not encoding.clock_rate:
+        return "without a clock rate"
+    if encoding.clock_rate > _FASTEST_CLOCK:
+        return "odd clock rate"
+    return offer.track(Track(offer.index, "audio", "aac", encoding.clock_rate, parameters), packing)
+
+
+def _pcm(codec: Codec, bits: int, *, clock_rate: int = 0, rate_factor: int = 1, is_aal2: bool = False) -> _Format:
+    """What makes tracks of a codec whose samples have one size.
+
+    Args:
+        codec: which.
+        bits: of a coded sample of one channel.
+        clock_rate: of its packets, whatever the rtpmap says; 0: the rtpmap says it.
+        rate_factor: samples a tick.
+        is_aal2: see `PCMParameters`.
+    """
+
+    def to_track(offer: _Offer) -> MediaTrack | str:
+        rate, channels = clock_rate or offer.encoding.clock_rate or 8000, offer.encoding.channels or 1
+        if rate > _FASTEST_CLOCK:
+            return "odd clock rate"
+        if channels > _MOST_CHANNELS:
+            return f"{channels} channels"
+        parameters = PCMParameters(rate * rate_factor, channels, bits, is_aal2)
+        track = Track(offer.index, "audio", codec, rate, parameters)
+        # samples of whole bytes come with those of all channels together
+        return offer.track(track, {"block_size": channels * bits // 8 if bits % 8 == 0 else 1})
+
+    return to_track
 
 
 def _opus(offer: _Offer) -> MediaTrack | str:
@@ -211,5 +295,20 @@ def _opus(offer: _Offer) -> MediaTrack | str:
     return offer.track(track)
 
 
+_Format: TypeAlias = Callable[[_Offer], MediaTrack | str]
+
 #: Encoding name (lower case) -> what makes a track of it, or says why not.
-_FORMATS: dict[str, Callable[[_Offer], MediaTrack | str]] = {"h264": _h264, "mpeg4-generic": _aac, "opus": _opus}
+_FORMATS: dict[str, _Format] = {
+    "h264": _h264,
+    "mpeg4-generic": _aac,
+    "mp4a-latm": _latm,
+    "opus": _opus,
+    "pcma": _pcm("pcma", 8),
+    "pcmu": _pcm("pcmu", 8),
+    "g722": _pcm("g722", 4, clock_rate=8000, rate_factor=2),  # RFC 3551, 4.5.2: an old mistake, kept for ever
+    "l16": _pcm("l16", 16),
+} | {
+    f"{prefix}g726-{8 * bits}": _pcm("g726", bits, is_aal2=bool(prefix))
+    for prefix in ("", "aal2-")
+    for bits in range(2, 6)
+}

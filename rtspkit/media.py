@@ -79,11 +79,14 @@ class PCMParameters:
         sample_rate: samples a second that come out of a decoder; of G.722 twice the RTP clock (RFC 3551, 4.5.2).
         channels: how many are interleaved.
         bits: of one coded sample of one channel: 8 of G.711, 2 to 5 of G.726, 4 of G.722, 16 of L16.
+        is_aal2: G.726 is packed from each byte's most significant bit on (AAL2-G726), not from its least (RFC 3551,
+            4.5.4). L16 is always big-endian.
     """
 
     sample_rate: int
     channels: int
     bits: int
+    is_aal2: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,11 @@ __all__ = [
     "ntp_timestamp",
     "packetize_aac",
     "packetize_h264",
+    "packetize_latm",
+    "packetize_sound",
     "rtp_packet",
     "sender_report",
+    "stream_mux_config",
 ]
 
 #: Bytes of one RTP payload: leaves room for every header within an Ethernet packet of 1500 bytes.
@@ -193,6 +196,88 @@ def packetize_aac(
         payloads.append(Payload(headers([len(unit) for unit in group]) + b"".join(group), True, i))
         i = end
     return payloads
+
+
+def stream_mux_config(config: bytes, *, units: int = 1) -> bytes:
+    """A StreamMuxConfig (ISO/IEC 14496-3, 1.7.3.2) of one layer whose access units say their lengths.
+
+    Args:
+        config: an AudioSpecificConfig that fills its bytes, such as `rtspkit.aac.build_config` gives.
+        units: access units in an element, 1 to 64.
+
+    Raises:
+        LocalProtocolError: another number of units.
+    """
+    bits = _stream_mux_bits(config, units)
+    return _to_bytes(bits)
+
+
+def _stream_mux_bits(config: bytes, units: int) -> str:
+    if not 1 <= units <= 64:
+        raise LocalProtocolError(f"{units} access units in a LATM element: 1 to 64 fit")
+    # version 0, one time framing; units, one program, one layer; the AudioSpecificConfig; frameLengthType 0, buffer
+    # fullness unknown; no other data, no checksum
+    middle = "".join(f"{byte:08b}" for byte in config)
+    return f"01{units - 1:06b}{0:04b}{0:03b}{middle}{0:03b}{0xFF:08b}00"
+
+
+def _to_bytes(bits: str) -> bytes:
+    bits += "0" * (-len(bits) % 8)
+    return int("0" + bits, 2).to_bytes(len(bits) // 8)
+
+
+def packetize_latm(
+    units: Sequence[bytes],
+    *,
+    max_size: int = MAX_PAYLOAD_SIZE,
+    per_element: int = 1,
+    config: bytes | None = None,
+    repeat: int = 1,
+) -> list[Payload]:
+    """Put AAC access units into LATM elements, and those into RTP payloads (RFC 6416, 6.1).
+
+    Args:
+        units: consecutive raw access units (without ADTS headers); a multiple of `per_element`.
+        max_size: bytes of the largest payload; an element that is longer goes out in fragments.
+        per_element: access units in an element.
+        config: an AudioSpecificConfig that goes in band; None: it stands in the SDP (cpresent=0).
+        repeat: the configuration stands in every element of that number; the others use it again.
+
+    Raises:
+        LocalProtocolError: units that do not fill their elements, or `max_size` without room for a byte.
+    """
+    if max_size < 1 or len(units) % per_element:
+        raise LocalProtocolError(f"max_size {max_size}, or {len(units)} units that are no multiple of {per_element}")
+    payloads: list[Payload] = []
+    for first in range(0, len(units), per_element):
+        element = b"".join(
+            b"\xff" * (len(unit) // 255) + bytes((len(unit) % 255,)) + unit
+            for unit in units[first : first + per_element]
+        )
+        if config is not None:
+            is_told = first // per_element % repeat == 0
+            head = "0" + _stream_mux_bits(config, per_element) if is_told else "1"  # useSameStreamMux
+            element = _to_bytes(head + "".join(f"{byte:08b}" for byte in element))
+        payloads += [
+            Payload(element[at : at + max_size], at + max_size >= len(element), first)
+            for at in range(0, len(element), max_size)
+        ]
+    return payloads
+
+
+def packetize_sound(unit: bytes, *, max_size: int = MAX_PAYLOAD_SIZE) -> list[Payload]:
+    """The payload of one unit of sound that is a packet: Opus (RFC 7587), G.711, G.722, G.726, L16 (RFC 3551, 4.5).
+
+    Args:
+        unit: an Opus packet, or coded samples.
+        max_size: bytes of the largest payload.
+
+    Raises:
+        LocalProtocolError: it is empty, or does not fit: such units are not divided.
+    """
+    if not 0 < len(unit) <= max_size:
+        raise LocalProtocolError(f"a unit of {len(unit)} bytes is no packet of 1 to {max_size}")
+    return [Payload(unit, False)]
 
 
 def rtp_packet(

@@ -2,9 +2,9 @@
 
 Written to be read, not to be fast. It keeps all unread bytes in one buffer and looks at it from the start again
 whenever more arrive; an access unit is a list of NAL units until it is whole. RFC 2326, 10.12 (interleaved
-frames), RFC 3550, 5.1 and appendix A (header, sequence, jitter), RFC 6184 (H.264), RFC 3640 (AAC-hbr). Packets
-over UDP that come before their turn wait in a dictionary. Only what a caller can see has to agree; how it is
-stored does not.
+frames), RFC 3550, 5.1 and appendix A (header, sequence, jitter), RFC 6184 (H.264), RFC 3640 (AAC-hbr), RFC 6416 (LATM,
+in reference_latm), RFC 6716, 3.4 (Opus). Packets over UDP that come before their turn wait in a dictionary. Only what a
+caller can see has to agree; how it is stored does not.
 """
 
 from __future__ import annotations
@@ -13,7 +13,12 @@ import struct
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import reference_latm
+from reference_latm import LATM
+
+from rtspkit import opus
 from rtspkit.errors import LimitExceeded
+from rtspkit.latm import StreamMux
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import Fragment, H264Parameters, Run, Track
 from rtspkit.reordering import Reordering
@@ -23,6 +28,7 @@ SYNC, DAMAGED = 1, 2
 SLICE, IDR, SEI, SPS, PPS, AUD, FILLER, STAP_A, FU_A = 1, 5, 6, 7, 8, 9, 12, 24, 28
 MAX_DROPOUT, MAX_MISORDER = 3000, 100
 WINDOW = 64
+LEAST_PIECE = 900  # bytes
 
 
 def scale(value: int, multiplier: int, divisor: int) -> int:
@@ -133,6 +139,8 @@ class TrackState:
         self.payload_type = payload_type
         self.origin = origin
         self.size_length, self.index_length, self.index_delta_length, self.unit_ticks = aac
+        self.latm: LATM | None = None
+        self.block_size = 1
         self.next: int | None = None  # extended sequence number
         self.first = self.ssrc = 0
         self.suspect: int | None = None
@@ -173,6 +181,10 @@ class TrackState:
     @property
     def is_video(self) -> bool:
         return self.track.codec == "h264"
+
+    def set_mux(self, mux: StreamMux) -> None:
+        rate = self.track.clock_rate
+        self.unit_ticks = max(1, min(mux.unit_samples * rate // mux.sample_rate, rate))
 
     # -- sequence --
 
@@ -287,8 +299,16 @@ class Receiver:
         index_length: int = 3,
         index_delta_length: int = 3,
         unit_ticks: int = 1024,
+        block_size: int = 1,
+        stream_mux: StreamMux | None = None,
+        read_mux: Any = None,
     ) -> None:
         t = TrackState(track, payload_type, origin, (size_length, index_length, index_delta_length, unit_ticks))
+        t.block_size = block_size
+        if stream_mux is not None or read_mux is not None:
+            t.latm = LATM(stream_mux, read_mux is not None, read_mux)
+        if stream_mux is not None:
+            t.set_mux(stream_mux)
         self.states.append(t)
         self.tracks += (track,)
         if channels is None:
@@ -599,6 +619,8 @@ class Receiver:
             self.started = at, scale(self.first_ticks(t, packet, at), SECOND, t.track.clock_rate)
         if t.is_video:
             self.h264(t, packet, now)
+        elif t.latm is not None:
+            reference_latm.take(self, t, packet, now)
         elif t.track.codec == "aac":
             self.aac(t, packet, now)
         else:
@@ -904,13 +926,24 @@ class Receiver:
         if len(packet.payload) < 2 or not 0 < width <= header_bits or header_size > len(packet.payload) - 2:
             t.counters["broken"] += 1
             return
-        self.cut_before(t, pts, now)
         header = "".join(f"{byte:08b}" for byte in packet.payload[2 : 2 + header_size])[:header_bits]
         data = packet.payload[2 + header_size :]
         size = int("0" + header[: t.size_length], 2)
-        unit = t.unit
-        if unit is not None and (packet.timestamp != unit.timestamp or size != unit.whole_size):
+        is_piece = size == len(data) and header_bits < width + t.size_length + t.index_delta_length
+        if t.unit is not None and t.unit.whole_size == 0 and packet.timestamp != t.unit.timestamp:
+            self.end_pieces(t)
+        if t.unit is None:
+            is_piece = is_piece and not packet.marker and size >= LEAST_PIECE and not adts_size(data)
+        elif t.unit.whole_size:
+            if packet.timestamp != t.unit.timestamp or size != t.unit.whole_size:
+                t.drop_partial()
+            is_piece = False
+        elif not is_piece:
             t.drop_partial()
+        self.cut_before(t, pts, now)
+        if is_piece:
+            self.aac_piece(t, packet, data, pts, now)
+            return
         if t.unit is not None or size > len(data):
             self.aac_fragment(t, packet, data, size, pts=pts, now=now)
             return
@@ -929,16 +962,31 @@ class Receiver:
         self.cut_after(t)
 
     def aac_unit(self, t: TrackState, data: bytes, pts: int, now: int) -> None:
-        if len(data) > 7 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0:  # ADTS
-            header_size = 7 if data[1] & 1 else 9
-            told = (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5
-            if told == len(data) > header_size:
-                t.quirks.add("adts-in-aac")
-                data = data[header_size:]
+        if adts_size(data):
+            t.quirks.add("adts-in-aac")
+            data = data[adts_size(data) :]
         if not 0 < len(data) <= self.limits.access_unit_size:
             t.counters["broken"] += 1
             return
         self.add_sample(t, Sample(pts, now, SYNC, [], data, 0))
+
+    def aac_piece(self, t: TrackState, packet: Packet, data: bytes, pts: int, now: int) -> None:
+        if t.unit is None:
+            t.unit = Unit(packet.timestamp, pts, partial=bytearray())
+        assert t.unit.partial is not None
+        t.unit.arrival = now
+        t.unit.partial += data
+        if len(t.unit.partial) > self.limits.access_unit_size:
+            t.drop_partial()
+            t.counters["broken"] += 1
+        elif packet.marker:
+            self.end_pieces(t)
+
+    def end_pieces(self, t: TrackState) -> None:
+        unit, t.unit = t.unit, None
+        assert unit is not None
+        self.add_sample(t, Sample(unit.pts, unit.arrival, SYNC, [], bytes(unit.partial or b""), 0))
+        self.cut_after(t)
 
     def aac_fragment(self, t: TrackState, packet: Packet, data: bytes, size: int, *, pts: int, now: int) -> None:
         if t.unit is None:
@@ -960,13 +1008,39 @@ class Receiver:
     # -- sound of which each packet is a unit --
 
     def whole_unit(self, t: TrackState, packet: Packet, now: int) -> None:
+        if t.track.codec == "opus" and not is_opus(packet.payload):
+            t.counters["broken"] += 1
+            return
         pts = self.tick(t, packet, now)
-        if not 0 < len(packet.payload) <= self.limits.access_unit_size:
+        if not 0 < len(packet.payload) <= self.limits.access_unit_size or len(packet.payload) % t.block_size:
             t.counters["broken"] += 1
             return
         self.cut_before(t, pts, now)
         self.add_sample(t, Sample(pts, now, SYNC, [], packet.payload, 0))
         self.cut_after(t)
+
+
+def adts_size(data: bytes) -> int:
+    """Bytes of the ADTS header that an AAC unit begins with; 0 where it has none."""
+    if len(data) > 7 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0:
+        size = 7 if data[1] & 1 else 9
+        if (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5 == len(data) > size:
+            return size
+    return 0
+
+
+def is_opus(packet: bytes) -> bool:
+    """RFC 6716, 3.4, [R1] to [R5]; of code 3 the number of frames and what they last."""
+    if not packet or packet[0] & 3 == 0:
+        return bool(packet)
+    if packet[0] & 3 == 1:
+        return len(packet) % 2 == 1
+    if packet[0] & 3 == 2:
+        if len(packet) < 2 or (packet[1] >= 252 and len(packet) < 3):
+            return False
+        head = 3 if packet[1] >= 252 else 2
+        return head + packet[1] + (4 * packet[2] if head == 3 else 0) <= len(packet)
+    return opus.packet_samples(packet) > 0
 
 
 def goes_on(payload: bytes) -> bool:

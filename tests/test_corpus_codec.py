@@ -3,7 +3,7 @@
 import corpus
 import pytest
 
-from rtspkit import aac, codecs, h264, h265, opus
+from rtspkit import aac, codecs, h264, h265, latm, opus
 from rtspkit.errors import LocalProtocolError, RemoteProtocolError, RtspkitError
 from rtspkit.media import AACParameters, H264Parameters, H265Parameters, OpusParameters, Track
 
@@ -150,15 +150,15 @@ READERS = {
     ("h265 bitstream", "FuzzDTSExtractor"): _read_h265_stream,
     ("aac", "FuzzAudioSpecificConfigUnmarshal"): aac.parse_config,
     ("aac", "FuzzADTSUnmarshal"): aac.split_adts,
+    ("aac", "FuzzStreamMuxConfigUnmarshal"): latm.parse_stream_mux,
+    ("aac", "FuzzAudioMuxElementUnmarshal"): latm.read_element,
     ("opus", "FuzzPacketDuration"): opus.packet_samples,
 }
 #: Seeds that have no reader here.
 NO_READER = {
     ("aac", "FuzzCountChannelsFromRawDataBlock"): "access units of AAC are not looked into",
     ("aac", "FuzzParsePCEFromRawDataBlock"): "access units of AAC are not looked into",
-    ("aac", "FuzzStreamMuxConfigUnmarshal"): "LATM is not read yet",
-    ("aac", "FuzzAudioMuxElementUnmarshal"): "LATM is not read yet",
-    ("aac", "FuzzAudioSyncStreamUnmarshal"): "LATM is not read yet",
+    ("aac", "FuzzAudioSyncStreamUnmarshal"): "LOAS is for broadcasting: RTP has no AudioSyncStream",
     ("opus", "FuzzIDHeaderUnmarshal"): "Ogg is not read: Opus comes in RTP, and its header is only written",
     ("mp4 parser", "FuzzPresentationUnmarshal"): "MP4 is only written, never read",
     ("fmp4 parser", "FuzzInitUnmarshal"): "MP4 is only written, never read",
@@ -189,5 +189,7 @@ def test_fuzz_seeds(target):
             assert 0 < result.sample_rate < 1 << 24, seed.hex()
         if isinstance(result, int):
             assert 0 <= result <= opus.LONGEST, seed.hex()
-        if isinstance(result, tuple):
+        if isinstance(result, latm.StreamMux):
+            assert result.bits <= 8 * len(seed), seed.hex()
+        elif isinstance(result, tuple):
             assert sum(map(len, result[1])) < len(seed)

@@ -12,6 +12,7 @@ from rtspkit.auth import Authenticator, parse_challenges
 from rtspkit.errors import RemoteProtocolError, UnsupportedError
 from rtspkit.formats import select_tracks
 from rtspkit.limits import Limits
+from rtspkit.media import OpusParameters, PCMParameters
 from rtspkit.messages import (
     InterleavedData,
     Message,
@@ -310,7 +311,10 @@ def check_control(
 
 
 def check_tracks(case: dict[str, Any], description: SessionDescription, medias: list[dict[str, Any]]) -> None:
-    usable = [media for media in medias if is_usable(media)]
+    first: dict[str, dict[str, Any]] = {}
+    for media in filter(is_usable, medias):
+        first.setdefault(media["kind"], media)
+    usable = list(first.values())
     url = parse_url(case["request_url"]).request_url
     if not usable:
         with pytest.raises(UnsupportedError):
@@ -330,14 +334,21 @@ def check_tracks(case: dict[str, Any], description: SessionDescription, medias: 
         elif "config_hex" in facts:
             assert parameters.config.hex() == facts["config_hex"]
             assert track.packing == {"size_length": 13, "index_length": 3, "index_delta_length": 3}
+        elif track.track.codec == "opus":
+            assert parameters == OpusParameters(wanted["channels"])
+        elif track.track.kind == "audio":
+            assert parameters == PCMParameters(wanted["clock_rate"], wanted["channels"], 8)
         else:
             assert parameters is None
+
+
+USABLE = {"h264", "mpeg4-generic", "opus", "pcma", "pcmu"}
 
 
 def is_usable(media: dict[str, Any]) -> bool:
     formats = [media, *media.get("other_formats", ())]
     names = {str(one.get("encoding_name") or one.get("rtpmap", "").partition("/")[0]).lower() for one in formats}
-    return bool(names & {"h264", "mpeg4-generic"}) and "SAVP" not in media["proto"] and not media["back_channel"]
+    return bool(names & USABLE) and "SAVP" not in media["proto"] and not media["back_channel"]
 
 
 # -- crashers ------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "rtspkit"
 
 GROUND = {"errors", "limits", "media"}
-CAMERA_SIDE = {"sdp", "formats", "auth", "url", "messages", "rtsp", "_rtp", "rtp", "health"} | {
+CAMERA_SIDE = {"sdp", "formats", "latm", "auth", "url", "messages", "rtsp", "_rtp", "rtp", "health"} | {
     "memory",
     "quirks",
     "control",

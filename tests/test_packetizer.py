@@ -11,8 +11,11 @@ from rtspkit.packetizer import (
     ntp_timestamp,
     packetize_aac,
     packetize_h264,
+    packetize_latm,
+    packetize_sound,
     rtp_packet,
     sender_report,
+    stream_mux_config,
 )
 
 
@@ -98,6 +101,50 @@ class TestAAC:
     def test_no_room_is_refused(self, options: dict[str, int]) -> None:
         with pytest.raises(LocalProtocolError, match="leaves no room"):
             packetize_aac([b"a"], **options)
+
+
+class TestLATM:
+    CONFIG = bytes.fromhex("1190")  # AAC-LC, 48 kHz, stereo
+
+    def test_configuration(self) -> None:
+        """One time framing, one unit, one program, one layer; the AudioSpecificConfig; units that say their lengths."""
+        assert stream_mux_config(self.CONFIG) == bytes.fromhex("400023203fc0")
+        assert stream_mux_config(self.CONFIG, units=2) == bytes.fromhex("410023203fc0")
+
+    def test_lengths(self) -> None:
+        """255 says that more of the length follows."""
+        payloads = packetize_latm([b"abc", bytes(255), bytes(300)])
+        assert [payload.data[:3] for payload in payloads] == [b"\3ab", b"\xff\0\0", b"\xff\x2d\0"]
+        assert [payload.first for payload in payloads] == [0, 1, 2]
+
+    def test_fragments(self) -> None:
+        assert packetize_latm([b"abcdef"], max_size=3) == [
+            Payload(b"\6ab", False),
+            Payload(b"cde", False),
+            Payload(b"f", True),
+        ]
+
+    def test_configuration_in_band(self) -> None:
+        """A bit says whether it is there: 0, or 1 where the one before is used again."""
+        told, again = packetize_latm([b"\0", b"\xff"], config=self.CONFIG, repeat=2)
+        assert told.data == bytes.fromhex("2000 1190 1fe0 0800")
+        assert again.data == bytes.fromhex("80ff80")
+
+    @pytest.mark.parametrize("options", [{"max_size": 0}, {"per_element": 2}, {"per_element": 65}])
+    def test_refused(self, options: dict[str, int]) -> None:
+        units = [b"a"] * (65 if options.get("per_element") == 65 else 1)
+        with pytest.raises(LocalProtocolError):
+            packetize_latm(units, config=self.CONFIG, **options)
+
+
+class TestSound:
+    def test_a_unit_is_a_packet(self) -> None:
+        assert packetize_sound(b"abc") == [Payload(b"abc", False)]
+
+    @pytest.mark.parametrize("unit", [b"", bytes(1401)])
+    def test_refused(self, unit: bytes) -> None:
+        with pytest.raises(LocalProtocolError, match=f"{len(unit)} bytes"):
+            packetize_sound(unit)
 
 
 class TestRTP:

@@ -57,6 +57,7 @@ from rtspkit.rtp import (
         {"channels": (0, 256)},
         {"channels": (-1, 0)},
         {"payload_type": 128},
+        {"block_size": 0},
         {"size_length": 33},
         {"index_length": -1},
         {"unit_ticks": 0},

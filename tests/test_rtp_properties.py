@@ -16,9 +16,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtspkit.errors import LimitExceeded, RemoteProtocolError
+from rtspkit.latm import parse_stream_mux, read_element
 from rtspkit.limits import Limits
 from rtspkit.media import AACParameters, H264Parameters, Track
-from rtspkit.packetizer import Payload, interleaved_frame, packetize_aac, packetize_h264, rtp_packet
+from rtspkit.packetizer import (
+    interleaved_frame,
+    packetize_aac,
+    packetize_h264,
+    packetize_latm,
+    packetize_sound,
+    rtp_packet,
+    stream_mux_config,
+)
 from rtspkit.rtp import Receiver, access_units, parse_packet, parse_rtcp, receiver_report, track_stats
 from rtspkit.testing import strategies as rs
 
@@ -38,6 +47,8 @@ quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthC
 
 SPS = bytes.fromhex("6742c01fda014016e840")
 PPS = bytes.fromhex("68ce3c80")
+CONFIGS = [b"\x11\x90", b"\x12\x10"]
+LATM_CONFIG = stream_mux_config(CONFIGS[0])
 
 
 # -- what arrives -----------------------------------------------------------------------------------------------------
@@ -53,6 +64,16 @@ class Setup:
     origin: int | None = None
     lengths: tuple[int, int, int] = (13, 3, 3)
     parameters: H264Parameters | AACParameters | None = None
+    latm: str = ""  # AAC: "sdp" or "band", where its configuration is
+
+    @property
+    def packing(self) -> dict[str, Any]:
+        if self.codec == "aac" and self.latm:
+            is_in_band = self.latm == "band"
+            return {"read_mux": read_element} if is_in_band else {"stream_mux": parse_stream_mux(LATM_CONFIG)}
+        if self.codec == "l16":
+            return {"block_size": 4}
+        return dict(zip(("size_length", "index_length", "index_delta_length"), self.lengths, strict=True))
 
 
 lengths = st.sampled_from(
@@ -61,12 +82,13 @@ lengths = st.sampled_from(
 setups = st.lists(
     st.builds(
         Setup,
-        st.sampled_from(["h264", "h264", "aac", "pcma"]),
+        st.sampled_from(["h264", "h264", "aac", "aac", "pcma", "l16", "opus"]),
         st.sampled_from([90000, 90000, 48000, 8000, 1, 10**8]),
         st.sampled_from([96, 96, 97]),
         st.sampled_from([None, 0, 1000, 2**32 - 10, 2**31]),
         lengths,
         st.sampled_from([None, H264Parameters(SPS, (PPS,)), H264Parameters(b"", (b"", b"\x68", PPS))]),
+        st.sampled_from(["", "sdp", "band"]),
     ),
     min_size=1,
     max_size=3,
@@ -107,6 +129,14 @@ def aac_payload(draw: st.DrawFn) -> bytes:
     return told.to_bytes(2, "big") + (int("0" + bits, 2)).to_bytes(len(bits) // 8, "big") + b"".join(units)
 
 
+latm_payload = st.builds(
+    lambda head, units, lie: head + b"".join(bytes((min(255, len(unit) + lie),)) + unit for unit in units),
+    st.sampled_from(
+        [b"", b"", b"\x80", b"\0", packetize_latm([b"a"], config=CONFIGS[0])[0].data, b"\0" + LATM_CONFIG, b"\x60"]
+    ),
+    st.lists(st.binary(max_size=12) | st.just(bytes(300)), max_size=3),
+    st.sampled_from([0, 0, 0, 1, 250]),
+)
 slice_body = st.binary(min_size=1, max_size=300).map(lambda data: data.replace(b"\0", b"\2") + b"\x80")
 first_slice = st.builds(lambda kind, data: bytes([0x60 | kind, 0x88]) + data, st.sampled_from([1, 5]), slice_body)
 next_slice = st.builds(lambda kind, data: bytes([0x60 | kind, 0x08]) + data, st.sampled_from([1, 5]), slice_body)
@@ -155,6 +185,7 @@ class Sent:
     track: int
     h264: bytes
     aac: bytes
+    latm: bytes
     marker: bool
     sequence: int
     ticks: int
@@ -167,6 +198,7 @@ sent = st.builds(
     st.integers(0, 2),
     h264_payload,
     aac_payload(),
+    latm_payload,
     st.booleans(),
     st.sampled_from([1] * 12 + [0, 2, 3, -1, 2999, 3000, 3001, 30000, -99, -100, -101]),
     st.sampled_from([0, 0, 0, 0, 3600, 3600, 3600, -3600, 1024, 90000, 2**31, 2**31 - 1, 180001]),
@@ -235,16 +267,20 @@ class Input:
                 payload_type=setup.payload_type,
                 channels=(2 * i, 2 * i + 1),
                 origin=setup.origin,
-                size_length=setup.lengths[0],
-                index_length=setup.lengths[1],
-                index_delta_length=setup.lengths[2],
+                **setup.packing,
             )
         return receiver
 
 
 def good_packets(setup: Setup, item: Unit, sequence: int, ticks: int) -> list[bytes]:
-    if setup.codec == "pcma":
-        payloads = [Payload(item.units[0], False)]
+    if setup.codec in {"pcma", "l16", "opus"}:
+        payloads = packetize_sound(item.units[0])
+    elif setup.latm and setup.codec == "aac":
+        together = item.together if len(item.units) % item.together == 0 and setup.latm == "band" else 1
+        config = CONFIGS[item.at % 2] if setup.latm == "band" else None
+        payloads = packetize_latm(
+            item.units, max_size=item.max_size, per_element=together, config=config, repeat=1 + item.at % 3
+        )
     elif setup.codec == "h264":
         payloads = packetize_h264(item.nals, max_size=item.max_size, aggregate=item.together > 1)
     else:
@@ -300,7 +336,7 @@ def wire(setups: list[Setup], events: list[Any]) -> list[bytes]:
             sequences[i] += item.sequence
             ticks[i] += item.ticks
             packet = rtp_packet(
-                item.h264 if setups[i].codec == "h264" else item.aac,
+                item.h264 if setups[i].codec == "h264" else item.latm if setups[i].latm else item.aac,
                 payload_type=setups[i].payload_type + (1 if item.wrong == "payload type" else 0),
                 sequence=sequences[i],
                 timestamp=ticks[i],

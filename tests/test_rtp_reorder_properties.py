@@ -69,9 +69,7 @@ def receiver(factory: Any, tracks: list[Any], limits: Limits, fragment_duration:
             Track(i, "video" if is_video else "audio", setup.codec, setup.clock_rate, parameters),
             payload_type=setup.payload_type,
             origin=setup.origin,
-            size_length=setup.lengths[0],
-            index_length=setup.lengths[1],
-            index_delta_length=setup.lengths[2],
+            **setup.packing,
         )
     return made
 

@@ -5,7 +5,7 @@ import pytest
 from rtspkit.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
 from rtspkit.formats import MediaTrack, select_tracks
 from rtspkit.limits import Limits
-from rtspkit.media import AACParameters, H264Parameters, OpusParameters, Track
+from rtspkit.media import AACParameters, Codec, H264Parameters, OpusParameters, PCMParameters, Track
 from rtspkit.sdp import (
     aggregate_url,
     media_url,
@@ -183,7 +183,7 @@ def test_absolute_control_of_the_session() -> None:
 
 def test_what_is_skipped_is_named() -> None:
     text = (
-        "m=audio 0 RTP/AVP 0\n" + VIDEO + "m=video 0 RTP/AVP 99\na=rtpmap:99 H265/90000\n" + VIDEO
+        "m=audio 0 RTP/AVP 4\n" + VIDEO + "m=video 0 RTP/AVP 99\na=rtpmap:99 VP8/90000\n" + VIDEO
         + "m=application 0 RTP/AVP 107\n" + AUDIO + "a=sendonly\n" + AUDIO + "m=smart/1 0 RTP/AVP smart/1/90000\n"
         + "m=audio 0 RTP/AVP 98\na=rtpmap:98 a\x1b[31mü\n" + AUDIO.replace("RTP/AVP", "RTP/SAVP")
         + AUDIO.replace("RTP/AVP", "udp") + "m=\n"
@@ -191,13 +191,13 @@ def test_what_is_skipped_is_named() -> None:
     tracks, skipped = tracks_of(text)
     assert [(track.media.index, track.track.index) for track in tracks] == [(1, 0), (6, 1)]
     assert skipped == (
-        "track 1 (PCMU)",
-        "track 3 (H265)",
+        "track 1 (G723, choose AAC, Opus or G.711)",
+        "track 3 (VP8, choose H.264 or H.265)",
         "track 4 (H264, another video track)",
         "track 5 (payload type 107)",
         "track 6 (MPEG4-GENERIC, back channel)",
         "track 8 (smart/1)",
-        "track 9 (A?[31M?)",
+        "track 9 (A?[31M?, choose AAC, Opus or G.711)",
         "track 10 (MPEG4-GENERIC, encrypted)",
         "track 11 (MPEG4-GENERIC, not RTP)",
         "track 12 (no format, not RTP)",
@@ -205,10 +205,104 @@ def test_what_is_skipped_is_named() -> None:
 
 
 def test_nothing_usable() -> None:
-    with pytest.raises(UnsupportedError, match=r"track 1 \(H265\), track 2 \(PCMA\); H.264 and AAC"):
-        tracks_of("m=video 0 RTP/AVP 98\na=rtpmap:98 H265/90000\nm=audio 0 RTP/AVP 8\n")
+    with pytest.raises(UnsupportedError, match=r"used: track 1 \(A, .*\), track 2 \(G728, .*\); choose H.264"):
+        tracks_of("m=video 0 RTP/AVP 98\na=rtpmap:98 a/90000\nm=audio 0 RTP/AVP 15\n")
     with pytest.raises(UnsupportedError, match="no media at all"):
         tracks_of("v=0\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("m=video 0 RTP/AVP 26\n", "M-JPEG"),
+        ("m=video 0 RTP/AVP 26\nm=audio 0 RTP/AVP 4\nm=video 0 RTP/AVP 26\n", "M-JPEG"),
+        ("m=video 0 RTP/AVP 26\nm=video 0 RTP/AVP 96\na=rtpmap:96 MP4V-ES/90000\n", "M-JPEG and MPEG-4 video"),
+    ],
+)
+def test_video_to_be_set_otherwise(text: str, names: str) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        tracks_of(text)
+    assert (
+        str(caught.value)
+        == f"the camera sends {names}; choose H.264 or H.265 in its settings, or another of its streams"
+    )
+
+
+def test_sound_plays_beside_video_that_is_not_received() -> None:
+    (track,), skipped = tracks_of("m=video 0 RTP/AVP 26\n" + AUDIO)
+    assert track.track.codec == "aac"
+    assert skipped == ("track 1 (M-JPEG, choose H.264 or H.265)",)
+
+
+@pytest.mark.parametrize(
+    ("lines", "codec", "clock_rate", "parameters", "block_size"),
+    [
+        ("0\n", "pcmu", 8000, PCMParameters(8000, 1, 8), 1),
+        ("8\n", "pcma", 8000, PCMParameters(8000, 1, 8), 1),
+        ("97\na=rtpmap:97 PCMA/16000/2\n", "pcma", 16000, PCMParameters(16000, 2, 8), 2),
+        ("8\na=rtpmap:8 PCMU/8000\n", "pcmu", 8000, PCMParameters(8000, 1, 8), 1),  # GW
+        ("9\n", "g722", 8000, PCMParameters(16000, 1, 4), 1),
+        ("97\na=rtpmap:97 G722/16000\n", "g722", 8000, PCMParameters(16000, 1, 4), 1),
+        ("97\na=rtpmap:97 G726-16/8000\n", "g726", 8000, PCMParameters(8000, 1, 2), 1),
+        ("97\na=rtpmap:97 G726-40/8000/1\n", "g726", 8000, PCMParameters(8000, 1, 5), 1),
+        ("97\na=rtpmap:97 AAL2-G726-32/8000\n", "g726", 8000, PCMParameters(8000, 1, 4, is_aal2=True), 1),
+        ("10\n", "l16", 44100, PCMParameters(44100, 2, 16), 4),
+        ("11\n", "l16", 44100, PCMParameters(44100, 1, 16), 2),
+        ("97\na=rtpmap:97 L16/48000/2\n", "l16", 48000, PCMParameters(48000, 2, 16), 4),
+        ("97\na=rtpmap:97 PCMA\n", "pcma", 8000, PCMParameters(8000, 1, 8), 1),
+    ],
+)
+def test_pcm(lines: str, codec: Codec, clock_rate: int, parameters: PCMParameters, block_size: int) -> None:
+    (track,), _ = tracks_of("m=audio 0 RTP/AVP " + lines)
+    assert track.track == Track(0, "audio", codec, clock_rate, parameters)
+    assert track.packing == {"block_size": block_size}
+
+
+@pytest.mark.parametrize(
+    ("rtpmap", "reason"),
+    [("PCMA/8000/9", "9 channels"), ("L16/900000000", "odd clock rate"), ("L24/48000/2", "choose")],
+)
+def test_odd_pcm(rtpmap: str, reason: str) -> None:
+    _, skipped = tracks_of(VIDEO + f"m=audio 0 RTP/AVP 97\na=rtpmap:97 {rtpmap}\n")
+    assert reason in skipped[0]
+
+
+LATM = "m=audio 0 RTP/AVP 97\na=rtpmap:97 MP4A-LATM/24000/2\na=fmtp:97 profile-level-id=1;object=2;"
+
+
+@pytest.mark.parametrize(
+    ("fmtp", "config", "is_in_band"),
+    [
+        ("cpresent=0;config=400026203fc0", "1310", False),
+        ("config=400026203fc0", "1310", False),
+        ("cpresent=0;config=400026203fc", "1310", False),  # half a byte is missing, of the zeros at the end
+        ("cpresent=1;config=400026203fc0", "1310", True),
+        ("cpresent=1", None, True),
+        ("bitrate=64000", None, True),
+        ("cpresent=1;config=zz", None, True),
+    ],
+)
+def test_latm(fmtp: str, config: str | None, is_in_band: bool) -> None:
+    (track,), _ = tracks_of(LATM + fmtp + "\n")
+    parameters = None if config is None else AACParameters(bytes.fromhex(config))
+    assert track.track == Track(0, "audio", "aac", 24000, parameters)
+    assert ("read_mux" in track.packing) is is_in_band
+    assert ("stream_mux" in track.packing) is (config is not None)
+
+
+@pytest.mark.parametrize(
+    ("fmtp", "reason"),
+    [
+        ("cpresent=0", "without a config"),
+        ("cpresent=0;config=40", "without a config"),
+        ("cpresent=0;config=401026203fc0", "2 programs, the first of 1 layers"),
+        ("cpresent=0;config=400026203fc0\na=rtpmap:97 MP4A-LATM", ""),
+    ],
+)
+def test_odd_latm(fmtp: str, reason: str) -> None:
+    text = LATM.replace("/24000/2", "") if not reason else LATM
+    _, skipped = tracks_of(f"{VIDEO}{text}{fmtp}\n")
+    assert (reason or "without a clock rate") in skipped[0]
 
 
 def test_a_usable_format_behind_another() -> None:
