@@ -6,6 +6,9 @@ later by as many pictures as may be overtaken, and no picture is shown before it
 says, or what has come so far, whichever is more; it only grows, for going back would show something twice. A camera
 without B-pictures is not delayed, whatever its SPS allows.
 
+That pictures are reordered shows with the first one that goes back. With parts that may be one part too late: where
+the times of a part have a hole, the picture order counts say whether pictures are still to come that fill it.
+
 Spec: Rec. ITU-T H.264, C.4.5.3, H.265, C.5.2.3 (output order); ISO/IEC 14496-12, 8.6.1.3 (composition offsets).
 """
 
@@ -19,6 +22,7 @@ from rtspkit import restamp
 from rtspkit.codecs import reordered_pictures
 from rtspkit.companion import TrackTime
 from rtspkit.media import Run, Track
+from rtspkit.pictureorder import PictureOrder
 from rtspkit.reordering import Reordering
 from rtspkit.restamp import Survey
 
@@ -48,7 +52,10 @@ class Decoding:
 
     def set_track(self, track: Track) -> None:
         """The camera has told new parameters."""
-        self._overtaken = reordered_pictures(track) or 0
+        overtaken = reordered_pictures(track)
+        self._may_reorder = track.kind == "video" and overtaken != 0
+        self._overtaken = overtaken or 0
+        self._track = track
 
     def look(self, run: Run, times: Survey, next_pts: int | None, *, last: int | None, step_back: int) -> None:
         """Find out in what order the pictures of a run come.
@@ -67,17 +74,35 @@ class Decoding:
                 order.restart(self._ahead(run, times))
             return
         is_ordered = times.is_ordered and (next_pts is None or next_pts > times.high)
+        awaited = 0
         if is_ordered and (last is None or not 0 < last - times.first <= step_back):
-            return
+            awaited = self._awaited(run, times) if next_pts is None else 0
+            if not awaited:
+                return
         # some may be missing from this run, and come with the next: the median does not mind
         ordered = sorted([*restamp.times_of(run), *([] if next_pts is None else [next_pts])])
         unit = median_low([after - before for before, after in pairwise(ordered)] or [lead.unit])
         unit = max(1, unit if last is None else min(unit, lead.unit))
         self.order = Reordering(lead.rate, unit, is_reordered=True)
+        # a hierarchy as deep as it can be
+        self.order.overtaken = self._overtaken or awaited.bit_length()
         if last is None:
             self.order.restart(self._ahead(run, times))
         else:
             self.order.take(last)
+
+    def _awaited(self, run: Run, times: Survey) -> int:
+        """How many pictures that are shown before one of an ordered run have not come, and were not lost."""
+        if not self._may_reorder or times.units < 3:
+            return 0
+        distances = [after - before for before, after in pairwise(restamp.times_of(run))]
+        if max(distances) * 2 <= min(distances) * 3:
+            return 0
+        units = [piece.data for piece in restamp.pieces(run, [1] * times.units)]
+        steps = PictureOrder(self._track).steps(units)
+        if steps is None or min(steps) <= 0:
+            return 0
+        return max(steps) // min(steps) - 1
 
     @staticmethod
     def _ahead(run: Run, times: Survey) -> int:

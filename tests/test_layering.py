@@ -45,6 +45,7 @@ CAMERA_SIDE = {"sdp", "formats", "latm", "auth", "url", "messages", "rtsp", "_rt
 }
 VIEWER_SIDE = {"_fmp4", "fmp4", "restamp", "standing", "silence", "companion", "dates", "parts", "reordering"} | {
     "decoding",
+    "pictureorder",
     "_flac",
     "repack",
     "segments",
