@@ -82,6 +82,7 @@ CODECS = {
 }
 
 cdef int64_t SECOND = 1000000000
+cdef int64_t SILENT_PORT = 2 * SECOND   # after which another port may take the place of a learned one
 cdef int64_t FASTEST_CLOCK = 100000000  # ticks a second; the fastest in use, MPEG's system clock, has 27 MHz
 
 
@@ -314,6 +315,7 @@ cdef class Receiver:
         t.has_address = address is not None
         t.ports[0] = 0 if rtp_port is None else <uint16_t>rtp_port
         t.ports[1] = 0 if rtcp_port is None else <uint16_t>rtcp_port
+        t.is_learned[0] = t.is_learned[1] = False
         t.is_pinned = True
 
     # what has become ready ----------------------------------------------------

@@ -125,25 +125,33 @@ cdef bint read_source(uint8_t* address, uint16_t* port, const sockaddr_storage* 
 
 
 cdef bint is_from_camera(
-    TrackState t, int is_rtcp, const sockaddr_storage* source, const uint8_t* p, size_t size
+    TrackState t, int is_rtcp, const sockaddr_storage* source, const uint8_t* p, size_t size, int64_t now
 ) noexcept nogil:
-    """Whether a datagram comes from where the track was pinned to; learns, once, what it was not told."""
+    """Whether a datagram comes from where the track was pinned to; learns what it was not told.
+
+    What was learned holds as long as something comes from there: a camera, or an address translation before it, may
+    go on from another port.
+    """
     cdef uint8_t address[16]
     cdef uint16_t port
+    cdef bint is_silent = t.is_learned[is_rtcp] and now - t.heard[is_rtcp] >= SILENT_PORT
     if not t.is_pinned or not read_source(address, &port, source):
         return False
     if t.has_address and memcmp(address, t.address, 16):
         return False
-    if t.has_address and t.ports[is_rtcp]:
-        return port == t.ports[is_rtcp]
-    if t.ports[is_rtcp] and port != t.ports[is_rtcp]:
+    if t.has_address and t.ports[is_rtcp] and port == t.ports[is_rtcp]:
+        t.heard[is_rtcp] = now
+        return True
+    if t.ports[is_rtcp] and port != t.ports[is_rtcp] and not is_silent:
         return False
     # a stray packet teaches nothing
     if size < 8 or p[0] >> 6 != 2 or not (is_report(p, size) or (not is_rtcp and p[1] & 0x7F == t.payload_type)):
         return False
     memcpy(t.address, address, 16)
     t.has_address = True
+    t.is_learned[is_rtcp] = t.is_learned[is_rtcp] or t.ports[is_rtcp] == 0
     t.ports[is_rtcp] = port
+    t.heard[is_rtcp] = now
     return True
 
 
@@ -265,7 +273,7 @@ cdef class DatagramDrain:
             self.bytes += size
             if header.msg_controllen:
                 t.drops[is_rtcp] = max(t.drops[is_rtcp], rtspkit_drops(header))
-            if not is_from_camera(t, is_rtcp, &self.slots[i].source, data, size):
+            if not is_from_camera(t, is_rtcp, &self.slots[i].source, data, size, now):
                 t.foreign += 1
             elif header.msg_flags & MSG_TRUNC:
                 t.broken += 1

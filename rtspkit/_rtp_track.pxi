@@ -42,6 +42,8 @@ cdef class TrackState:
     cdef bint has_address
     cdef uint8_t[16] address        # IPv6, or IPv4 mapped into it
     cdef uint16_t[2] ports          # RTP, RTCP; 0: to be learned
+    cdef bint[2] is_learned         # the camera has not told them ...
+    cdef int64_t[2] heard           # ... and when something came from there
     cdef uint32_t[2] drops          # by the system for want of room, on either socket
     cdef uint64_t foreign
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 from rtspkit.clocks import TrackClocks
 from rtspkit.codecs import unit_ticks
-from rtspkit.conversation import Conversation, Opened, Redirect, first_transport, remember
+from rtspkit.conversation import NO_SESSION, Conversation, Opened, Redirect, first_transport, remember
 from rtspkit.datagrams import Datagrams, PortsUsedUp
 from rtspkit.dial import dial
 from rtspkit.errors import (
@@ -47,6 +47,7 @@ from rtspkit.rtp import (
 from rtspkit.rtsp import (
     CameraURL,
     Connection,
+    KeptAlive,
     Redirected,
     ServerRequest,
     TornDown,
@@ -292,7 +293,7 @@ class Camera:
         except PortsUsedUp as error:
             if self._options.transport != "automatic":
                 raise
-            remember(self._memory, "tcp", str(error))
+            remember(self._memory, None if error.passes else "tcp", str(error))
             return False
         return await self._has_media_over_udp()
 
@@ -477,6 +478,8 @@ class Camera:
         while (event := self._connection.next_event()) is not None:
             if isinstance(event, (Redirected, ServerRequest)):
                 self._on_session_event(event)
+            elif isinstance(event, KeptAlive) and event.status == NO_SESSION:
+                self._liveness.bye(time.monotonic(), f"{NO_SESSION} to a keep-alive")
 
     def _on_session_event(self, event: Redirected | ServerRequest) -> None:
         method = event.method if isinstance(event, ServerRequest) else "REDIRECT"
@@ -518,7 +521,7 @@ class Camera:
         arrival = self._last_media()
         verdict = self._liveness.verdict(now, arrival, is_paused=self._paused)
         if verdict == "bye":
-            self._end(ConnectionLost(f"{self.url.address} ended the session (RTCP BYE)"))
+            self._end(ConnectionLost(f"{self.url.address} ended the session ({self._liveness.how})"))
             return
         if verdict == "silent":
             self._end(TimeoutExceeded(self._silence(arrival)))
@@ -573,32 +576,36 @@ class Camera:
     async def close(self) -> None:
         """Sends TEARDOWN, waits half a second at most for its answer, and closes. May be called again."""
         if self._closing is None:
+            self._end(None)
+            self._stop_reading()
+            with contextlib.suppress(OSError, RtspkitError):  # LocalProtocolError: it has been torn down
+                # before anything that can be cancelled: a camera that is not told keeps the session for a minute
+                if self._link is not None and self._link.lost is None:
+                    self._connection.teardown(time.monotonic())
+                    self._link.send(self._connection.data_to_send())
             self._closing = asyncio.ensure_future(self._close())
+            self._closing.add_done_callback(lambda _: self._let_go())
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        self._end(None)
-        self._stop_reading()
         await asyncio.sleep(0)  # lets `stream` hand over what has arrived
         link = self._link
-        if link is None:
-            return
-        try:
-            if link.lost is None:
+        if link is not None and link.lost is None:
+            with contextlib.suppress(OSError, RtspkitError):  # TimeoutError: it was told, and is not waited for
                 async with asyncio.timeout(_TEARDOWN_TIMEOUT):
-                    await self._teardown(link)
-        except (OSError, RtspkitError):
-            pass  # TimeoutError among them: it was told, and is not waited for
-        finally:
-            self._link = None
-            link.close()
-            if self._datagrams is not None:
-                self._datagrams.close()
+                    await self._torn_down(link)
 
-    async def _teardown(self, link: Link) -> None:
+    def _let_go(self) -> None:
+        """Closes what there is to be closed."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+        if self._datagrams is not None:
+            self._datagrams.close()
+
+    async def _torn_down(self, link: Link) -> None:
+        """Until the camera has answered TEARDOWN."""
         connection, receiver = self._connection, self._receiver
-        connection.teardown(time.monotonic())
-        link.send(connection.data_to_send())
         started = bool(self.tracks)
         while True:
             while (event := connection.next_event()) is not None:

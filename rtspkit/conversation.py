@@ -33,13 +33,16 @@ from rtspkit.rtsp import (
     Transport,
 )
 
-__all__ = ["Conversation", "Opened", "Redirect", "first_transport", "remember"]
+__all__ = ["NO_SESSION", "Conversation", "Opened", "Redirect", "first_transport", "remember"]
 
 #: Bytes of media kept that come before the answer to PLAY.
 _EARLY_SIZE = 4 * 1024 * 1024
+#: How TLS says that it did not understand (RFC 8446, 5.1): a record of alerts, of version 3.
+_TLS_ALERT = b"\x15\x03"
 #: Refusals of SETUP that say nothing against the transport.
 _NOT_THE_TRANSPORT = frozenset({403, 404, 453, 454, 503})
-_NO_SESSION = 454
+#: The status of an answer to a session that the camera does not know.
+NO_SESSION = 454
 _NO_SUCH_TRANSPORT = 461
 
 _E = TypeVar("_E", bound=Event)
@@ -115,6 +118,7 @@ class Conversation:
         self._monitor = monitor
         self._tap = tap
         self._offered: tuple[MediaTrack, ...] = ()
+        self._is_answered = False  # something has come from the camera
         self._early: list[bytes] = []
         self._early_size = 0
 
@@ -147,7 +151,7 @@ class Conversation:
                 raise
             except ResponseError as error:
                 # without a session, or without room for the first (and better) of them, there is no use in the others
-                is_over = error.status == _NO_SESSION or (error.is_busy and not set_up)
+                is_over = error.status == NO_SESSION or (error.is_busy and not set_up)
                 if is_over or (not set_up and place == len(self._offered) - 1):
                     raise
                 skipped += (f"track {media.media.index + 1} ({media.track.codec}, refused by the camera)",)
@@ -236,14 +240,27 @@ class Conversation:
                 raise
             except TimeoutError as error:
                 if error.errno is not None:  # the system's own: the connection is dead
-                    raise ConnectionLost(f"{address} dropped the connection: {reason_text(error)}") from None
+                    raise ConnectionLost(
+                        f"{address} dropped the connection: {reason_text(error)}{self._hint}"
+                    ) from None
                 connection.handle_timeout(time.monotonic())
                 continue
             except OSError as error:
-                raise ConnectionLost(f"{address} dropped the connection: {reason_text(error)}") from None
+                raise ConnectionLost(f"{address} dropped the connection: {reason_text(error)}{self._hint}") from None
             if not data:
-                raise ConnectionLost(f"{address} closed the connection before its media began")
+                raise ConnectionLost(f"{address} closed the connection before its media began{self._hint}")
+            if not self._is_answered and data.startswith(_TLS_ALERT):
+                raise ConnectionLost(f"{address} speaks TLS: use rtsps:// instead of rtsp://")
+            self._is_answered = True
             connection.receive_data(data, time.monotonic())
+
+    @property
+    def _hint(self) -> str:
+        """What to try where not a word came back."""
+        url = self._connection.url
+        if self._is_answered or url.is_secure or url.is_tunnel:
+            return ""
+        return "; if it wants TLS there, use rtsps:// instead of rtsp://"
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Redirected):

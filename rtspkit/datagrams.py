@@ -14,6 +14,7 @@ Specs: RFC 2326, 12.39 (Transport), RFC 3550, 11.
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import random
 import socket
@@ -44,6 +45,8 @@ _FORCE_BUFFER = 33
 _TELL_DROPS = 40
 #: Pairs tried before the range counts as full.
 _TRIES = 64
+#: What the system says where it has no room for another socket, whatever its port.
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 #: Packets of one socket read in a row before others have their turn.
 _ROUNDS = 64
 #: An RTP packet without payload: opens a firewall, and no receiver takes it for media.
@@ -51,7 +54,13 @@ _PUNCH = struct.pack("!BBHII", 0x80, 0, 0, 0, 0)
 
 
 class PortsUsedUp(UnsupportedError):
-    """No pair is free in the range: nothing is wrong with the camera."""
+    """No pair is free in the range: nothing is wrong with the camera.
+
+    Attributes:
+        passes: the ports may be free, but this process has no room for another socket at the moment.
+    """
+
+    passes = False
 
 
 class Datagrams:
@@ -91,15 +100,19 @@ class Datagrams:
         """
         first, last = self._options.udp_source_ports
         evens = range(first + first % 2, last, 2)
-        reason = ""
+        reason, passes = "", False
         for port in random.sample(evens, min(_TRIES, len(evens))):
             try:
                 self._bind(index, self._local_host, (port, port + 1))
             except OSError as error:  # the port is taken; or there is no room for another socket
-                reason = f": {reason_text(error)}"
+                reason, passes = f": {reason_text(error)}", error.errno in _NO_ROOM
+                if passes:
+                    break
             else:
                 return port, port + 1
-        raise PortsUsedUp(f"no two UDP ports next to each other are free between {first} and {last}{reason}")
+        used_up = PortsUsedUp(f"no two UDP ports next to each other are free between {first} and {last}{reason}")
+        used_up.passes = passes
+        raise used_up
 
     def close_track(self, index: int) -> None:
         """The track does not come over UDP after all."""

@@ -2,7 +2,7 @@
 
 Strategy: sans-IO; the shell tells when media last came and asks now and then what is to be made of it. RTP counts and
 RTCP does not: encoders hang while sender reports go on. A BYE is not believed at once, for some cameras say it when
-they only change their SSRC.
+they only change their SSRC; nor is a keep-alive's 454, which some answer to what they do not know.
 
 Spec: RFC 3550, 6.6 (BYE).
 """
@@ -23,11 +23,15 @@ class Liveness:
 
     Args:
         media_timeout: seconds without media after which a camera is lost.
+
+    Attributes:
+        how: the camera has said goodbye.
     """
 
     def __init__(self, media_timeout: float) -> None:
         self._timeout = media_timeout
         self._silent_after = math.inf
+        self.how = ""
         self._bye = 0.0  # when the camera said it; 0: it has not, or media have come since
 
     @property
@@ -39,9 +43,10 @@ class Liveness:
         """Nobody has listened until now."""
         self._silent_after = now + self._timeout
 
-    def bye(self, now: float) -> None:
-        """The camera says that the source of its media is gone."""
-        self._bye = self._bye or now
+    def bye(self, now: float, how: str = "RTCP BYE") -> None:
+        """The camera says, and how, that the source of its media or its session is gone."""
+        if not self._bye:
+            self._bye, self.how = now, how
 
     def verdict(self, now: float, arrival: float, *, is_paused: bool) -> Literal["silent", "bye"] | None:
         """What is wrong with the camera, if anything is.

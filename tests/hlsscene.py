@@ -231,6 +231,7 @@ class Scene(Generic[C]):
         item = await self.api(name)
         assert item["state"] == "failed"
         assert item["stateReason"] == item["health"]["lastError"]
+        assert item["nextTry"] or self.find(name).next_try is None  # it is being tried
         assert re.fullmatch(reason.replace("HERE", f"127.0.0.1:{self.cameras[name].port}"), item["stateReason"])
         assert self.log.of(name) == [item["stateReason"]]
         reply = await self.client.get(f"/{name}/stream.m3u8")

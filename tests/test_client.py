@@ -1,6 +1,8 @@
 """The asyncio shell against a scripted camera: what it asks, what it survives, what it says when it cannot."""
 
 import asyncio
+import errno
+import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +15,7 @@ import pytest
 import rtspkit
 from rtspkit import liveness
 from rtspkit.client import Camera, CameraOptions, connect
+from rtspkit.datagrams import Datagrams
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import Fragment
 from rtspkit.memory import CameraMemory
@@ -182,6 +185,55 @@ async def test_bye_ends_a_connection_before_the_silence_would(transport: Transpo
         session = await connect(camera.url, options=CameraOptions(limits=limits, transport=transport))
         with pytest.raises(rtspkit.ConnectionLost, match="BYE"):
             await asyncio.wait_for(session.stream(lambda _: None), 20)
+        await session.close()
+
+
+async def test_a_session_that_the_camera_has_forgotten_ends_before_the_silence_would() -> None:
+    """454 to a keep-alive is believed where no media come; some cameras say it and go on."""
+    limits = replace(DEFAULT_LIMITS, media_timeout=60)
+    forgets = faults.Refuse("GET_PARAMETER", 454, "Session Not Found")
+    lives = faults.SessionTimeout(2)
+    async with ScriptedCamera(forgets, lives) as goes_on, ScriptedCamera(forgets, lives, faults.Mute()) as gone:
+        chatty = await connect(goes_on.url, options=CameraOptions(limits=limits))
+        reading = asyncio.create_task(chatty.stream(lambda _: None))
+        session = await connect(gone.url, options=CameraOptions(limits=limits, transport="tcp"))
+        with pytest.raises(rtspkit.ConnectionLost, match="ended the session \\(454 to a keep-alive\\)"):
+            await asyncio.wait_for(session.stream(lambda _: None), 20)
+        await session.close()
+        await goes_on.wait_for("GET_PARAMETER")
+        assert not reading.done()
+        await chatty.close()
+        await reading
+
+
+async def test_a_camera_is_told_where_closing_is_cancelled_at_once(camera: ScriptedCamera) -> None:
+    """As at the end of `asyncio.run`, which cancels what is left."""
+    session = await connect(camera.url, options=options())
+    closing = asyncio.ensure_future(session.close())
+    await asyncio.sleep(0)
+    assert session._closing is not None
+    session._closing.cancel()
+    await asyncio.wait([closing])
+    await camera.wait_for("TEARDOWN")
+    assert session._link is None
+
+
+async def test_a_shortage_of_sockets_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TCP this time; that there was no room for another socket says nothing of the next."""
+    memory = CameraMemory()
+    async with ScriptedCamera() as camera:
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Datagrams, "_bind", full)
+            session = await connect(camera.url, memory=memory)
+        assert (session.transport, memory.transport) == ("tcp", None)
+        assert "too many open files" in memory.transport_reason.lower()
+        await session.close()
+        session = await connect(camera.url, memory=memory)
+        assert session.transport == "udp"
         await session.close()
 
 

@@ -43,6 +43,15 @@ def test_a_goodbye_that_is_meant():
     assert liveness.verdict(104.0, 102.9, is_paused=False) is None
     liveness.bye(104.5)  # said again: it counts from the first time
     assert liveness.verdict(105.0, 102.9, is_paused=False) == "bye"
+    assert liveness.how == "RTCP BYE"
+
+
+def test_the_first_goodbye_is_the_one_that_is_told():
+    liveness = watching()
+    liveness.bye(103.0, "454 to a keep-alive")
+    liveness.bye(104.0)
+    assert liveness.verdict(105.0, 102.9, is_paused=False) == "bye"
+    assert liveness.how == "454 to a keep-alive"
 
 
 def test_a_goodbye_that_is_not_meant():

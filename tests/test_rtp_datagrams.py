@@ -195,6 +195,41 @@ def test_a_port_is_learned_once(ends: Any) -> None:
     assert camera.receiver.take_rtcp() == [(0, bye(1))]
 
 
+def test_a_learned_port_is_given_up_where_nothing_comes_from_it(ends: Any) -> None:
+    """A camera, or an address translation before it, goes on from another."""
+    camera = ends()
+    camera.pin(rtp_port=None, rtcp_port=None)
+    first, second, third, fourth = packets(4)
+    other = camera.open("127.0.0.1")
+    camera.send(first)
+    camera.read()
+    camera.send(second)
+    camera.read(ms=1500)
+    camera.send(third, source=other)
+    camera.send(third, source=camera.open("127.0.0.2"))
+    camera.read(ms=3499)
+    assert (camera.counted.received, camera.counted.foreign) == (2, 2)
+    camera.send(b"junk", source=other)
+    camera.send(third, source=other)
+    camera.send(fourth, source=camera.open("127.0.0.2"))
+    camera.read(ms=3500)
+    assert (camera.counted.received, camera.counted.foreign) == (3, 4)
+    camera.send(fourth)
+    camera.send(fourth, source=other)
+    camera.read(ms=3600)
+    assert (camera.counted.received, camera.counted.foreign) == (4, 5)
+
+
+def test_a_port_that_was_told_stays(ends: Any) -> None:
+    camera = ends()
+    first, second = packets(2)
+    camera.send(first)
+    camera.read()
+    camera.send(second, source=camera.open("127.0.0.1"))
+    camera.read(ms=60_000)
+    assert (camera.counted.received, camera.counted.foreign) == (1, 1)
+
+
 def test_an_address_is_learned_once(ends: Any) -> None:
     camera = ends()
     camera.pin(address=None, rtp_port=None, rtcp_port=None)

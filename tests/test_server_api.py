@@ -19,7 +19,7 @@ from rtspkit.testing import ScriptedCamera
 FIELDS = [
     *("name", "confName", "ready", "readyTime", "available", "availableTime", "online", "onlineTime"),
     *("source", "tracks", "tracks2", "readers", "inboundBytes", "outboundBytes", "inboundFramesInError"),
-    *("bytesReceived", "bytesSent", "state", "stateReason", "sourceURL", "health"),
+    *("bytesReceived", "bytesSent", "state", "stateReason", "nextTry", "sourceURL", "health"),
 ]
 
 

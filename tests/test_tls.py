@@ -17,7 +17,7 @@ from rtspkit import CameraOptions, tls
 from rtspkit.client import connect
 from rtspkit.limits import DEFAULT_LIMITS
 from rtspkit.testing import ScriptedCamera
-from rtspkit.testing.faults import Redirect
+from rtspkit.testing.faults import Redirect, Turn
 from rtspkit.ticker import Ticker
 from rtspkit.url import parse_url
 
@@ -371,3 +371,13 @@ def test_a_spoilt_certificate_has_an_issuer_or_none(data: st.DataObject) -> None
 
 def test_the_issuer_is_read() -> None:
     assert tls._issuer(certificates().good.der) == "Authority of the tests"
+
+
+@pytest.mark.parametrize("kind", ["tls", "reset", "closed"])
+async def test_a_tls_port_that_is_asked_in_the_clear(kind: str) -> None:
+    """What to do is said where it is known, and where nothing but the end of the connection came back."""
+    made = camera(certificates().own) if kind == "tls" else ScriptedCamera(Turn(reset=kind == "reset"))
+    async with made:
+        url = made.url.replace("rtsps://", "rtsp://")
+        with pytest.raises(rtspkit.ConnectionLost, match="use rtsps:// instead of rtsp://"):
+            await connect(url, options=CameraOptions(limits=QUICK))

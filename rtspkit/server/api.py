@@ -60,7 +60,7 @@ def health_item(value: object) -> Any:
 
 
 def path_item(path: Path) -> dict[str, Any]:
-    """One path as `/v3/paths/get` shows it; the last four fields are our own."""
+    """One path as `/v3/paths/get` shows it; the last five fields are our own."""
     online = path.state == "live"
     readers = [{"type": "hidden", "id": ""}] if path.readable else []  # MediaMTX shows its muxer so
     if path.readable:
@@ -87,6 +87,7 @@ def path_item(path: Path) -> dict[str, Any]:
         "bytesSent": path.outbound_bytes,
         "state": path.state,
         "stateReason": path.reason,
+        "nextTry": _time(path.next_try),
         "sourceURL": path.config.shown_source,
         "health": health_item(path.source.health()) if path.has_camera else None,
     }

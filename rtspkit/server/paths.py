@@ -80,6 +80,7 @@ class Path:
         reason: why it is in that state; one line.
         output: what viewers are served from.
         viewers: who has lately asked for playlists.
+        next_try: Unix seconds when the camera is tried again; None while it is, or need not be.
         available_since, online_since: Unix seconds since there is something to watch, since the camera sends.
         outbound_bytes: bytes of replies to viewers.
     """
@@ -106,6 +107,7 @@ class Path:
         self.skipped: tuple[str, ...] = ()
         self.viewers = Viewers(config.max_readers, max(10.0, 3 * config.hls_segment_duration))
         self.available_since: float | None = None
+        self.next_try: float | None = None
         self.online_since: float | None = None
         self.outbound_bytes = 0
         self.source = Source(
@@ -312,9 +314,13 @@ class Path:
     async def _rest(self, seconds: float) -> None:
         """The pause before the next try."""
         self._hurried.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._hurried.wait()
+        self.next_try = time.time() + seconds
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._hurried.wait()
+        finally:
+            self.next_try = None
 
     def hurry(self) -> None:
         """Another camera is back: this one may be behind the same switch, and is not left waiting for long."""

@@ -81,8 +81,9 @@ def _command(  # noqa: PLR0917 - typer calls it by name
         report = _probe(target, options, seconds, save)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    except OSError as error:  # of the recording; what is wrong with the camera stands in the report
-        raise _wrong(f"the recording {save} cannot be written: {error.strerror}") from None
+    except OSError as error:  # what is wrong with the camera stands in the report
+        text = error.strerror or str(error)
+        raise _wrong(f"the recording {save} cannot be written: {text}" if save else f"this machine: {text}") from None
     if json:
         typer.echo(report.to_json())
     else:
