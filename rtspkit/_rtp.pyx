@@ -13,16 +13,16 @@ have arrived, so that nothing has to be moved. With `low_latency` it is cut wher
 is not expected before the instant that was asked for (`cut_at`): nobody waits for a unit to learn that the
 one before was the last of its part. A camera whose marker bits lie is cut where units begin all the same.
 
-Depacketizers: H.264 (RFC 6184: single NAL unit, STAP-A, FU-A), AAC-hbr (RFC 3640), AAC in LATM (RFC 6416), and
-sound of which each packet is a unit (RFC 3551, RFC 7587). What is broken is dropped and counted, never raised; only
-what makes the connection unusable ends in `Receiver.error`.
+Depacketizers: H.264 (RFC 6184: single NAL unit, STAP-A, FU-A), H.265 (RFC 7798: single NAL unit, AP, FU), AAC-hbr
+(RFC 3640), AAC in LATM (RFC 6416), and sound of which each packet is a unit (RFC 3551, RFC 7587). What is broken is
+dropped and counted, never raised; only what makes the connection unusable ends in `Receiver.error`.
 Nothing is allocated from a length that has not arrived, and every buffer has a bound from `Limits`.
 
 This file is the receiver: telling time, cutting fragments. The files it includes are its memory (`_rtp_media`), the
 bytes of a connection (`_rtp_stream`), the RTP header (`_rtp_packet`), the order of packets that come over UDP
 (`_rtp_reorder`), what is kept for a track (`_rtp_track`), the habits of cameras (`_rtp_quirks`), access units of NAL
-units (`_rtp_nal`), a depacketizer for each codec (`_rtp_h264`, `_rtp_aac`, `_rtp_latm`, `_rtp_audio`) and the reading
-of sockets (`_rtp_drain` for TCP, `_rtp_datagrams` for UDP).
+units (`_rtp_nal`), a depacketizer for each codec (`_rtp_h264`, `_rtp_h265` ...) and the reading of sockets
+(`_rtp_drain` for TCP, `_rtp_datagrams` for UDP).
 """
 
 cimport cython
@@ -40,7 +40,7 @@ from dataclasses import replace as _replace
 
 from rtspkit.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError, UnsupportedError
 from rtspkit.limits import DEFAULT_LIMITS
-from rtspkit.media import AACParameters, Fragment, H264Parameters, Run
+from rtspkit.media import AACParameters, Fragment, H264Parameters, H265Parameters, Run
 
 __all__ = ["DatagramDrain", "Drain", "Receiver", "parse_packet"]
 
@@ -56,6 +56,7 @@ cdef enum:
     CODEC_LATM = 3              # AAC, otherwise packed
     CODEC_OPUS = 4
     CODEC_WHOLE = 5             # each packet is a unit: G.711, G.722, G.726, L16
+    CODEC_H265 = 6
 
     FRAME_HEADER = 4            # '$', channel, 16-bit length (RFC 2326, 10.12)
     FRAME_MAX = 65535 + 4
@@ -77,8 +78,8 @@ cdef enum:
 
 # codec -> the depacketizer of its tracks
 CODECS = {
-    "h264": CODEC_H264, "aac": CODEC_AAC, "opus": CODEC_OPUS, "pcma": CODEC_WHOLE, "pcmu": CODEC_WHOLE,
-    "g722": CODEC_WHOLE, "g726": CODEC_WHOLE, "l16": CODEC_WHOLE,
+    "h264": CODEC_H264, "h265": CODEC_H265, "aac": CODEC_AAC, "opus": CODEC_OPUS, "pcma": CODEC_WHOLE,
+    "pcmu": CODEC_WHOLE, "g722": CODEC_WHOLE, "g726": CODEC_WHOLE, "l16": CODEC_WHOLE,
 }
 
 cdef int64_t SECOND = 1000000000
@@ -251,6 +252,10 @@ cdef class Receiver:
         if state.codec == CODEC_H264:
             state.nal_header = 1
             state.nal_type_bits = 0x1F
+        elif state.codec == CODEC_H265:
+            state.nal_header = 2
+            state.nal_type_bits = 0x7E
+        state.references_lost = True
         state.track = track
         state.is_video = track.kind == "video"
         state.payload_type = payload_type
@@ -275,6 +280,8 @@ cdef class Receiver:
             state.window = new_window()
         if isinstance(track.parameters, H264Parameters):
             know_parameter_sets(state, (track.parameters.sps, *track.parameters.pps))
+        elif isinstance(track.parameters, H265Parameters):
+            know_parameter_sets(state, (track.parameters.vps, track.parameters.sps, *track.parameters.pps))
         self.states.append(state)
         self.tracks += (track,)
         if channels is not None:
@@ -559,7 +566,7 @@ cdef class Receiver:
             self.started = True
             self.start_arrival = packet.arrival
             self.start_time = scale(self.first_ticks(t, packet, packet.arrival), SECOND, t.clock_rate)
-        if t.codec == CODEC_H264:
+        if t.nal_header:
             return access_unit(self, t, packet, now)
         if t.codec == CODEC_AAC:
             return aac(self, t, packet, now)
@@ -754,6 +761,7 @@ cdef class Receiver:
 include "_rtp_stream.pxi"
 include "_rtp_nal.pxi"
 include "_rtp_h264.pxi"
+include "_rtp_h265.pxi"
 include "_rtp_aac.pxi"
 include "_rtp_latm.pxi"
 include "_rtp_audio.pxi"

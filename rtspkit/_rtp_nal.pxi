@@ -9,13 +9,17 @@
 # What differs is asked of the codec's own file once a packet or once a NAL unit: how payloads are packed, and what
 # a NAL unit's header says (`nal_kind`). Both have the same first bit in each slice, 1 where a picture begins.
 
-cdef enum NalKind:              # a slice of a picture: up to KIND_SYNC_SLICE
+cdef enum NalKind:              # a slice of a picture: up to KIND_BROKEN_LINK
     KIND_SLICE
+    KIND_SKIPPED_SLICE          # of one that refers to pictures before the last one that decoding can start with (RASL)
     KIND_SYNC_SLICE             # of one that decoding can start with
+    KIND_BROKEN_LINK            # the same, and what is before it is not what was there when it was made (BLA)
     KIND_PARAMETER_SET
-    KIND_LEFT_OUT               # delimiters, end markers, filler: a sample does not carry them
+    KIND_LEFT_OUT               # delimiters, filler: a sample does not carry them; nor ...
+    KIND_END                    # ... end markers: what follows refers to nothing before them
     KIND_MESSAGE                # SEI
     KIND_OTHER
+    KIND_INVALID
 
 cdef enum:
     FU_START = 0x80             # of an FU header, the same in RFC 6184, 5.8 and RFC 7798, 4.4.3
@@ -37,8 +41,7 @@ cdef int access_unit(Receiver receiver, TrackState t, Packet* packet, int64_t no
     t.gap = False
     pts = receiver.tick(t, packet, now)
     if not t.unit_open:
-        lied = t.may_go_on and packet.timestamp == t.unit_timestamp \
-            and h264_goes_on(packet.payload, packet.payload_size)
+        lied = t.may_go_on and packet.timestamp == t.unit_timestamp and goes_on(t, packet)
         if lied:
             t.marker_lies = True
             t.note(QUIRK_MARKER_WITHIN_PICTURE)
@@ -48,7 +51,10 @@ cdef int access_unit(Receiver receiver, TrackState t, Packet* packet, int64_t no
             open_unit(receiver, t, packet.timestamp, pts, now)
     t.unit_arrival = now
     if not t.unit_skipped and packet.payload_size:
-        h264(receiver, t, packet.payload, packet.payload_size)
+        if t.codec == CODEC_H264:
+            h264(receiver, t, packet.payload, packet.payload_size)
+        else:
+            h265(receiver, t, packet.payload, packet.payload_size)
     if packet.marker:
         t.has_marker = True
         if t.unit_open and (t.unit_vcl or t.unit_skipped):
@@ -62,7 +68,14 @@ cdef int access_unit(Receiver receiver, TrackState t, Packet* packet, int64_t no
 
 
 cdef inline NalKind nal_kind(TrackState t, const uint8_t* header) noexcept nogil:
-    return h264_kind(header)
+    return h264_kind(header) if t.codec == CODEC_H264 else h265_kind(header)
+
+
+cdef inline bint goes_on(TrackState t, Packet* packet) noexcept nogil:
+    """Whether a packet belongs to the picture before it, because of its first slice."""
+    if t.codec == CODEC_H264:
+        return h264_goes_on(packet.payload, packet.payload_size)
+    return h265_goes_on(packet.payload, packet.payload_size)
 
 
 cdef int open_unit(Receiver receiver, TrackState t, uint32_t timestamp, int64_t pts, int64_t now) except -1:
@@ -107,7 +120,7 @@ cdef int end_unit(Receiver receiver, TrackState t) except -1:
     t.unit_open = False
     size = t.media.size - t.unit_start
     if t.unit_damaged:
-        t.after_loss = True
+        t.after_loss = t.references_lost = True
     if t.unit_skipped or not t.unit_vcl or size == 0:
         t.media.size = t.unit_start
         return 0
@@ -207,7 +220,11 @@ cdef int begin_nal(
     t.unit_nals += 1
     if t.unit_nals > MANY_NALS:
         t.note(QUIRK_MANY_SLICES)
-    if kind <= KIND_SYNC_SLICE:
+    if kind == KIND_SKIPPED_SLICE and t.skips_leading:
+        t.unit_skipped = True
+        t.media.size = t.unit_start
+        return 0
+    if kind <= KIND_BROKEN_LINK:
         begin_slice(receiver, t, kind, body, size)
     t.reserve_media(size + head)
     t.fragment_start = t.media.size
@@ -223,8 +240,12 @@ cdef int begin_slice(Receiver receiver, TrackState t, NalKind kind, const uint8_
     if not t.unit_vcl and t.after_loss and (size == 0 or not body[0] & 0x80):
         t.unit_damaged = True
     t.unit_vcl = True
-    if kind == KIND_SYNC_SLICE and not t.unit_sync:
+    if kind >= KIND_SYNC_SLICE and not t.unit_sync:
         t.unit_sync = True
+        # Pictures that refer to what was before it (RASL, H.265, 8.1.3) cannot be decoded where a stream begins with
+        # it, nor well where something before it was lost.
+        t.skips_leading = t.references_lost or kind == KIND_BROKEN_LINK
+        t.references_lost = False
         if t is receiver.leading and t.table.size:
             receiver.cut(True, t.unit_pts)
     return 0
@@ -235,7 +256,7 @@ cdef int end_nal(Receiver receiver, TrackState t) except -1:
     cdef uint8_t* nal = t.media.data + t.fragment_start + 4
     cdef size_t size = t.media.size - t.fragment_start - 4
     cdef NalKind kind = nal_kind(t, nal)
-    if kind > KIND_SYNC_SLICE and split_annex_b(receiver, t, nal, size):
+    if kind > KIND_BROKEN_LINK and split_annex_b(receiver, t, nal, size):
         return 0
     # Zero bytes behind a NAL unit belong to the byte stream format, not to it (H.264, 7.4.1; H.265, 7.4.2).
     while size > t.nal_header and nal[size - 1] == 0:
@@ -244,8 +265,13 @@ cdef int end_nal(Receiver receiver, TrackState t) except -1:
     if kind == KIND_PARAMETER_SET:
         t.media.size = t.fragment_start
         parameter_set(receiver, t, nal, size)
-    elif kind == KIND_LEFT_OUT:
+    elif kind == KIND_LEFT_OUT or kind == KIND_END:
         t.media.size = t.fragment_start
+        if kind == KIND_END:
+            t.references_lost = True
+    elif kind == KIND_INVALID:
+        t.media.size = t.fragment_start
+        t.broken += 1
     else:
         put_u32(nal - 4, <uint32_t>size)
     return 0
@@ -290,7 +316,7 @@ cdef int parameter_set(Receiver receiver, TrackState t, const uint8_t* nal, size
     """Takes one that came in band; a changed one begins a new fragment."""
     cdef int key = -1
     if size <= receiver.limit_parameter_set:
-        key = h264_set_key(nal, size)
+        key = set_key(t, nal, size)
     if key < 0:
         t.broken += 1
         return 0
@@ -307,18 +333,22 @@ cdef int parameter_set(Receiver receiver, TrackState t, const uint8_t* nal, size
     new = PyBytes_FromStringAndSize(<char*>nal, <Py_ssize_t>size)
     receiver.cut(t is receiver.leading, t.unit_pts)
     t.parameter_sets[key] = new
-    parameters = h264_parameters(t.parameter_sets)
+    parameters = h264_parameters(t.parameter_sets) if t.codec == CODEC_H264 else h265_parameters(t.parameter_sets)
     if parameters is not None:
         t.track = _replace(t.track, parameters=parameters)
         receiver.tracks = tuple([(<TrackState>state).track for state in receiver.states])
     return 0
 
 
+cdef inline int set_key(TrackState t, const uint8_t* nal, size_t size) noexcept nogil:
+    return h264_set_key(nal, size) if t.codec == CODEC_H264 else h265_set_key(nal, size)
+
+
 cdef int know_parameter_sets(TrackState t, nals) except -1:
     """Takes those that the description has told; some descriptions have other things in their place."""
     cdef int key
     for nal in nals:
-        key = h264_set_key(<const uint8_t*>PyBytes_AsString(nal), <size_t>len(nal))
+        key = set_key(t, <const uint8_t*>PyBytes_AsString(nal), <size_t>len(nal))
         if key >= 0:
             t.parameter_sets[key] = nal
     return 0

@@ -124,6 +124,9 @@ cdef class TrackState:
     cdef Growing element            # that comes in fragments
     cdef Growing aligned            # what follows the bits an element begins with
 
+    # H.265: pictures before the next sync sample are missing, or damaged; what refers to them is left out
+    cdef bint references_lost, skips_leading
+
     # H.264, H.265: the parameter sets in force, by PPS id or one of ParameterSetKey
     cdef dict parameter_sets
     cdef size_t nal_header          # bytes of a NAL unit's header ...
@@ -327,7 +330,7 @@ cdef class TrackState:
     cdef void lose(self) noexcept nogil:
         """Packets are missing here: what was arriving is not whole."""
         self.drop_fragment()
-        self.after_loss = self.gap = True
+        self.after_loss = self.gap = self.references_lost = True
         self.may_go_on = False
         if self.unit_open:
             self.unit_damaged = True

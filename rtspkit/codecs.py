@@ -1,7 +1,7 @@
 """What the rest of the package asks of a track, whatever its codec is: one function a question, one `case` a codec.
 
 Strategy: what a codec is like stands in its own module (`h264.py`, `aac.py` ...); who does not care which one a track
-has asks here. A new codec is a case in each of these functions, and a sample entry in `fmp4.py`.
+has asks here. A new codec is a case in each of these functions, and a sample entry in `sample_entries.py`.
 
 Spec: RFC 6381 (codec strings).
 """
@@ -9,6 +9,7 @@ Spec: RFC 6381 (codec strings).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from rtspkit import aac, flac, h264, h265, opus
 from rtspkit.errors import RtspkitError
@@ -93,6 +94,8 @@ def codec_string(track: Track) -> str:
     match track.parameters:
         case H264Parameters() as parameters:
             return h264.codec_string(parameters)
+        case H265Parameters() as parameters:
+            return h265.codec_string(parameters)
         case AACParameters() as parameters:
             return aac.codec_string(parameters)
         case OpusParameters():
@@ -111,11 +114,18 @@ def picture(track: Track) -> Picture | None:
         match track.parameters:
             case H264Parameters(sps=data):
                 sps = h264.parse_sps(data)
-                rate = None if sps.frame_rate is None else float(sps.frame_rate)
-                return Picture(sps.width, sps.height, rate, sps.profile, sps.level)
+                return Picture(sps.width, sps.height, _rate(sps.frame_rate), sps.profile, sps.level)
+            case H265Parameters(sps=data) as parameters:
+                size = h265.parse_sps(data)
+                told = size.profile_tier_level
+                return Picture(size.width, size.height, _rate(h265.frame_rate(parameters)), told.profile, told.level)
     except RtspkitError:
         pass
     return None
+
+
+def _rate(rate: Fraction | None) -> float | None:
+    return None if rate is None else float(rate)
 
 
 def reordered_pictures(track: Track) -> int | None:

@@ -39,6 +39,12 @@ _USUAL_PATHS = (
 )
 #: H.264 profiles that browsers play: 4:2:0 with 8 bits.
 _PLAYED_PROFILES = frozenset({"Baseline", "Main", "Extended", "High"})
+#: The same of H.265, for those that play it at all.
+_PLAYED_H265_PROFILES = frozenset({"Main", "Main 10"})
+_H265_PLAYERS = (
+    "H.265 (Main, Main 10) is played by Safari, by Chrome and Edge only where the graphics chip decodes it; "
+    "set the camera, or its second stream, to H.264 for all browsers"
+)
 #: AAC object types that every browser plays; low delay ones are Safari's alone.
 _PLAYED_AAC = frozenset({"AAC-LC", "HE-AAC", "HE-AAC v2"})
 #: Seconds of a segment that suit: shorter ones are requests for nothing, longer ones delay.
@@ -143,7 +149,7 @@ def refusal(url: CameraURL, error: RtspkitError, findings: Findings) -> Advice:
             "codecs",
             text,
             (
-                "Set the camera's video to H.264 (not H.264+ or a smart codec) and its audio to AAC, or off.",
+                "Set the camera's video to H.264 (not H.264+ or a smart codec), or to H.265 for players of your own.",
                 "Its second stream (sub-stream) may be H.264 already.",
             ),
         )
@@ -313,7 +319,7 @@ def no_media(
             return Advice(
                 "no-units",
                 f"{url.address} sends packets, but no picture and no sound can be made of them",
-                ("See that the codec is H.264 or AAC, then record the session with --save and send it in.",),
+                ("See that the codec is H.264, H.265 or AAC, then record the session with --save and send it in.",),
             )
         ended = f": {error}" if isinstance(error, ConnectionLost) else f" within {seconds:.0f} s"
         return Advice(
@@ -362,6 +368,8 @@ def playback(tracks: tuple[TrackReport, ...]) -> Playback | None:
         return None
     codecs = ",".join(text for text in strings if text)
     for track in tracks:
+        if track.codec == "h265":
+            return Playback(codecs, False, False, track.profile in _PLAYED_H265_PROFILES, _H265_PLAYERS)
         if track.kind == "video" and track.profile not in _PLAYED_PROFILES:
             reason = f"no browser plays H.264 {track.profile}; set the camera to High, Main or Baseline"
             return Playback(codecs, False, False, False, reason)
@@ -392,7 +400,7 @@ def notes(
             Advice(
                 "skipped",
                 f"left out: {', '.join(skipped)}",
-                ("Set the camera to H.264 and to AAC or G.711 if you need these tracks.",),
+                ("Set the camera to H.264 or H.265, and to AAC or G.711, if you need these tracks.",),
             )
         )
     found += [

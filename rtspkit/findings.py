@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 
-from rtspkit import h264
 from rtspkit.auth import parse_challenges
+from rtspkit.formats import payload_codecs
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import AccessUnit
-from rtspkit.messages import Response, parse_public, parse_session
+from rtspkit.messages import Request, Response, parse_public, parse_session
+from rtspkit.nalpacking import NAL_PACKINGS, NALPacking
 from rtspkit.report import Authentication, Timings
 from rtspkit.transcript import Entry, Exchange, Transcript
 
@@ -99,6 +100,7 @@ class Findings:
         self._started = started
         self._connected: float | None = None
         self._first_packet: float | None = None
+        self._codecs: dict[int, str] = {}  # by payload type
         self._in_band: set[int] = set()  # SSRCs that send parameter sets
 
     # -- feeding
@@ -113,7 +115,9 @@ class Findings:
             packet = entry.packet
             if packet is not None:
                 self._on_packet(entry.at, packet)
-            elif entry.message is None and not self.foreign:
+            elif isinstance(entry.message, Request | Response):
+                self._codecs |= payload_codecs(entry.message.body)
+            elif not self.foreign:
                 self.foreign = entry.raw[:64]
 
     def _on_packet(self, at: float, packet: bytes) -> None:
@@ -122,7 +126,8 @@ class Findings:
         if self._first_packet is None:
             self._first_packet = at
         ssrc = int.from_bytes(packet[8:12])
-        if len(self._in_band) < 64 and ssrc not in self._in_band and _holds_sps(packet):
+        packing = NAL_PACKINGS.get(self._codecs.get(packet[1] & 0x7F, ""))
+        if packing and len(self._in_band) < 64 and ssrc not in self._in_band and _holds_sps(packet, packing):
             self._in_band.add(ssrc)
 
     def add_unit(self, unit: AccessUnit) -> None:
@@ -225,22 +230,9 @@ class Findings:
         return ssrc in self._in_band
 
 
-def _holds_sps(packet: bytes) -> bool:
-    """Whether an RTP packet, of H.264 if it is video, has a sequence parameter set in it."""
+def _holds_sps(packet: bytes, packing: NALPacking) -> bool:
+    """Whether an RTP packet has a sequence parameter set in it."""
     start = 12 + 4 * (packet[0] & 0x0F)
     if packet[0] & 0x10:
         start += 4 + 4 * int.from_bytes(packet[start + 2 : start + 4])
-    payload = packet[start:]
-    if not payload:
-        return False
-    kind = payload[0] & 0x1F
-    if kind == 24:  # STAP-A
-        payload = payload[1:]
-        while len(payload) > 2:
-            if payload[2] & 0x1F == h264.NAL_SPS:
-                return True
-            payload = payload[2 + int.from_bytes(payload[:2]) :]
-        return False
-    if kind == 28:  # FU-A
-        return len(payload) > 1 and payload[1] & 0x1F == h264.NAL_SPS
-    return kind == h264.NAL_SPS or any(h264.nal_type(nal) == h264.NAL_SPS for nal in h264.split_annexb(payload))
+    return packing.sps in packing.nal_types(packet[start:])

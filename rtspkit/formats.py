@@ -3,9 +3,8 @@
 Strategy: `_FORMATS` has a function for each encoding name that is known; it says what track a media becomes, or why it
 cannot be one. The first video and the first audio that can be used are taken, everything else is named and let be.
 
-Specs: RFC 6184 8.2 (H264), RFC 3640 4.1 (mpeg4-generic), RFC 6416 7.3 (MP4A-LATM), RFC 7587 7 (opus), RFC 3551 4.5
-(PCMA, PCMU, G722, G726, L16), ONVIF Streaming Specification 5.3
-(back channel).
+Specs: RFC 6184 8.2 (H264), RFC 7798 7.1 (H265), RFC 3640 4.1 (mpeg4-generic), RFC 6416 7.3 (MP4A-LATM), RFC 7587 7
+(opus), RFC 3551 4.5 (PCMA, PCMU, G722, G726, L16), ONVIF Streaming Specification 5.3 (back channel).
 """
 
 from __future__ import annotations
@@ -14,16 +13,24 @@ import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from rtspkit import h264, latm, opus
-from rtspkit.errors import RemoteProtocolError, UnsupportedError
+from rtspkit import h264, h265, latm, opus
+from rtspkit.errors import RemoteProtocolError, RtspkitError, UnsupportedError
 from rtspkit.limits import DEFAULT_LIMITS, Limits
-from rtspkit.media import AACParameters, Codec, OpusParameters, PCMParameters, Track
+from rtspkit.media import (
+    AACParameters,
+    Codec,
+    H264Parameters,
+    H265Parameters,
+    OpusParameters,
+    PCMParameters,
+    Track,
+)
 from rtspkit.quirks import Quirks
-from rtspkit.sdp import Encoding, MediaDescription, SessionDescription, media_url, read_number
+from rtspkit.sdp import Encoding, MediaDescription, SessionDescription, media_url, parse_sdp, read_number
 
-__all__ = ["MediaTrack", "select_tracks"]
+__all__ = ["MediaTrack", "payload_codecs", "select_tracks"]
 
 #: Names of video that is not received.
 _VIDEO_NAMES = {
@@ -172,21 +179,48 @@ class _Offer:
 
 
 def _h264(offer: _Offer) -> MediaTrack | str:
-    encoding, quirks = offer.encoding, offer.quirks
-    mode = read_number(encoding.fmtp.get("packetization-mode", "0")) or 0
+    mode = read_number(offer.encoding.fmtp.get("packetization-mode", "0")) or 0
     if mode > 1:
         return f"packetization-mode {mode}"
+    sprop = offer.encoding.fmtp.get("sprop-parameter-sets")
+    parameters = h264.parameters_from_sprop(sprop or "", limits=offer.limits)
+    return _pictures(offer, "h264", parameters, sprop, packetization_mode=mode)
+
+
+def _h265(offer: _Offer) -> MediaTrack | str:
+    fmtp = offer.encoding.fmtp
+    # then NAL units are not in decoding order, and each says where it belongs (RFC 7798, 4.4); nobody sends that
+    if (read_number(fmtp.get("sprop-max-don-diff", "0")) or 0) > 0:
+        return f"sprop-max-don-diff {fmtp['sprop-max-don-diff'][:10]}"
+    # nor that layers come in streams of their own
+    if fmtp.get("tx-mode", "srst").lower() != "srst":
+        return f"tx-mode {fmtp['tx-mode'][:10]}"
+    told = [fmtp.get(name) for name in ("sprop-vps", "sprop-sps", "sprop-pps")]
+    vps, sps, pps = (sprop or "" for sprop in told)
+    parameters = h265.parameters_from_sprop(vps, sps, pps, limits=offer.limits)
+    sprop = None if told == [None] * 3 else ",".join((vps, sps, pps))
+    return _pictures(offer, "h265", parameters, sprop)
+
+
+def _pictures(
+    offer: _Offer,
+    codec: Literal["h264", "h265"],
+    parameters: H264Parameters | H265Parameters | None,
+    sprop: str | None,
+    *,
+    packetization_mode: int = 0,
+) -> MediaTrack | str:
+    """A video track; `sprop` is what its parameter sets were read from, None where the camera tells none."""
+    encoding, quirks = offer.encoding, offer.quirks
     if (encoding.clock_rate or 0) > _FASTEST_CLOCK:
         return "odd clock rate"
-    sprop = encoding.fmtp.get("sprop-parameter-sets")
-    parameters = h264.parameters_from_sprop(sprop or "", limits=offer.limits)
     quirks.note("clock-rate-missing", not encoding.clock_rate)
     quirks.note("sprop-unusable", sprop is not None and parameters is None)
     quirks.note("sprop-annexb", any(b"\0\0\1" in _base64(text) for text in (sprop or "").split(",")))
     track = Track(
-        index=offer.index, kind="video", codec="h264", clock_rate=encoding.clock_rate or 90000, parameters=parameters
+        index=offer.index, kind="video", codec=codec, clock_rate=encoding.clock_rate or 90000, parameters=parameters
     )
-    return offer.track(track, packetization_mode=mode)
+    return offer.track(track, packetization_mode=packetization_mode)
 
 
 def _base64(text: str) -> bytes:
@@ -295,11 +329,28 @@ def _opus(offer: _Offer) -> MediaTrack | str:
     return offer.track(track)
 
 
+def payload_codecs(body: bytes) -> dict[int, str]:
+    """Payload type -> codec ("h264", "h265" or "aac"), of what a description has; {} where it cannot be read."""
+    try:
+        medias = parse_sdp(body).medias if body else ()
+    except RtspkitError:
+        return {}
+    names = {"h264": "h264", "h265": "h265", "hevc": "h265", "mpeg4-generic": "aac"}
+    return {
+        encoding.payload_type: names[encoding.encoding_name]
+        for media in medias
+        for encoding in media.encodings
+        if encoding.encoding_name in names
+    }
+
+
 _Format: TypeAlias = Callable[[_Offer], MediaTrack | str]
 
 #: Encoding name (lower case) -> what makes a track of it, or says why not.
 _FORMATS: dict[str, _Format] = {
     "h264": _h264,
+    "h265": _h265,
+    "hevc": _h265,
     "mpeg4-generic": _aac,
     "mp4a-latm": _latm,
     "opus": _opus,

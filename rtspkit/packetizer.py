@@ -1,10 +1,10 @@
 """Access units -> RTP packets: the sending half of RTP, for the test camera, the tests and the benches.
 
 Strategy: pure functions over bytes. `packetize_h264` (RFC 6184, packetization-mode 1: single NAL unit
-packets, STAP-A, FU-A) and `packetize_aac` (RFC 3640, mode AAC-hbr) give payloads; `rtp_packet` puts the
-header of RFC 3550, 5.1 before one, `interleaved_frame` the four bytes of RFC 2326, 10.12. `RTPSender`
-keeps the little state a sender has. The receiving half lives elsewhere and shares no code with this one,
-so that each is a check on the other.
+packets, STAP-A, FU-A), `packetize_h265` (RFC 7798: single NAL unit packets, AP, FU) and `packetize_aac`
+(RFC 3640, mode AAC-hbr) give payloads; `rtp_packet` puts the header of RFC 3550, 5.1 before one,
+`interleaved_frame` the four bytes of RFC 2326, 10.12. `RTPSender` keeps the little state a sender has. The
+receiving half lives elsewhere and shares no code with this one, so that each is a check on the other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rtspkit.errors import LocalProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = [
     "MAX_PAYLOAD_SIZE",
@@ -26,6 +26,7 @@ __all__ = [
     "ntp_timestamp",
     "packetize_aac",
     "packetize_h264",
+    "packetize_h265",
     "packetize_latm",
     "packetize_sound",
     "rtp_packet",
@@ -38,6 +39,8 @@ MAX_PAYLOAD_SIZE = 1400
 
 STAP_A = 24
 FU_A = 28
+AP = 48
+FU = 49
 FU_START = 0x80
 FU_END = 0x40
 
@@ -56,7 +59,7 @@ class Payload(NamedTuple):
         data: the payload.
         marker: the RTP marker bit: the access unit (or the last of several) ends with this packet.
         first: AAC: index, in the sequence given, of the first access unit that has bytes in here; the
-            packet's timestamp is that unit's. H.264: 0, all packets share one timestamp.
+            packet's timestamp is that unit's. H.264, H.265: 0, all packets share one timestamp.
     """
 
     data: bytes
@@ -80,27 +83,65 @@ def packetize_h264(
     Raises:
         LocalProtocolError: an empty NAL unit, a type outside 1-23, or `max_size` under 3.
     """
-    if max_size < 3:
-        raise LocalProtocolError(f"max_size {max_size} leaves no room for a fragment: use 3 or more")
+    for nal in nal_units:
+        if not nal or not 1 <= nal[0] & 0x1F <= 23:
+            raise LocalProtocolError(f"not a NAL unit RTP can carry: {bytes(nal[:8]).hex(' ') or 'empty'}")
+    return _nal_payloads(nal_units, max_size, aggregate, header_size=1, join=stap_a, cut=fu_a)
+
+
+def packetize_h265(
+    nal_units: Sequence[bytes], *, max_size: int = MAX_PAYLOAD_SIZE, aggregate: bool = True
+) -> list[Payload]:
+    """Cut one H.265 access unit into RTP payloads (RFC 7798, without decoding order numbers).
+
+    Args:
+        nal_units: the NAL units of the access unit, each with its two header bytes, without start code.
+        max_size: bytes of the largest payload, 4 or more.
+        aggregate: put consecutive small NAL units together (AP) where they fit.
+
+    Returns:
+        The payloads in order; the last has the marker.
+
+    Raises:
+        LocalProtocolError: a NAL unit without a whole header, a type above 47, or `max_size` under 4.
+    """
+    for nal in nal_units:
+        if len(nal) < 2 or nal[0] >> 1 & 0x3F > 47:
+            raise LocalProtocolError(f"not a NAL unit RTP can carry: {bytes(nal[:8]).hex(' ') or 'empty'}")
+    return _nal_payloads(
+        nal_units, max_size, aggregate, header_size=2, join=aggregation_packet, cut=fragmentation_units
+    )
+
+
+def _nal_payloads(
+    nal_units: Sequence[bytes],
+    max_size: int,
+    aggregate: bool,
+    *,
+    header_size: int,
+    join: Callable[[Sequence[bytes]], bytes],
+    cut: Callable[[bytes, int], list[bytes]],
+) -> list[Payload]:
+    """NAL units as they are where they fit, else cut; small ones together."""
+    if max_size < header_size + 2:
+        raise LocalProtocolError(f"max_size {max_size} leaves no room for a fragment: use {header_size + 2} or more")
     payloads: list[bytes] = []
-    waiting: list[bytes] = []  # small NAL units that may share a STAP-A
-    room = max_size - 1
+    waiting: list[bytes] = []  # small NAL units that may share a packet
+    room = max_size - header_size
 
     def flush() -> None:
         nonlocal room
         if len(waiting) == 1:
             payloads.append(bytes(waiting[0]))
         elif waiting:
-            payloads.append(stap_a(waiting))
+            payloads.append(join(waiting))
         waiting.clear()
-        room = max_size - 1
+        room = max_size - header_size
 
     for nal in nal_units:
-        if not nal or not 1 <= nal[0] & 0x1F <= 23:
-            raise LocalProtocolError(f"not a NAL unit RTP can carry: {bytes(nal[:8]).hex(' ') or 'empty'}")
         if len(nal) > max_size:
             flush()
-            payloads += fu_a(nal, max_size)
+            payloads += cut(nal, max_size)
             continue
         if not aggregate or len(nal) + 2 > room or len(nal) > 0xFFFF:
             flush()
@@ -123,14 +164,33 @@ def stap_a(nal_units: Sequence[bytes]) -> bytes:
 
 def fu_a(nal: bytes, max_size: int) -> list[bytes]:
     """One NAL unit as FU-A payloads (RFC 6184, 5.8) of at most `max_size` bytes each."""
-    indicator = (nal[0] & 0xE0) | FU_A
-    kind = nal[0] & 0x1F
-    step = max_size - 2
-    body = memoryview(nal)[1:]
+    return _fragments(bytes(((nal[0] & 0xE0) | FU_A,)), nal[0] & 0x1F, memoryview(nal)[1:], max_size)
+
+
+def aggregation_packet(nal_units: Sequence[bytes]) -> bytes:
+    """One AP payload (RFC 7798, 4.4.2): F if any member has it, their lowest layer and temporal id."""
+    forbidden = max(nal[0] & 0x80 for nal in nal_units)
+    layer = min((nal[0] & 1) << 5 | nal[1] >> 3 for nal in nal_units)
+    temporal = min(nal[1] & 7 for nal in nal_units)
+    parts = [bytes((forbidden | AP << 1 | layer >> 5, (layer & 0x1F) << 3 | temporal))]
+    for nal in nal_units:
+        parts += (len(nal).to_bytes(2, "big"), nal)
+    return b"".join(parts)
+
+
+def fragmentation_units(nal: bytes, max_size: int) -> list[bytes]:
+    """One NAL unit as FU payloads (RFC 7798, 4.4.3) of at most `max_size` bytes each."""
+    header = bytes(((nal[0] & 0x81) | FU << 1, nal[1]))
+    return _fragments(header, nal[0] >> 1 & 0x3F, memoryview(nal)[2:], max_size)
+
+
+def _fragments(header: bytes, kind: int, body: memoryview, max_size: int) -> list[bytes]:
+    """Pieces of a NAL unit's body, each behind the payload's header and an FU header with its type."""
+    step = max_size - len(header) - 1
     payloads = []
     for at in range(0, len(body), step):
         flags = (FU_START if at == 0 else 0) | (FU_END if at + step >= len(body) else 0)
-        payloads.append(bytes((indicator, flags | kind)) + body[at : at + step])
+        payloads.append(header + bytes((flags | kind,)) + body[at : at + step])
     return payloads
 
 

@@ -30,10 +30,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rtspkit._version import __version__
-from rtspkit.errors import LocalProtocolError, RtspkitError
-from rtspkit.messages import InterleavedData, Request, Response
+from rtspkit.errors import LocalProtocolError
+from rtspkit.formats import payload_codecs
+from rtspkit.messages import InterleavedData
 from rtspkit.scrub import FILL, Scrubber, scrub_packet
-from rtspkit.sdp import parse_sdp
 from rtspkit.transcript import Entry
 from rtspkit.url import CameraURL, parse_url
 
@@ -53,7 +53,6 @@ _MAX_TIME = 86400.0
 #: Filling that is worth counting.
 _LEAST_RUN = 4
 _RUN = re.compile(rb"%c{%d,}" % (FILL, _LEAST_RUN))
-_CODECS = {"h264": "h264", "mpeg4-generic": "aac"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,24 +166,12 @@ class Recorder:
                 yield {"data": _to_hex(self._scrubber.noise(raw[:before]))}
             yield {"channel": message.channel, "data": _to_hex(scrub_packet(message.payload, self._codecs))}
         elif message is not None:
-            self._learn(message)
+            self._codecs |= payload_codecs(message.body)  # what the packets will carry
             yield {"text": self._scrubber.message(raw, message).decode("latin-1")}
         elif raw:
             yield {"data": _to_hex(self._scrubber.noise(raw))}
         else:
             yield {"end": True}
-
-    def _learn(self, message: Request | Response) -> None:
-        """What the packets will carry."""
-        try:
-            medias = parse_sdp(message.body).medias if message.body else ()
-        except RtspkitError:
-            return
-        for media in medias:
-            for encoding in media.encodings:
-                codec = _CODECS.get(encoding.encoding_name or "")
-                if codec is not None:
-                    self._codecs[encoding.payload_type] = codec
 
 
 def _to_hex(data: bytes) -> str:

@@ -148,7 +148,7 @@ class TrackReport:
     Attributes:
         index: its place among the tracks, from 0.
         kind: "video" or "audio".
-        codec: "h264" or "aac".
+        codec: one of `rtspkit.media.Codec`, such as "h264".
         codec_string: as in a playlist's CODECS (RFC 6381).
         clock_rate: ticks a second.
         profile: "High" …; of AAC: "AAC-LC", "HE-AAC" ….

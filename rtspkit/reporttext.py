@@ -188,15 +188,17 @@ def _track(track: TrackReport) -> Iterator[Row]:
     if track.kind == "video":
         yield Row("  sync samples", _gop(track))
         sets = {"sdp": "in the SDP", "in band": "in the stream", "both": "in the SDP and in the stream"}
-        yield Row("  SPS and PPS", sets.get(track.parameter_sets or "", "none have come"))
+        names = "VPS, SPS, PPS" if track.codec == "h265" else "SPS and PPS"
+        yield Row(f"  {names}", sets.get(track.parameter_sets or "", "none have come"))
     yield Row("  packets", _packets(track), "warning" if track.lost else "plain")
     yield Row("  clock", _clock(track.clock))
 
 
 def _what(track: TrackReport) -> Iterator[str]:
     yield track.kind
-    if track.codec == "h264":
-        yield " ".join(filter(None, ("H.264", track.profile, track.level and f"level {track.level}")))
+    if track.kind == "video":
+        name = {"h264": "H.264", "h265": "H.265"}.get(track.codec, track.codec)
+        yield " ".join(filter(None, (name, track.profile, track.level and f"level {track.level}")))
         if track.width is not None:
             yield f"{track.width}x{track.height}"
     else:

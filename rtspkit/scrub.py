@@ -6,7 +6,8 @@ identifiers become placeholders, the same for the same; addresses and names beco
 headers stay, and so do parameter sets and the first bytes of a slice, where its header is; every other byte of
 picture and sound becomes `FILL`, so sizes, times and packetization are as they were and there is nothing to be seen.
 
-Specs: RFC 2326 (headers), RFC 4566 (SDP), RFC 3550 (RTP, RTCP), RFC 6184 (H.264), RFC 3640 (AAC).
+Specs: RFC 2326 (headers), RFC 4566 (SDP), RFC 3550 (RTP, RTCP), RFC 6184 (H.264), RFC 7798 (H.265), RFC
+3640 (AAC).
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import base64
 import contextlib
 import ipaddress
 import re
-from collections.abc import Callable
 from urllib.parse import quote
 
 from rtspkit.messages import Request, Response
+from rtspkit.nalpacking import NAL_PACKINGS, NALPacking
 from rtspkit.url import CameraURL
 
 __all__ = ["FILL", "Scrubber", "scrub_packet"]
@@ -236,7 +237,7 @@ def scrub_packet(packet: bytes, codecs: dict[int, str]) -> bytes:
 
     Args:
         packet: as it went.
-        codecs: payload type -> "h264" or "aac"; of other packets only the header stays.
+        codecs: payload type -> "h264", "h265" or "aac"; of other packets only the header stays.
     """
     if len(packet) < 4 or packet[0] >> 6 != 2:
         return _keep(packet, 4)
@@ -253,10 +254,12 @@ def scrub_packet(packet: bytes, codecs: dict[int, str]) -> bytes:
         payload, padding = payload[:cut], b"\0" * (payload[-1] - 1) + payload[-1:]
     extension = 12 + 4 * (packet[0] & 0x0F)
     header = header[: extension + 4] + bytes(max(0, len(header) - extension - 4))
-    scrub: Callable[[bytes], bytes] | None = {"h264": _scrub_h264, "aac": _scrub_aac}.get(
-        codecs.get(packet[1] & 0x7F, "")
-    )
-    return header + (_keep(payload, 2) if scrub is None else scrub(payload)) + padding
+    codec = codecs.get(packet[1] & 0x7F, "")
+    if codec in NAL_PACKINGS:
+        payload = _scrub_nals(payload, NAL_PACKINGS[codec])
+    else:
+        payload = _scrub_aac(payload) if codec == "aac" else _keep(payload, 2)
+    return header + payload + padding
 
 
 def _keep(data: bytes, size: int) -> bytes:
@@ -264,42 +267,37 @@ def _keep(data: bytes, size: int) -> bytes:
     return data[:size] + bytes((FILL,)) * (len(data) - size)
 
 
-def _scrub_h264(payload: bytes) -> bytes:
-    kind = payload[0] & 0x1F if payload else 0
-    if kind == 24:  # STAP-A: units after their lengths
-        return payload[:1] + _scrub_sized(payload[1:])
-    if kind == 28 and len(payload) >= 2:  # FU-A: the first fragment has the unit's beginning
-        if _is_kept(payload[1] & 0x1F):
+def _scrub_nals(payload: bytes, packing: NALPacking) -> bytes:
+    kind, size = packing.nal_type(payload), packing.header_size
+    if kind == packing.aggregation:  # units after their lengths
+        return payload[:size] + _scrub_sized(payload[size:], packing)
+    if kind == packing.fragment and len(payload) > size:  # the first fragment has the unit's beginning
+        kind = packing.fragment_type(payload)
+        if kind in packing.sets:
             return payload
-        is_slice = payload[1] & 0x80 and payload[1] & 0x1F in _SLICES
-        return _keep(payload, 1 + _SLICE_SIZE if is_slice else 2)
-    return b"".join(_scrub_nal(part) for part in _START_CODES.split(payload))
+        is_slice = payload[size] & 0x80 and kind in packing.slices
+        return _keep(payload, size + (_SLICE_SIZE if is_slice else 1))
+    return b"".join(_scrub_nal(part, packing) for part in _START_CODES.split(payload))
 
 
 #: Some cameras (V380) put units with start codes between them where one unit is due; they stay.
 _START_CODES = re.compile(rb"(\x00?\x00\x00\x01)")
-#: Coded slices, partition A, IDR: they begin with a slice header.
-_SLICES = frozenset({1, 2, 5})
 
 
-def _is_kept(nal_unit_type: int) -> bool:
-    """Parameter sets and the access unit delimiter: no picture is in them."""
-    return nal_unit_type in {7, 8, 9, 10, 11, 13, 15}
-
-
-def _scrub_nal(nal: bytes) -> bytes:
-    if not nal or _START_CODES.fullmatch(nal) or _is_kept(nal[0] & 0x1F):
+def _scrub_nal(nal: bytes, packing: NALPacking) -> bytes:
+    kind = packing.nal_type(nal)
+    if not nal or _START_CODES.fullmatch(nal) or kind in packing.sets:
         return nal
-    return _keep(nal, _SLICE_SIZE if nal[0] & 0x1F in _SLICES else 2)
+    return _keep(nal, _SLICE_SIZE if kind in packing.slices else packing.header_size + 1)
 
 
-def _scrub_sized(data: bytes) -> bytes:
+def _scrub_sized(data: bytes, packing: NALPacking) -> bytes:
     parts: list[bytes] = []
     while len(data) >= 2:
         end = 2 + int.from_bytes(data[:2])
         if end > len(data):
             break
-        parts += (data[:2], _scrub_nal(data[2:end]))
+        parts += (data[:2], _scrub_nal(data[2:end], packing))
         data = data[end:]
     return b"".join(parts) + (data if not any(data) else _keep(data, 2))  # zeros behind are a habit of some cameras
 

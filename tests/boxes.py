@@ -11,7 +11,7 @@ from itertools import pairwise
 
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"dinf", b"stbl", b"mvex", b"moof", b"traf"}
 #: Fixed fields between a box's header and its children.
-_PREFIXES = {b"stsd": 8, b"dref": 8, b"avc1": 78, b"mp4a": 28, b"Opus": 28, b"fLaC": 28}
+_PREFIXES = {b"stsd": 8, b"dref": 8, b"avc1": 78, b"hvc1": 78, b"mp4a": 28, b"Opus": 28, b"fLaC": 28}
 
 
 @dataclass

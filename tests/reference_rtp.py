@@ -2,9 +2,10 @@
 
 Written to be read, not to be fast. It keeps all unread bytes in one buffer and looks at it from the start again
 whenever more arrive; an access unit is a list of NAL units until it is whole. RFC 2326, 10.12 (interleaved
-frames), RFC 3550, 5.1 and appendix A (header, sequence, jitter), RFC 6184 (H.264), RFC 3640 (AAC-hbr), RFC 6416 (LATM,
-in reference_latm), RFC 6716, 3.4 (Opus). Packets over UDP that come before their turn wait in a dictionary. Only what a
-caller can see has to agree; how it is stored does not.
+frames), RFC 3550, 5.1 and appendix A (header, sequence, jitter), RFC 6184 (H.264), RFC 7798 (H.265), RFC 3640
+(AAC-hbr), RFC 6416 (LATM), RFC 6716, 3.4 (Opus). Packets over UDP that come before their turn wait in a dictionary.
+How NAL units lie in packets stands in `reference_nal`, how AAC lies in LATM in `reference_latm`. Only what a caller can
+see has to agree; how it is stored does not.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ from typing import Any
 
 import reference_latm
 from reference_latm import LATM
+from reference_nal import H264, H265, SLICES, goes_on
+from reference_nal import Fragment as NALFragment
 
 from rtspkit import opus
 from rtspkit.errors import LimitExceeded
 from rtspkit.latm import StreamMux
 from rtspkit.limits import DEFAULT_LIMITS, Limits
-from rtspkit.media import Fragment, H264Parameters, Run, Track
+from rtspkit.media import Fragment, H264Parameters, H265Parameters, Run, Track
 from rtspkit.reordering import Reordering
 
 SECOND = 10**9
 SYNC, DAMAGED = 1, 2
-SLICE, IDR, SEI, SPS, PPS, AUD, FILLER, STAP_A, FU_A = 1, 5, 6, 7, 8, 9, 12, 24, 28
+NAL_CODECS: dict[str, H264 | H265] = {"h264": H264(), "h265": H265()}
 MAX_DROPOUT, MAX_MISORDER = 3000, 100
 WINDOW = 64
 LEAST_PIECE = 900  # bytes
@@ -86,14 +89,6 @@ def is_whole_report(data: bytes) -> bool:
             return False
         rest = rest[size:]
     return not rest or (len(rest) >= 4 and rest is not data)
-
-
-def parameter_set_id(nal: bytes) -> int:
-    """pic_parameter_set_id, an Exp-Golomb number, or -1."""
-    bits = "".join(f"{byte:08b}" for byte in nal[1:])
-    zeros = len(bits) - len(bits.lstrip("0"))
-    code = bits[zeros : 2 * zeros + 1]
-    return int(code, 2) - 1 if zeros <= 8 and len(code) == zeros + 1 else -1
 
 
 @dataclass
@@ -169,18 +164,20 @@ class TrackState:
         self.order = Reordering(track.clock_rate)
         self.last_pts: int | None = None
         self.run_due = 0
-        self.sps: bytes | None = None
-        self.pps: dict[int, bytes] = {}
-        if isinstance(track.parameters, H264Parameters):
-            if len(track.parameters.sps) >= 4 and track.parameters.sps[0] & 0x1F == SPS:
-                self.sps = track.parameters.sps
-            for pps in track.parameters.pps:
-                if 0 <= parameter_set_id(pps) <= 255 and pps[0] & 0x1F == PPS:
-                    self.pps[parameter_set_id(pps)] = pps
+        self.nal = NAL_CODECS.get(track.codec)
+        self.references_lost, self.skips_leading = True, False
+        self.sets: dict[Any, bytes] = {}
+        told = track.parameters
+        if isinstance(told, H264Parameters | H265Parameters):
+            assert self.nal is not None
+            vps = (told.vps,) if isinstance(told, H265Parameters) else ()
+            for nal in (*vps, told.sps, *told.pps):
+                if nal and (key := self.nal.key(nal)) is not None:
+                    self.sets[key] = nal
 
     @property
     def is_video(self) -> bool:
-        return self.track.codec == "h264"
+        return self.track.codec in NAL_CODECS
 
     def set_mux(self, mux: StreamMux) -> None:
         rate = self.track.clock_rate
@@ -246,7 +243,7 @@ class TrackState:
 
     def lose(self) -> None:
         self.drop_partial()
-        self.after_loss = self.gap = True
+        self.after_loss = self.gap = self.references_lost = True
         self.may_go_on = False
         if self.unit is not None:
             self.unit.damaged = True
@@ -618,7 +615,7 @@ class Receiver:
             self.started = at, 0
             self.started = at, scale(self.first_ticks(t, packet, at), SECOND, t.track.clock_rate)
         if t.is_video:
-            self.h264(t, packet, now)
+            self.access_unit(t, packet, now)
         elif t.latm is not None:
             reference_latm.take(self, t, packet, now)
         elif t.track.codec == "aac":
@@ -741,10 +738,11 @@ class Receiver:
         if sum(s.size + 24 for s in t.samples) > self.limits.fragment_size:
             self.cut(None)
 
-    # -- H.264 --
+    # -- H.264, H.265 --
 
-    def h264(self, t: TrackState, packet: Packet, now: int) -> None:
-        payload = packet.payload
+    def access_unit(self, t: TrackState, packet: Packet, now: int) -> None:
+        payload, codec = packet.payload, t.nal
+        assert codec is not None
         if t.unit is not None and packet.timestamp != t.unit.timestamp:
             if not t.has_marker and t.counters["units"] >= 8:
                 t.quirks.add("marker-never-set")
@@ -753,7 +751,7 @@ class Receiver:
         t.gap = False
         pts = self.tick(t, packet, now)
         if t.unit is None:
-            lied = t.may_go_on and packet.timestamp == t.last_timestamp and goes_on(payload)
+            lied = t.may_go_on and packet.timestamp == t.last_timestamp and goes_on(codec, payload)
             if lied:
                 t.marker_lies = True
                 t.quirks.add("marker-within-picture")
@@ -768,23 +766,23 @@ class Receiver:
         unit.arrival = now
         t.last_timestamp = packet.timestamp
         if payload and not unit.skipped:
-            kind = payload[0] & 0x1F
-            if kind == FU_A:
-                self.fu_a(t, unit, payload)
-            elif kind == STAP_A:
-                t.drop_partial()
-                self.stap_a(t, unit, payload[1:])
-            elif kind <= 23 and (kind or b"\x00\x00\x01" in payload[:4]):
-                t.drop_partial()
-                self.whole_nal(t, unit, payload)
+            found = codec.read(payload)
+            if isinstance(found, str):
+                t.counters[found] += 1
+            elif isinstance(found, NALFragment):
+                self.fragment(t, unit, found)
             else:
-                t.counters["discarded"] += 1
+                t.drop_partial()
+                if isinstance(found, list):
+                    self.aggregation(t, unit, found[0])
+                else:
+                    self.whole_nal(t, unit, found)
         t.has_marker |= packet.marker
         if packet.marker and (unit.vcl or unit.skipped):
             t.may_go_on = self.end_unit(t)
             if t.may_go_on:
                 self.cut_after(t)
-        elif packet.marker and payload and payload[0] & 0x1F == SEI:
+        elif packet.marker and len(payload) >= codec.header_size and codec.word(payload) == "message":
             t.quirks.add("marker-on-sei")
 
     def reopen_unit(self, t: TrackState) -> None:
@@ -803,6 +801,7 @@ class Receiver:
         if unit is None:
             return False
         t.after_loss |= unit.damaged
+        t.references_lost |= unit.damaged
         if unit.skipped or not unit.vcl or not unit.nals:
             return False
         flags = SYNC if unit.sync and not unit.damaged else 0
@@ -810,7 +809,7 @@ class Receiver:
         self.add_sample(t, Sample(unit.pts, unit.arrival, flags, unit.nals, data, unit.count))
         return True
 
-    def stap_a(self, t: TrackState, unit: Unit, rest: bytes) -> None:
+    def aggregation(self, t: TrackState, unit: Unit, rest: bytes) -> None:
         while len(rest) >= 2:
             size = int.from_bytes(rest[:2], "big")
             if size == 0:
@@ -823,82 +822,96 @@ class Receiver:
             self.whole_nal(t, unit, rest[2 : 2 + size])
             rest = rest[2 + size :]
 
-    def fu_a(self, t: TrackState, unit: Unit, payload: bytes) -> None:
-        if len(payload) < 2:
-            t.counters["broken"] += 1
-            return
-        start, end = payload[1] & 0x80, payload[1] & 0x40
-        body = payload[2:]
-        if not body:
+    def fragment(self, t: TrackState, unit: Unit, found: NALFragment) -> None:
+        if not found.body:
             t.quirks.add("empty-fragment")
-        if start:
+        if found.is_first:
             t.drop_partial()
-            nal = bytes([payload[0] & 0xE0 | payload[1] & 0x1F]) + body
-            if end:
+            nal = found.header + found.body
+            if found.is_last:
                 t.quirks.add("fu-start-and-end")
-                if body:
+                if found.body:
                     self.whole_nal(t, unit, nal)
             elif self.begin_nal(t, unit, nal):
                 unit.partial = bytearray(nal)
         elif unit.partial is None:
             t.counters["broken"] += not (t.after_loss or unit.damaged)
             unit.damaged = True
-        elif unit.size + len(body) > self.limits.access_unit_size:
+        elif unit.size + len(found.body) > self.limits.access_unit_size:
             t.skip_unit()
         else:
-            if (unit.partial[0] ^ payload[1]) & 0x1F:
+            assert t.nal is not None
+            if t.nal.nal_type(unit.partial) != t.nal.nal_type(found.header):
                 t.quirks.add("nal-type-changes-in-fu")
-            unit.partial += body
-            if end:
+            unit.partial += found.body
+            if found.is_last:
                 nal, unit.partial = bytes(unit.partial), None
                 self.end_nal(t, unit, nal)
 
     def whole_nal(self, t: TrackState, unit: Unit, nal: bytes) -> None:
-        if not unit.skipped and self.begin_nal(t, unit, nal):
+        assert t.nal is not None
+        if unit.skipped:
+            return
+        if len(nal) < t.nal.header_size:
+            t.counters["broken"] += 1
+        elif self.begin_nal(t, unit, nal):
             self.end_nal(t, unit, nal)
 
     def begin_nal(self, t: TrackState, unit: Unit, start: bytes) -> bool:
         """`start`: as much of the NAL unit as is there."""
-        kind = start[0] & 0x1F
+        assert t.nal is not None
+        word, body = t.nal.word(start), start[t.nal.header_size :]
         if unit.count >= self.limits.nal_unit_count or unit.size + 4 + len(start) > self.limits.access_unit_size:
             t.skip_unit()
             return False
         unit.count += 1
         if unit.count > 32:
             t.quirks.add("many-slices")
-        if SLICE <= kind <= IDR:
-            first_of_picture = len(start) > 1 and start[1] & 0x80
+        if word == "leading" and t.skips_leading:
+            unit.skipped = True
+            unit.nals.clear()
+            return False
+        if word in SLICES:
+            first_of_picture = body and body[0] & 0x80
             if not unit.vcl and t.after_loss and not first_of_picture:
                 unit.damaged = True
             unit.vcl = True
-            if kind == IDR and not unit.sync:
+            if word in {"sync", "link"} and not unit.sync:
                 unit.sync = True
+                t.skips_leading = t.references_lost or word == "link"
+                t.references_lost = False
                 if t is self.leading and t.samples:
                     self.cut(unit.pts)
         return True
 
     def end_nal(self, t: TrackState, unit: Unit, nal: bytes) -> None:
-        kind = nal[0] & 0x1F
-        if not SLICE <= kind <= IDR and b"\x00\x00\x01" in nal:
+        assert t.nal is not None
+        word, size = t.nal.word(nal), t.nal.header_size
+        if word not in SLICES and b"\x00\x00\x01" in nal:
             unit.count -= 1
             t.quirks.add("annexb-in-rtp")
             for part in nal.split(b"\x00\x00\x01"):
                 if part.rstrip(b"\x00"):
                     self.whole_nal(t, unit, part.rstrip(b"\x00"))
             return
-        nal = nal[:1] + nal[1:].rstrip(b"\x00")
-        if kind in (SPS, PPS):
-            self.parameter_set(t, unit, kind, nal)
-        elif 0 < kind < STAP_A and not AUD <= kind <= FILLER:
+        nal = nal[:size] + nal[size:].rstrip(b"\x00")
+        if word == "set":
+            self.parameter_set(t, unit, nal)
+        elif word == "invalid":
+            t.counters["broken"] += 1
+        elif word == "end":
+            t.references_lost = True
+        elif word != "left out":
             unit.nals.append(nal)
 
-    def parameter_set(self, t: TrackState, unit: Unit, kind: int, nal: bytes) -> None:
-        number = parameter_set_id(nal) if kind == PPS else 0
-        if len(nal) < (4 if kind == SPS else 2) or len(nal) > self.limits.parameter_set_size or not 0 <= number <= 255:
+    def parameter_set(self, t: TrackState, unit: Unit, nal: bytes) -> None:
+        assert t.nal is not None
+        key = t.nal.key(nal) if len(nal) <= self.limits.parameter_set_size else None
+        if key is None:
             t.counters["broken"] += 1
             return
-        known = t.sps if kind == SPS else t.pps.get(number)
-        if kind == SPS:
+        known = t.sets.get(key)
+        if key == "sps":
             t.has_own_sps = True
             if known is None:
                 t.quirks.add("parameter-sets-only-in-band")
@@ -908,12 +921,10 @@ class Receiver:
             t.parameter_changes += 1
             unit.changed = True
         self.cut(unit.pts if t is self.leading else None)
-        if kind == SPS:
-            t.sps = nal
-        else:
-            t.pps[number] = nal
-        if t.sps is not None and t.pps:
-            t.track = replace(t.track, parameters=H264Parameters(t.sps, tuple(t.pps.values())))
+        t.sets[key] = nal
+        parameters = t.nal.parameters(t.sets)
+        if parameters is not None:
+            t.track = replace(t.track, parameters=parameters)
             self.tracks = tuple(state.track for state in self.states)
 
     # -- AAC --
@@ -1041,20 +1052,6 @@ def is_opus(packet: bytes) -> bool:
         head = 3 if packet[1] >= 252 else 2
         return head + packet[1] + (4 * packet[2] if head == 3 else 0) <= len(packet)
     return opus.packet_samples(packet) > 0
-
-
-def goes_on(payload: bytes) -> bool:
-    """Whether it belongs to the picture before it: its first slice does not begin at macroblock 0."""
-    if len(payload) < 2:
-        return True
-    kind = payload[0] & 0x1F
-    if kind == STAP_A:
-        return len(payload) > 4 and SLICE <= payload[3] & 0x1F <= IDR and not payload[4] & 0x80
-    if kind == FU_A:
-        if not payload[1] & 0x80:
-            return True
-        return SLICE <= payload[1] & 0x1F <= IDR and len(payload) > 2 and not payload[2] & 0x80
-    return SLICE <= kind <= IDR and not payload[1] & 0x80
 
 
 def plain(receiver: Any) -> dict[str, Any]:

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import test_h265 as h265
+from test_h264 import PPS, SPS_HIGH
 
 from rtspkit import codecs
 from rtspkit.aac import build_config
-from rtspkit.codecs import Sound
+from rtspkit.codecs import Picture, Sound
 from rtspkit.errors import RtspkitError
-from rtspkit.media import AACParameters, Codec, CodecParameters, OpusParameters, PCMParameters, Track
+from rtspkit.media import AACParameters, Codec, CodecParameters, H264Parameters, OpusParameters, PCMParameters, Track
+
+H264 = Track(0, "video", "h264", 90000, H264Parameters(SPS_HIGH, (PPS,)))
+H265 = Track(0, "video", "h265", 90000, h265.PARAMETERS)
+
+
+def test_pictures() -> None:
+    assert codecs.codec_string(H264) == "avc1.64001E"
+    assert codecs.codec_string(H265) == "hvc1.1.6.L30.90"
+    assert codecs.picture(H264) == Picture(640, 368, 25.0, "High", "3")
+    assert codecs.picture(H265) == Picture(128, 64, 25.0, "Main", "1")
+    without_rate = replace(h265.PARAMETERS, sps=h265.write_sps())
+    assert codecs.picture(replace(H265, parameters=without_rate)) == Picture(640, 368, None, "Main", "3.1")
+    for track in (OPUS, replace(H265, parameters=None), replace(H265, parameters=replace(without_rate, sps=b"x"))):
+        assert codecs.picture(track) is None
+    assert codecs.sound(H265) is codecs.unit_ticks(H265) is None
 
 
 def audio(codec: Codec, clock_rate: int, parameters: CodecParameters | None) -> Track:

@@ -12,7 +12,7 @@ from rtp_camera import nal_units
 from rtspkit.errors import RemoteProtocolError
 from rtspkit.h264 import parameters_from_sprop
 from rtspkit.limits import DEFAULT_LIMITS, Limits
-from rtspkit.media import AccessUnit, H264Parameters, Track
+from rtspkit.media import AccessUnit, H264Parameters, H265Parameters, Track
 from rtspkit.packetizer import interleaved_frame, rtp_packet
 from rtspkit.rtp import Receiver, RTCPReport, access_units, ntp_to_unix, parse_packet, parse_rtcp
 
@@ -25,11 +25,16 @@ WITHOUT_SLICE = {
 SLICES = {0xAA: 0x65, 0xBB: 0x88, 0xCC: 0x65, 0xDD: 0x08}
 #: Upstream closes the unit when it sees the next timestamp; nothing says so at the end of the stream.
 OPEN_AT_THE_END = {"gortsplib/h264/issue_mediamtx_3945_flir_m400_timestamp_splitted_access_units"}
-LIMITS = {"gortsplib/h264/testdecodeerrornalucount": Limits(nal_unit_count=50)}
+LIMITS = {
+    "gortsplib/h264/testdecodeerrornalucount": Limits(nal_unit_count=50),
+    "gortsplib/h265/testdecodeerrornalucount": Limits(nal_unit_count=21),
+}
 #: Types a sample does not carry: parameter sets, delimiters, end markers, filler.
 NOT_IN_SAMPLES = {7, 8, 9, 10, 11, 12}
+NOT_IN_H265_SAMPLES = set(range(32, 39))
 
 H264_CASES = cases("rtp/gortsplib_h264") + cases("rtp/retina_h264")
+H265_CASES = cases("rtp/gortsplib_h265")
 AAC_CASES = cases("rtp/gortsplib_aac")
 #: What is received as it comes.
 WHOLE = {"lpcm", "simple_audio"}
@@ -56,7 +61,7 @@ def receive(case: dict[str, Any], codec: str, reference: bool = False) -> tuple[
     config = {key: case["config"][key] for key in lengths if codec == "aac"}
     packets = case["packets"]
     receiver.add_track(
-        Track(0, "video" if codec == "h264" else "audio", codec, clock_rate, announced(case)),  # type: ignore[arg-type]
+        Track(0, "audio" if codec == "aac" else "video", codec, clock_rate, announced(case)),  # type: ignore[arg-type]
         payload_type=packets[0]["pt"],
         channels=(0, 1),
         origin=packets[0]["ts"],
@@ -115,6 +120,35 @@ def test_h264(case: dict[str, Any]) -> None:
     if case["verdict"] == "reject":
         statistics = receiver.stats(0)
         assert statistics[1] or statistics[3] or statistics[4]  # it was counted: lost, broken or discarded
+
+
+@pytest.mark.parametrize("case", H265_CASES, ids=ids)
+def test_h265(case: dict[str, Any]) -> None:
+    units, receiver = receive(case, "h265")
+    got = [(unit.pts, nal_units(unit.data)) for unit in units]
+    if case["verdict"] == "robustness":
+        assert all(len(nal) > 1 for _, nals in got for nal in nals)
+        return
+    expected, sets = [], []
+    for frame in case["expected"]["frames"]:
+        nals = [bytes.fromhex(nal) for nal in frame["nals_hex"]]
+        sets += [nal for nal in nals if 32 <= nal[0] >> 1 & 0x3F <= 34]
+        kept = [nal for nal in nals if nal[0] >> 1 & 0x3F not in NOT_IN_H265_SAMPLES]
+        expected += [(frame["ts"], kept)] if kept else []
+    assert got == expected
+    if case["verdict"] == "reject":
+        statistics = receiver.stats(0)
+        assert statistics[1] or statistics[3] or statistics[4]  # it was counted: lost, broken or discarded
+    elif sets:  # only parameter sets: no sample, but the track has them
+        vps, sps, pps = sets
+        last = case["packets"][-1]
+        cra = rtp_packet(
+            b"\x2a\x01\x80", payload_type=last["pt"], sequence=last["seq"] + 1, timestamp=9000, ssrc=last["ssrc"]
+        )
+        receiver.feed(interleaved_frame(0, cra), 10**9)
+        receiver.finish()
+        (fragment,) = receiver.take_fragments()
+        assert fragment.tracks[0].parameters == H265Parameters(vps, sps, (pps,))
 
 
 @pytest.mark.parametrize("case", cases("rtp/retina_h264"), ids=ids)
@@ -178,9 +212,10 @@ def test_sound_of_which_each_packet_is_a_unit(case: dict[str, Any]) -> None:
     assert receiver.stats(0)[3] == len(case["expected"]["errors"])
 
 
-@pytest.mark.parametrize("case", H264_CASES + AAC_CASES, ids=ids)
+@pytest.mark.parametrize("case", H264_CASES + H265_CASES + AAC_CASES, ids=ids)
 def test_reference_agrees(case: dict[str, Any]) -> None:
     codec = "aac" if "au_hex" in str(case["expected"]["frames"][:1]) or "/aac/" in case["id"] else "h264"
+    codec = case.get("codec", codec)
     units, receiver = receive(case, codec)
     reference_units, reference = receive(case, codec, reference=True)
     assert units == reference_units
@@ -189,12 +224,10 @@ def test_reference_agrees(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", cases("rtp/limits"), ids=ids)
 def test_limits(case: dict[str, Any]) -> None:
-    if case["codec"] != "h264":
-        pytest.skip(f"{case['codec']} is not received yet")
     limits = Limits(access_unit_size=64 * 1024)
     receiver = Receiver(fragment_duration=3600, limits=limits)
     first, second = case["packets"][0], case["packets"][-1]
-    receiver.add_track(Track(0, "video", "h264", 90000), payload_type=first["pt"], channels=(0, 1))
+    receiver.add_track(Track(0, "video", case["codec"], 90000), payload_type=first["pt"], channels=(0, 1))
     for i in range(200):  # the fragments never end
         packet = first if i == 0 else second
         wire = rtp_packet(
@@ -270,11 +303,6 @@ def test_ntp(case: dict[str, Any]) -> None:
     expected += float(f"0.{fraction or 0}")
     # A float of today's Unix seconds is exact to a quarter of a microsecond.
     assert ntp_to_unix(int(case["ntp_hex"], 16)) == pytest.approx(expected, abs=5e-7)
-
-
-def test_later_codecs() -> None:
-    codecs = {case["codec"] for case in cases("rtp/gortsplib_h265")}
-    pytest.skip(f"not received yet: {', '.join(sorted(codecs))}")
 
 
 def test_other_codecs() -> None:

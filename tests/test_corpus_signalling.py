@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from corpus import cases
 
+from rtspkit import codecs
 from rtspkit.auth import Authenticator, parse_challenges
 from rtspkit.errors import RemoteProtocolError, UnsupportedError
 from rtspkit.formats import select_tracks
@@ -326,11 +327,18 @@ def check_tracks(case: dict[str, Any], description: SessionDescription, medias: 
     for track, wanted in zip(tracks, usable, strict=True):
         if track.payload_type != wanted["payload_type"]:
             continue  # H.264 stands behind another format, of which the corpus has the facts
-        facts = wanted.get("h264") or wanted.get("aac") or {}
+        facts = wanted.get("h264") or wanted.get("h265") or wanted.get("aac") or {}
         parameters: Any = track.track.parameters
         if "sps_hex" in facts:
             assert parameters.sps.hex() == annex_b_free(facts["sps_hex"])
             assert [unit.hex() for unit in parameters.pps] == [annex_b_free(facts["pps_hex"])]
+            if "vps_hex" in facts:
+                assert parameters.vps.hex() == annex_b_free(facts["vps_hex"])
+            picture = codecs.picture(track.track)
+            assert picture is not None
+            assert (picture.width, picture.height) == (facts["width"], facts["height"])
+            if "rfc6381" in facts:
+                assert codecs.codec_string(track.track) == facts["rfc6381"].removesuffix(".00")
         elif "config_hex" in facts:
             assert parameters.config.hex() == facts["config_hex"]
             assert track.packing == {"size_length": 13, "index_length": 3, "index_delta_length": 3}
@@ -342,7 +350,7 @@ def check_tracks(case: dict[str, Any], description: SessionDescription, medias: 
             assert parameters is None
 
 
-USABLE = {"h264", "mpeg4-generic", "opus", "pcma", "pcmu"}
+USABLE = {"h264", "h265", "mpeg4-generic", "opus", "pcma", "pcmu"}
 
 
 def is_usable(media: dict[str, Any]) -> bool:

@@ -130,6 +130,15 @@ class TestPlayback:
         assert (alone.chrome, alone.safari) == (False, False)
         assert "G.722" in alone.reason
 
+    @pytest.mark.parametrize(("profile", "safari"), [("Main", True), ("Main 10", True), ("High Throughput", False)])
+    def test_h265(self, profile: str, safari: bool) -> None:
+        track = dataclasses.replace(video(codec_string="hvc1.1.6.L120.90", profile=profile), codec="h265")
+        found = playback((track, audio()))
+        assert found is not None
+        assert found.codecs == "hvc1.1.6.L120.90,mp4a.40.2"
+        assert (found.chrome, found.firefox, found.safari) == (False, False, safari)
+        assert "H.264 for all browsers" in found.reason
+
     def test_not_known(self) -> None:
         assert playback((video(codec_string=None),)) is None
         assert playback(()) is None

@@ -1,10 +1,11 @@
 """What is counted of a session, from bytes and units that are made by hand."""
 
 import pytest
+import test_h265 as h265
 
 from rtspkit.findings import Findings, UnitCounts
 from rtspkit.media import AccessUnit, Track
-from rtspkit.packetizer import interleaved_frame, packetize_h264, rtp_packet
+from rtspkit.packetizer import interleaved_frame, packetize_h264, packetize_h265, rtp_packet
 from rtspkit.report import Authentication
 
 VIDEO = Track(0, "video", "h264", 90000)
@@ -161,6 +162,16 @@ class TestSignalling:
         assert session.findings.foreign == data
 
 
+def playing(encoding: str = "H264") -> Session:
+    """A session with one track of that encoding, of which packets are expected."""
+    session = Session()
+    sdp = f"v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 {encoding}/90000\r\n"
+    session.ask("DESCRIBE", "")
+    session.receive(f"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: {len(sdp)}\r\n\r\n{sdp}".encode())
+    session.ask("PLAY")
+    return session
+
+
 class TestPackets:
     @pytest.mark.parametrize("over_udp", [False, True])
     @pytest.mark.parametrize(
@@ -168,8 +179,7 @@ class TestPackets:
         [((SPS, PPS), True), ((b"\x41x",), False), ((b"\x65" + bytes(3000),), False), ((SPS + bytes(3000),), True)],
     )
     def test_parameter_sets_in_band(self, over_udp: bool, nals: tuple[bytes, ...], expected: bool) -> None:
-        session = Session()
-        session.ask("PLAY")
+        session = playing()
         for number, payload in enumerate(packetize_h264(nals)):
             packet = rtp_packet(
                 payload.data, payload_type=96, sequence=number, timestamp=0, ssrc=7, extension=(1, b"1234")
@@ -181,16 +191,38 @@ class TestPackets:
         assert session.findings.has_in_band_sets(7) is expected
         assert not session.findings.has_in_band_sets(8)
 
+    @pytest.mark.parametrize("encoding", ["H265", "HEVC"])
+    @pytest.mark.parametrize(
+        ("nals", "expected"),
+        [
+            ((h265.VPS, h265.SPS, h265.PPS), True),
+            ((h265.SPS,), True),
+            ((h265.SPS + bytes(3000),), True),
+            ((b"\0\0\1" + h265.VPS + b"\0\0\1" + h265.SPS,), True),
+            ((b"\x47\x01slice",), False),  # an SPS only in H.264
+            ((b"\x26\x01" + bytes(3000),), False),
+        ],
+    )
+    def test_parameter_sets_of_h265(self, encoding: str, nals: tuple[bytes, ...], expected: bool) -> None:
+        session = playing(encoding)
+        for number, payload in enumerate(packetize_h265(nals)):
+            packet = rtp_packet(payload.data, payload_type=96, sequence=number, timestamp=0, ssrc=7)
+            session.receive(packet, socket=0)
+        assert session.findings.has_in_band_sets(7) is expected
+
+    def test_packets_that_were_not_announced(self) -> None:
+        session = playing()
+        session.receive(rtp_packet(SPS, payload_type=97, sequence=0, timestamp=0, ssrc=7), socket=0)
+        assert not session.findings.has_in_band_sets(7)
+
     def test_parameter_sets_in_annex_b(self) -> None:
-        session = Session()
-        session.ask("PLAY")
+        session = playing()
         payload = b"\0\0\0\1\x09\xf0\0\0\0\1" + SPS
         session.receive(rtp_packet(payload, payload_type=96, sequence=0, timestamp=0, ssrc=7), socket=0)
         assert session.findings.has_in_band_sets(7)
 
     def test_many_sources_cost_nothing(self) -> None:
-        session = Session()
-        session.ask("PLAY")
+        session = playing()
         for ssrc in range(1000):
             session.receive(rtp_packet(SPS, payload_type=96, sequence=0, timestamp=0, ssrc=ssrc), socket=0)
         assert session.findings.has_in_band_sets(63)

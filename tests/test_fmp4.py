@@ -51,9 +51,10 @@ def read_init(data):
             "handler": trak.one("mdia/hdlr").payload[8:12].decode(),
             "sample_entry": entry.kind.decode(),
         }
-        if entry.kind == b"avc1":
+        if entry.kind in {b"avc1", b"hvc1"}:
+            name = "avcC" if entry.kind == b"avc1" else "hvcC"
             track["entry_width"], track["entry_height"] = struct.unpack_from(">HH", entry.payload, 24)
-            track["avcC_hex"] = entry.one("avcC").payload.hex()
+            track[f"{name}_hex"] = entry.one(name).payload.hex()
             track["pasp"] = [struct.unpack(">II", box.payload) for box in entry.all("pasp")]
             trak.one("mdia/minf/vmhd")
         else:
@@ -167,8 +168,8 @@ def test_long_configuration():
         ([Track(0, "video", "h264", 90000, H264Parameters(SPS, ()))], LocalProtocolError, "no PPS yet"),
         ([Track(0, "video", "h264", 90000, H264Parameters(SPS, (b"\0",)))], LocalProtocolError, "no PPS yet"),
         ([Track(0, "video", "h264", 90000, H264Parameters(SPS[:6], (PPS,)))], RemoteProtocolError, "ends too early"),
-        ([Track(0, "video", "h264", 90000, H264Parameters(SPS, (PPS,) * 256))], UnsupportedError, "more picture"),
-        ([Track(0, "video", "h264", 90000, H264Parameters(SPS, (PPS * 20000,)))], UnsupportedError, "more picture"),
+        ([Track(0, "video", "h264", 90000, H264Parameters(SPS, (PPS,) * 256))], UnsupportedError, "more PPS than"),
+        ([Track(0, "video", "h264", 90000, H264Parameters(SPS, (PPS * 20000,)))], UnsupportedError, "more PPS than"),
         ([Track(0, "video", "h264", 90000, AUDIO.parameters)], UnsupportedError, "cannot have AACParameters"),
         ([Track(0, "audio", "aac", 8000, AACParameters(b""))], RemoteProtocolError, "AAC config"),
         ([Track(0, "video", "h264", 0, VIDEO.parameters)], LocalProtocolError, "out of range"),

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "rtspkit"
 
 GROUND = {"errors", "limits", "media"}
-CAMERA_SIDE = {"sdp", "formats", "latm", "auth", "url", "messages", "rtsp", "_rtp", "rtp", "health"} | {
+CAMERA_SIDE = {"sdp", "formats", "latm", "nalpacking", "auth", "url", "messages", "rtsp", "_rtp", "rtp", "health"} | {
     "memory",
     "quirks",
     "control",
@@ -43,7 +43,18 @@ CAMERA_SIDE = {"sdp", "formats", "latm", "auth", "url", "messages", "rtsp", "_rt
     "reporttext",
     "prober",
 }
-VIEWER_SIDE = {"_fmp4", "fmp4", "restamp", "standing", "silence", "companion", "dates", "parts", "reordering"} | {
+VIEWER_SIDE = {
+    "_fmp4",
+    "fmp4",
+    "sample_entries",
+    "restamp",
+    "standing",
+    "silence",
+    "companion",
+    "dates",
+    "parts",
+    "reordering",
+} | {
     "decoding",
     "pictureorder",
     "_flac",

@@ -337,7 +337,7 @@ class TestDead:
             await self.check("refuses", camera.url)
 
     async def test_codecs(self) -> None:
-        sdp = b"v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H265/90000\r\nm=audio 0 RTP/AVP 8\r\n"
+        sdp = b"v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 MP4V-ES/90000\r\nm=audio 0 RTP/AVP 4\r\n"
         async with ScriptedCamera(faults.Describe(sdp)) as camera:
             await self.check("codecs", camera.url)
 

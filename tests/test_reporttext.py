@@ -89,6 +89,8 @@ def test_rows(changes: dict[str, Any], label: str, text: str) -> None:
         ({}, "sync samples", "none came"),
         ({"sync_units": 1}, "sync samples", "only one came"),
         ({"parameter_sets": "in band"}, "SPS and PPS", "in the stream"),
+        ({"parameter_sets": "sdp", "codec": "h265"}, "VPS, SPS, PPS", "in the SDP"),
+        ({"codec": "h265", "profile": "Main", "level": "4"}, "track 1", "video, H.265 Main level 4"),
         ({"packets": 5, "lost": 1, "reordered": 2, "late": 3}, "packets", "5, 1 lost, 2 out of order, 3 too late"),
         ({}, "packets", "none came"),
         ({"clock": ClockReport(0.5, None, True)}, "clock", "right to a second"),

@@ -51,7 +51,7 @@ from rtspkit.rtp import (
     "options",
     [
         {"track": Track(1, "video", "h264", 90000)},
-        {"track": Track(0, "video", "h265", 90000)},  # type: ignore[arg-type]
+        {"track": Track(0, "audio", "flac", 90000)},
         {"track": Track(0, "video", "h264", 0)},
         {"track": Track(0, "video", "h264", 10**9)},
         {"channels": (0, 256)},

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import h265_payloads
 import reference_rtp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,11 +19,12 @@ from hypothesis import strategies as st
 from rtspkit.errors import LimitExceeded, RemoteProtocolError
 from rtspkit.latm import parse_stream_mux, read_element
 from rtspkit.limits import Limits
-from rtspkit.media import AACParameters, H264Parameters, Track
+from rtspkit.media import AACParameters, H264Parameters, H265Parameters, Track
 from rtspkit.packetizer import (
     interleaved_frame,
     packetize_aac,
     packetize_h264,
+    packetize_h265,
     packetize_latm,
     packetize_sound,
     rtp_packet,
@@ -63,7 +65,7 @@ class Setup:
     payload_type: int = 96
     origin: int | None = None
     lengths: tuple[int, int, int] = (13, 3, 3)
-    parameters: H264Parameters | AACParameters | None = None
+    parameters: H264Parameters | None = None
     latm: str = ""  # AAC: "sdp" or "band", where its configuration is
 
     @property
@@ -75,6 +77,16 @@ class Setup:
             return {"block_size": 4}
         return dict(zip(("size_length", "index_length", "index_delta_length"), self.lengths, strict=True))
 
+    @property
+    def is_video(self) -> bool:
+        return self.codec in {"h264", "h265"}
+
+    @property
+    def track_parameters(self) -> H264Parameters | H265Parameters | AACParameters | None:
+        if self.codec == "h265":
+            return self.parameters and H265Parameters(h265_payloads.VPS, h265_payloads.SPS, (h265_payloads.PPS, b""))
+        return self.parameters if self.is_video else AACParameters(b"\x12\x10")
+
 
 lengths = st.sampled_from(
     [(13, 3, 3), (13, 3, 3), (6, 2, 2), (13, 0, 0), (16, 0, 8), (0, 8, 8), (8, 0, 0), (32, 32, 0)]
@@ -82,7 +94,7 @@ lengths = st.sampled_from(
 setups = st.lists(
     st.builds(
         Setup,
-        st.sampled_from(["h264", "h264", "aac", "aac", "pcma", "l16", "opus"]),
+        st.sampled_from(["h264", "h264", "h265", "h265", "aac", "aac", "pcma", "l16", "opus"]),
         st.sampled_from([90000, 90000, 48000, 8000, 1, 10**8]),
         st.sampled_from([96, 96, 97]),
         st.sampled_from([None, 0, 1000, 2**32 - 10, 2**31]),
@@ -155,9 +167,10 @@ class Unit:
 
     track: int
     nals: list[bytes]
+    h265: list[bytes]
     units: list[bytes]
     max_size: int
-    together: int  # AAC units in a packet; H.264: STAP-A where it is more than 1
+    together: int  # AAC units in a packet; H.264, H.265: STAP-A, AP where it is more than 1
     markers: str
     ticks: int
     harm: str
@@ -168,6 +181,10 @@ unit = st.builds(
     Unit,
     st.integers(0, 2),
     picture | st.lists(nal.filter(lambda data: data and 1 <= data[0] & 0x1F <= 23), min_size=1, max_size=5),
+    h265_payloads.pictures()
+    | st.lists(
+        h265_payloads.nal_units.filter(lambda data: len(data) > 1 and data[0] >> 1 & 0x3F < 48), min_size=1, max_size=5
+    ),
     st.lists(st.binary(min_size=1, max_size=60), min_size=1, max_size=4),
     st.sampled_from([5, 20, 60, 1400]),
     st.integers(1, 3),
@@ -184,6 +201,7 @@ class Sent:
 
     track: int
     h264: bytes
+    h265: bytes
     aac: bytes
     latm: bytes
     marker: bool
@@ -197,6 +215,7 @@ sent = st.builds(
     Sent,
     st.integers(0, 2),
     h264_payload,
+    h265_payloads.payloads,
     aac_payload(),
     latm_payload,
     st.booleans(),
@@ -259,10 +278,10 @@ class Input:
             receiver.add_track(
                 Track(
                     i,
-                    "video" if setup.codec == "h264" else "audio",
+                    "video" if setup.is_video else "audio",
                     setup.codec,  # type: ignore[arg-type]
                     setup.clock_rate,
-                    setup.parameters if setup.codec == "h264" else AACParameters(b"\x12\x10"),
+                    setup.track_parameters,
                 ),
                 payload_type=setup.payload_type,
                 channels=(2 * i, 2 * i + 1),
@@ -281,6 +300,8 @@ def good_packets(setup: Setup, item: Unit, sequence: int, ticks: int) -> list[by
         payloads = packetize_latm(
             item.units, max_size=item.max_size, per_element=together, config=config, repeat=1 + item.at % 3
         )
+    elif setup.codec == "h265":
+        payloads = packetize_h265(item.h265, max_size=item.max_size, aggregate=item.together > 1)
     elif setup.codec == "h264":
         payloads = packetize_h264(item.nals, max_size=item.max_size, aggregate=item.together > 1)
     else:
@@ -336,7 +357,7 @@ def wire(setups: list[Setup], events: list[Any]) -> list[bytes]:
             sequences[i] += item.sequence
             ticks[i] += item.ticks
             packet = rtp_packet(
-                item.h264 if setups[i].codec == "h264" else item.latm if setups[i].latm else item.aac,
+                {"h264": item.h264, "h265": item.h265}.get(setups[i].codec, item.latm if setups[i].latm else item.aac),
                 payload_type=setups[i].payload_type + (1 if item.wrong == "payload type" else 0),
                 sequence=sequences[i],
                 timestamp=ticks[i],
@@ -438,7 +459,7 @@ def test_what_comes_out_is_consistent(given_: Input) -> None:
     assert receiver.error is None or type(receiver.error) is LimitExceeded
     fragments = receiver.take_fragments()
     before = None
-    video = [i for i, setup in enumerate(given_.setups) if setup.codec == "h264"]
+    video = [i for i, setup in enumerate(given_.setups) if setup.is_video]
     units = [0] * len(given_.setups)
     for fragment in fragments:
         assert fragment.runs
@@ -454,8 +475,8 @@ def test_what_comes_out_is_consistent(given_: Input) -> None:
         for run in fragment.runs:
             sizes = [size for _, _, size, _ in reference_rtp.struct.iter_unpack("=qqII", run.samples)]
             assert sum(sizes) == len(run.data)
-            if given_.setups[run.track].codec == "h264":
-                check_avcc(run.data, sizes)
+            if given_.setups[run.track].is_video:
+                check_avcc(run.data, sizes, given_.setups[run.track].codec)
         if video:
             first = led.get(video[0])
             assert fragment.is_sync is (first is not None and bool(first.samples[20] & 1))
@@ -465,14 +486,19 @@ def test_what_comes_out_is_consistent(given_: Input) -> None:
     assert units == [receiver.stats(i)[6] for i in range(len(units))]
 
 
-def check_avcc(data: Any, sizes: list[int]) -> None:
+def check_avcc(data: Any, sizes: list[int], codec: str) -> None:
     view, start = bytes(data), 0
     for size in sizes:
         end, count = start + size, 0
         while start < end:
             length = int.from_bytes(view[start : start + 4], "big")
             assert length > 0
-            assert view[start + 4] & 0x1F not in (7, 8, 9, 10, 11, 12)
+            if codec == "h264":
+                assert view[start + 4] & 0x1F not in (7, 8, 9, 10, 11, 12)
+            else:
+                assert length > 1
+                assert view[start + 5] & 7
+                assert not 32 <= view[start + 4] >> 1 & 0x3F <= 38
             start += 4 + length
             count += 1
         assert start == end

@@ -12,7 +12,7 @@ from rtp_camera import nal_units
 from test_rtp_properties import SMALL, call, calls, clock, event, picture, quick, setups, starts, visible, wire
 
 from rtspkit.limits import Limits
-from rtspkit.media import AACParameters, Track
+from rtspkit.media import Track
 from rtspkit.packetizer import packetize_h264, rtp_packet
 from rtspkit.rtp import Receiver, access_units, track_stats
 
@@ -63,10 +63,8 @@ def datagrams(draw: st.DrawFn) -> tuple[list[Any], list[tuple[int, bool, bytes, 
 def receiver(factory: Any, tracks: list[Any], limits: Limits, fragment_duration: float) -> Any:
     made = factory(fragment_duration=fragment_duration, limits=limits)
     for i, setup in enumerate(tracks):
-        is_video = setup.codec == "h264"
-        parameters = setup.parameters if is_video else AACParameters(b"\x12\x10")
         made.add_track(
-            Track(i, "video" if is_video else "audio", setup.codec, setup.clock_rate, parameters),
+            Track(i, "video" if setup.is_video else "audio", setup.codec, setup.clock_rate, setup.track_parameters),
             payload_type=setup.payload_type,
             origin=setup.origin,
             **setup.packing,

@@ -1,9 +1,10 @@
 """What is taken out of a session, and what stays."""
 
 import pytest
+import test_h265 as h265
 
 from rtspkit.messages import Parser, Request, Response
-from rtspkit.packetizer import bye, packetize_aac, packetize_h264, rtp_packet, sender_report
+from rtspkit.packetizer import bye, packetize_aac, packetize_h264, packetize_h265, rtp_packet, sender_report
 from rtspkit.scrub import FILL, Scrubber, scrub_packet
 from rtspkit.url import parse_url
 
@@ -11,7 +12,7 @@ URL = "rtsp://installer:Tr0ub4dor@cam.corp.test:8554/live/main"
 SPS = bytes.fromhex("6742c01fda014016e840")
 PPS = bytes.fromhex("68ce3c80")
 PICTURE = bytes(range(1, 256)) * 20
-CODECS = {96: "h264", 97: "aac"}
+CODECS = {96: "h264", 97: "aac", 98: "h265"}
 
 
 def scrubbed(raw: bytes, url: str = URL, scrubber: Scrubber | None = None) -> str:
@@ -165,6 +166,18 @@ class TestMedia:
         ((_, packet),) = self.packets(b"\x06\x05secret serial number")
         assert packet[12:14] == b"\x06\x05"
         assert {*packet[14:]} == {FILL}
+
+    def test_h265(self) -> None:
+        nals = (h265.VPS, h265.SPS, h265.PPS, b"\x4e\x01\x05serial number", b"\x26\x01\xa0" + PICTURE)
+        pairs = []
+        for payload in packetize_h265(nals):
+            packet = rtp(payload.data, 98)
+            pairs.append((packet, scrub_packet(packet, CODECS)))
+            assert len(packet) == len(pairs[-1][1])
+        size = len(b"".join((h265.VPS, h265.SPS, h265.PPS))) + 2 + 3 * 2
+        assert pairs[0][1][12:] == pairs[0][0][12 : 12 + size + 5] + bytes((FILL,)) * 13, "AP: sets, and not the SEI"
+        assert pairs[1][1][12:] == pairs[1][0][12:26] + bytes((FILL,)) * 1386, "FU with the slice header"
+        assert {*pairs[2][1][15:]} == {FILL}
 
     def test_start_codes_stay(self) -> None:
         payload = b"\0\0\0\1" + SPS + b"\0\0\1" + b"\x65" + PICTURE[:500]

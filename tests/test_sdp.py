@@ -5,7 +5,15 @@ import pytest
 from rtspkit.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
 from rtspkit.formats import MediaTrack, select_tracks
 from rtspkit.limits import Limits
-from rtspkit.media import AACParameters, Codec, H264Parameters, OpusParameters, PCMParameters, Track
+from rtspkit.media import (
+    AACParameters,
+    Codec,
+    H264Parameters,
+    H265Parameters,
+    OpusParameters,
+    PCMParameters,
+    Track,
+)
 from rtspkit.sdp import (
     aggregate_url,
     media_url,
@@ -202,6 +210,30 @@ def test_what_is_skipped_is_named() -> None:
         "track 11 (MPEG4-GENERIC, not RTP)",
         "track 12 (no format, not RTP)",
     )
+
+
+H265 = "m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\na=fmtp:96 "
+
+
+def test_h265() -> None:
+    (track,), skipped = tracks_of(H265 + "sprop-vps=; sprop-sps=x\n")
+    assert (track.track.codec, track.track.clock_rate, track.track.parameters) == ("h265", 90000, None)
+    assert skipped == ()
+    sets = "sprop-vps=QAEMAQ==;sprop-sps=QgEBAWA=;sprop-pps=RAHBcg=="
+    (track,), _ = tracks_of(H265 + sets + ";sprop-max-don-diff=0;tx-mode=SRST\n")
+    assert track.track.parameters == H265Parameters(
+        b"\x40\x01\x0c\x01", b"\x42\x01\x01\x01\x60", (b"\x44\x01\xc1\x72",)
+    )
+    (track,), _ = tracks_of("m=video 0 RTP/AVP 96\na=rtpmap:96 HEVC\n")
+    assert (track.track.codec, track.track.clock_rate) == ("h265", 90000)
+
+
+@pytest.mark.parametrize(
+    ("fmtp", "reason"), [("sprop-max-don-diff=2", "sprop-max-don-diff 2"), ("tx-mode=MRST", "tx-mode MRST")]
+)
+def test_h265_that_is_not_in_decoding_order(fmtp: str, reason: str) -> None:
+    with pytest.raises(UnsupportedError, match=rf"track 1 \(H265, {reason}\)"):
+        tracks_of(H265 + fmtp + "\n")
 
 
 def test_nothing_usable() -> None:

@@ -40,7 +40,7 @@ _OTHERS = (
     ("audio", "g726-32", 102, 8000, 1, True),
     ("audio", "opus", 111, 48000, 2, True),
     ("video", "jpeg", 26, 90000, None, False),
-    ("video", "h265", 98, 90000, None, True),
+    ("video", "mp4v-es", 98, 90000, None, True),
     ("application", "vnd.onvif.metadata", 107, 90000, None, True),
 )
 _controls = st.sampled_from(

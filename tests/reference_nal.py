@@ -1,0 +1,129 @@
+"""How H.264 and H.265 lie in RTP packets, for `reference_rtp`: RFC 6184 and RFC 7798, a table and an `if` at a time.
+
+A payload is taken for one of three things: a NAL unit, several behind their sizes, or a part of one. What a NAL unit is
+good for is one word: "slice", "sync" (decoding can start with it), "link" (sync, after something was cut out),
+"leading" (it refers to what was before the last sync), "set", "left out", "end", "message", "invalid" or "other".
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from rtspkit.media import H264Parameters, H265Parameters
+
+SLICES = {"slice", "sync", "link", "leading"}
+
+
+class Fragment(NamedTuple):
+    header: bytes  # of the NAL unit it is part of
+    is_first: bool
+    is_last: bool
+    body: bytes
+
+
+def exp_golomb(data: bytes) -> int:
+    """The Exp-Golomb number that opens `data`, or -1; not beyond 510."""
+    bits = "".join(f"{byte:08b}" for byte in data[:8])
+    zeros = len(bits) - len(bits.lstrip("0"))
+    code = bits[zeros : 2 * zeros + 1]
+    return int(code, 2) - 1 if zeros <= 8 and len(code) == zeros + 1 else -1
+
+
+class H264:
+    header_size = 1
+
+    @staticmethod
+    def nal_type(nal: bytes) -> int:
+        return nal[0] & 0x1F
+
+    def word(self, nal: bytes) -> str:
+        words = dict.fromkeys([1, 2, 3, 4], "slice") | {5: "sync", 6: "message", 7: "set", 8: "set"}
+        words |= dict.fromkeys([0, *range(9, 13), *range(24, 32)], "left out")
+        return words.get(self.nal_type(nal), "other")
+
+    def read(self, payload: bytes) -> bytes | list[bytes] | Fragment | str:
+        """A NAL unit, [what follows the header of an aggregation packet], a fragment, or what it is counted as."""
+        kind = self.nal_type(payload)
+        if kind == 28:
+            if len(payload) < 2:
+                return "broken"
+            header = bytes([payload[0] & 0xE0 | payload[1] & 0x1F])
+            return Fragment(header, payload[1] >= 0x80, bool(payload[1] & 0x40), payload[2:])
+        if kind == 24:
+            return [payload[1:]]
+        return payload if kind <= 23 and (kind or b"\x00\x00\x01" in payload[:4]) else "discarded"
+
+    def key(self, nal: bytes) -> int | str | None:
+        """ "sps", the number of a PPS, or None for what is no parameter set that can be used."""
+        if self.nal_type(nal) == 7:
+            return "sps" if len(nal) >= 4 else None
+        number = exp_golomb(nal[1:])
+        return number if self.nal_type(nal) == 8 and 0 <= number <= 255 else None
+
+    @staticmethod
+    def parameters(sets: dict[Any, bytes]) -> H264Parameters | None:
+        pps = tuple(nal for key, nal in sets.items() if isinstance(key, int))
+        return H264Parameters(sets["sps"], pps) if "sps" in sets and pps else None
+
+
+class H265:
+    header_size = 2
+
+    @staticmethod
+    def nal_type(nal: bytes) -> int:
+        return nal[0] >> 1 & 0x3F
+
+    def word(self, nal: bytes) -> str:
+        if nal[1] & 7 == 0:
+            return "invalid"
+        words = dict.fromkeys(range(32), "slice") | dict.fromkeys([16, 17, 18], "link")
+        words |= dict.fromkeys([19, 20, 21], "sync") | dict.fromkeys([8, 9], "leading")
+        words |= dict.fromkeys([32, 33, 34], "set") | dict.fromkeys([35, 38, *range(48, 64)], "left out")
+        words |= dict.fromkeys([36, 37], "end") | dict.fromkeys([39, 40], "message")
+        return words.get(self.nal_type(nal), "other")
+
+    def read(self, payload: bytes) -> bytes | list[bytes] | Fragment | str:
+        if len(payload) < 2:
+            return "broken"
+        kind = self.nal_type(payload)
+        if kind == 49:
+            if len(payload) < 3:
+                return "broken"
+            header = bytes([payload[0] & 0x81 | (payload[2] & 0x3F) << 1, payload[1]])
+            return Fragment(header, payload[2] >= 0x80, bool(payload[2] & 0x40), payload[3:])
+        if kind == 48:
+            return [payload[2:]]
+        return payload if kind < 48 else "discarded"
+
+    def key(self, nal: bytes) -> int | str | None:
+        kind = self.nal_type(nal) if len(nal) >= 3 else 0
+        if kind == 32:
+            return "vps"
+        if kind == 33:
+            return "sps" if len(nal) >= 15 else None
+        number = exp_golomb(nal[2:])
+        return number if kind == 34 and 0 <= number <= 63 else None
+
+    @staticmethod
+    def parameters(sets: dict[Any, bytes]) -> H265Parameters | None:
+        pps = tuple(nal for key, nal in sets.items() if isinstance(key, int))
+        return H265Parameters(sets["vps"], sets["sps"], pps) if {"vps", "sps"} <= set(sets) and pps else None
+
+
+def goes_on(codec: H264 | H265, payload: bytes) -> bool:
+    """Whether a payload belongs to the picture before it: its first slice is not the first of a picture."""
+    size = codec.header_size
+    if len(payload) < size + 1:
+        return True
+    read = codec.read(payload)
+    if isinstance(read, Fragment):
+        if not read.is_first:
+            return True
+        nal = read.header + read.body
+    elif isinstance(read, list):
+        nal = read[0][2:]
+    else:
+        nal = payload
+    # a header that contradicts itself is not looked for here
+    is_slice = len(nal) > size and (codec.nal_type(nal) < 32 if size == 2 else 1 <= codec.nal_type(nal) <= 5)
+    return is_slice and not nal[size] & 0x80
