@@ -7,11 +7,12 @@ three of them), and of stereo whichever two of left, right and their difference 
 bounded before it is written, and where the samples themselves are shorter they are written instead: a frame is
 never larger than its PCM by more than its headers.
 
-The time of a block is that of its first sample. Packets are laid one behind the other while their timestamps are off
-by less than a tenth of a second, for cameras stamp sound by the clock of their system; a 64th of the difference goes
-into the distance of each block to the next, so that a sample clock that is slow or fast is followed. Where
-packets are known to be missing, or time steps further ahead, there are zero samples; where it steps by more than a
-fifth of a second, or back, the block is filled up with them and the next begins at the new time.
+The time of a block is that of its first sample. Packets are laid one behind the other, whatever their timestamps say,
+unless these step by more than a fifth of a second: cameras stamp sound by the clock of their system, or some packets
+with the same time. What timestamps and samples differ by goes into the distances of blocks, a 64th of it into each, so
+that a sample clock that is slow or fast is followed. Where packets are known to be missing there are zero samples. At a
+step the block is filled up with them, and the next begins at the new time; timestamps that step with every packet, of a
+clock with another rate, are not believed.
 
 The twin of this module, in plain Python, is `tests/reference_flac.py`.
 
@@ -44,9 +45,9 @@ cdef enum:
 
     HEADER_SIZE = 16        # the longest: 4 bytes, a frame number of 6, block size, sample rate, CRC-8
 
-    NEAR = 10               # a timestamp that is less than a second / NEAR off is believed to be inexact
-    SHORT = 5               # a hole of less than a second / SHORT is filled
-    SLEW = 6                # 1 / 2**SLEW of the difference goes into each block's distance to the next
+    STEP = 5                # a timestamp that is more than a second / STEP off is another time, not an inexact one
+    STEPS = 3               # so many packets in a row that step are believed
+    SLEW = 6                # 1 / 2**SLEW of a difference, and of a block at most, goes into each distance of blocks
 
 
 # Times beyond this many ticks are garbage; below it nothing here overflows.
@@ -348,7 +349,9 @@ cdef class Encoder:
     cdef int32_t* signals           # a block of each channel; and one for the difference of two, and for a residual
     cdef const int16_t* law         # how bytes are expanded; NULL: they are 16-bit numbers
     cdef Py_ssize_t channels, block_size, filled
-    cdef int64_t rate, block_pts, ahead, arrival
+    cdef int64_t rate, block_pts, arrival
+    cdef int64_t ahead, last_count  # of the last packet: by how much its timestamp is ahead of its samples; how many
+    cdef int steps                  # packets in a row whose timestamps stepped
     cdef uint32_t rate_code, frame_number
     cdef bint is_running, is_damaged
     cdef Buffer frames, records
@@ -424,24 +427,27 @@ cdef class Encoder:
         cdef Py_ssize_t part
         cdef int64_t pts = min(max(packet.pts, -TIME_LIMIT), TIME_LIMIT)
         cdef bint is_damaged = packet.flags & SAMPLE_DAMAGED != 0
-        cdef int64_t ahead
+        cdef bint is_near
+        cdef int64_t change, limit = self.rate // STEP
         if count == 0:
             self.is_damaged |= is_damaged
             return 0
         if self.is_running:
-            ahead = pts - (self.block_pts + self.filled)
-            self.ahead = 0
-            if ahead > self.rate // SHORT or ahead < -(self.rate // NEAR):
+            change = pts - (self.block_pts + self.filled) - self.ahead
+            is_near = -limit - self.last_count <= change <= limit
+            if is_near and is_damaged and change > 0:
+                self.fill(change)
+            elif is_near or self.steps == STEPS:
+                self.ahead += change
+            else:
                 if self.filled:
                     self.fill(self.block_size - self.filled)
-                self.block_pts = pts
-            elif ahead > (0 if is_damaged else self.rate // NEAR):
-                self.fill(ahead)
-            else:
-                self.ahead = ahead
+                self.block_pts, self.ahead = pts, 0
+            self.steps = 0 if is_near else min(self.steps + 1, STEPS)
         else:
             self.is_running = True
-            self.block_pts, self.ahead = pts, 0
+            self.block_pts, self.ahead, self.steps = pts, 0, 0
+        self.last_count = count
         self.is_damaged |= is_damaged
         self.arrival = packet.arrival
         while count:
@@ -479,12 +485,13 @@ cdef class Encoder:
 
     cdef int advance(self, Py_ssize_t count) except -1:
         """Count what was put into the block, and write it where it is full."""
-        cdef int64_t step
+        cdef int64_t step, most = max(1, self.block_size >> SLEW)
         self.filled += count
         if self.filled == self.block_size:
             self.put_block()
             # away from 0: what is left of a difference goes, too
             step = (self.ahead if self.ahead < 0 else self.ahead + (1 << SLEW) - 1) >> SLEW
+            step = min(max(step, -most), most)
             self.ahead -= step
             self.block_pts += self.block_size + step
             self.filled = 0

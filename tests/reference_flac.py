@@ -63,7 +63,7 @@ class Blocks:
         self.codec, self.channels, self.rate, self.size = codec, channels, rate, size
         self.held: list[tuple[int, ...]] = []
         self.start: int | None = None  # pts of the first sample held
-        self.ahead = self.arrival = 0
+        self.ahead = self.arrival = self.last_count = self.steps = 0
         self.is_damaged = False
         self.found: list[Block] = []
 
@@ -79,18 +79,24 @@ class Blocks:
             return
         pts = min(max(pts, -(2**60)), 2**60)
         if self.start is None:
-            self.start, self.ahead = pts, 0
+            self.start, self.ahead, self.steps = pts, 0, 0
         else:
-            ahead = pts - (self.start + len(self.held))
-            self.ahead = 0
-            if not -(self.rate // 10) <= ahead <= self.rate // 5:
+            change = pts - (self.start + len(self.held)) - self.ahead
+            limit = self.rate // 5
+            if -limit - self.last_count <= change <= limit:
+                self.steps = 0
+                if is_damaged and change > 0:
+                    self._silence(change)
+                else:
+                    self.ahead += change
+            elif self.steps == 3:
+                self.ahead += change
+            else:
+                self.steps += 1
                 if self.held:
                     self._silence(self.size - len(self.held))
-                self.start = pts
-            elif ahead > (0 if is_damaged else self.rate // 10):
-                self._silence(ahead)
-            else:
-                self.ahead = ahead
+                self.start, self.ahead = pts, 0
+        self.last_count = len(instants)
         self.is_damaged |= is_damaged
         self.arrival = arrival
         self._put(instants)
@@ -108,6 +114,7 @@ class Blocks:
                 channels = tuple(zip(*self.held, strict=True))
                 self.found.append(Block(self.start, self.arrival, self.is_damaged, channels))
                 step = -(-self.ahead // 64) if self.ahead > 0 else self.ahead // 64
+                step = max(-(self.size // 64 or 1), min(self.size // 64 or 1, step))
                 self.ahead -= step
                 self.start += self.size + step
                 self.held, self.is_damaged = [], False

@@ -152,6 +152,40 @@ def test_a_lost_packet_keeps_sound_beside_the_pictures() -> None:
     assert list(values) == expected[: len(values)]
 
 
+#: Timestamps that cameras make of those they should have, by the packet's number.
+MAD = {
+    "stands": lambda number, pts: 0,
+    "twice as fast": lambda number, pts: 2 * pts,
+    "half as fast": lambda number, pts: pts // 2,
+    "90 kHz": lambda number, pts: pts * 90_000 // 8000,
+    "milliseconds": lambda number, pts: pts // 8,
+    "ten with the same": lambda number, pts: number // 10 * 1600,
+    "late": lambda number, pts: pts - 1200 * (number % 7 == 3),
+}
+
+
+@pytest.mark.parametrize("name", MAD)
+def test_mad_timestamps_cost_no_sound(name: str) -> None:
+    camera = Camera(pcm_track())
+    muxer = make(camera, segment_duration=1.0)
+    for second in range(12):
+        fragment = camera.fragment()
+        video, sound = fragment.runs
+        records = [
+            (MAD[name](50 * second + number, pts), *rest)
+            for number, (pts, *rest) in enumerate(SAMPLE.iter_unpack(sound.samples))
+        ]
+        sound = sound._replace(samples=b"".join(SAMPLE.pack(*record) for record in records))
+        muxer.write(fragment._replace(runs=(video, sound)), now=1001.0 + second, wall=WALL + 1 + second)
+    values = list(decoded(sound_of(served(muxer)[1], 2))[0])
+    sent = reference_flac.expand("pcma", camera.sent)
+    assert len(values) > 10 * 8000
+    # at the start a packet or two may step before they are disbelieved
+    start = next(n for n in range(0, 3 * 160 + 1, 160) if values[960:1280] == sent[960 - n : 1280 - n])
+    assert values[960:] == sent[960 - start : len(values) - start]
+    assert muxer.media_stats.dropped_units == muxer.media_stats.silent_units == 0
+
+
 def test_sound_that_stops_is_silence_and_comes_back() -> None:
     camera = Camera(pcm_track())
     muxer = make(camera, segment_duration=1.0)

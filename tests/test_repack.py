@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import struct
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -140,16 +141,26 @@ def test_a_lost_packet_is_silence_of_its_length() -> None:
     assert found[1][3][0] == (0,) * 160 + tuple(reference_flac.expand("pcma", b"\x03" * 160))
 
 
-def test_a_step_ahead_is_silence_up_to_a_fifth_of_a_second_then_a_new_time() -> None:
+def test_a_hole_is_silence_up_to_a_fifth_of_a_second_then_a_new_time() -> None:
     repacker = Repacker(pcm_track())
-    found = blocks(repacker.repack(packets(0, 160 + 1600, 160 + 1600 + 160)))
+    found = blocks(repacker.repack(packets(0, 160 + 1600, 160 + 1600 + 160, flags={1: 2})))
     assert [pts for pts, *_ in found] == [0, 320, 640, 960, 1280, 1600]
     assert found[2][3][0] == (0,) * 320
     assert sum(value != 0 for block in found for value in block[3][0]) == 320  # and 160 that wait
+    for flags in (1, 2):
+        repacker = Repacker(pcm_track())
+        found = blocks(repacker.repack(packets(0, 160 + 1601, 160 + 1601 + 160, flags={1: flags})))
+        assert [(pts, damaged) for pts, _, damaged, _ in found] == [(0, True), (1761, flags == 2)]
+        assert found[0][3][0][160:] == (0,) * 160
+
+
+def test_a_small_step_of_which_nothing_is_missing_is_made_up_for_by_and_by() -> None:
     repacker = Repacker(pcm_track())
-    found = blocks(repacker.repack(packets(0, 160 + 1601, 160 + 1601 + 160, size=160)))
-    assert [(pts, damaged) for pts, _, damaged, _ in found] == [(0, True), (1761, False)]
-    assert found[0][3][0][160:] == (0,) * 160
+    run = repacker.repack(packets(*(160 * n + 1600 * (n > 9) for n in range(2000))))
+    assert run is not None
+    times = [record[0] for record in SAMPLE.iter_unpack(run.samples)]
+    assert {after - before for before, after in pairwise(times)} == {320, 321, 322, 323, 324, 325}
+    assert times[-1] == 320 * 999 + 1600
 
 
 def test_a_step_back_and_a_new_start_are_a_new_time() -> None:
