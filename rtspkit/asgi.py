@@ -32,7 +32,6 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote
@@ -236,7 +235,7 @@ class HLSApp:
         if bell.count >= self._most_blocked:
             raise NotReady("too many requests wait for this stream")
         reply = (scope.get("extensions") or {}).get(REPLY) if scope["method"] == "GET" else None
-        future = bell.wait(wanted, deadline, None if reply is None else partial(self._deliver, reply, headers))
+        future = bell.wait(wanted, deadline, None if reply is None else _Delivery(self, reply, headers))
         release: Callable[[], object] = _nothing
         try:
             release = watch_client(scope, receive, future)
@@ -362,12 +361,6 @@ class HLSApp:
         for number, piece in enumerate(pieces, 1):
             await send({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
 
-    def _deliver(self, reply: Reply, headers: Mapping[bytes, bytes], response: Response) -> bool:
-        """Send an answer at once; False where it is no usual case."""
-        if not isinstance(response.body, tuple) or headers.keys() & _CONDITIONS:
-            return False
-        return reply(response.status, *self._ready(response, response.body, headers))
-
     def _ready(
         self, response: Response, body: tuple[bytes, ...], headers: Mapping[bytes, bytes]
     ) -> tuple[RawHeaders, tuple[bytes, ...]]:
@@ -398,6 +391,22 @@ class HLSApp:
             return [(b"vary", b"origin")]
         lines = [(b"access-control-allow-origin", allowed), (b"access-control-expose-headers", _EXPOSED)]
         return lines if allowed == b"*" else [*lines, (b"vary", b"origin")]
+
+
+class _Delivery:
+    """Sends one of those who wait his answer at once; False where it is no usual case."""
+
+    __slots__ = ("_app", "_headers", "_reply")  # there may be thousands
+
+    def __init__(self, app: HLSApp, reply: Reply, headers: Mapping[bytes, bytes]) -> None:
+        self._app = app
+        self._reply = reply
+        self._headers = headers
+
+    def __call__(self, response: Response) -> bool:
+        if not isinstance(response.body, tuple) or self._headers.keys() & _CONDITIONS:
+            return False
+        return self._reply(response.status, *self._app._ready(response, response.body, self._headers))
 
 
 _PAGE = (("content-type", "text/html; charset=utf-8"), ("cache-control", "no-cache"))

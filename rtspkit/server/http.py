@@ -22,7 +22,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -537,12 +537,41 @@ async def _refuse(scope: Scope, send: Send, status: int, text: str) -> None:
     await _reply(scope, send, status, headers, f"{text}\n".encode())
 
 
-def _send_counted(path: Path, reply: Reply, status: int, headers: Sequence[_Header], body: Sequence[bytes]) -> bool:
-    """A whole reply to a viewer of the path."""
-    is_sent = reply(status, headers, body)
-    if is_sent:
+class _Counted:
+    """What goes to one viewer of a path: counted, and said in the log where he is a new one."""
+
+    __slots__ = ("_is_fresh", "_is_playlist", "_path", "_reply", "_send")
+
+    def __init__(self, path: Path, send: Send, reply: Reply | None, *, is_playlist: bool, is_fresh: bool) -> None:
+        self._path = path
+        self._send = send
+        self._reply = reply
+        self._is_playlist = is_playlist
+        self._is_fresh = is_fresh
+
+    async def send(self, message: Message) -> None:
+        path = self._path
+        if message["type"] == "http.response.body":
+            path.outbound_bytes += len(message.get("body", b""))
+        elif message["type"] == "http.response.start":
+            status = message["status"]
+            if path.viewers.limit and status < 400:
+                rule = b"private, no-store" if self._is_playlist else b"private, max-age=3600, immutable"
+                headers = [item for item in message["headers"] if bytes(item[0]).lower() != b"cache-control"]
+                message = {**message, "headers": [*headers, (b"cache-control", rule)]}
+            if self._is_fresh and status == 200:
+                count = len(path.viewers)
+                readers = f"{count} reader{'' if count == 1 else 's'}"
+                logger("HLS", f"muxer {path.name}").info("is being read by %s", readers)
+        await self._send(message)
+
+    def reply(self, status: int, headers: Sequence[_Header], body: Sequence[bytes]) -> bool:
+        """The extension `REPLY`; where more is to be done than to count, the answer takes the usual way."""
+        path = self._path
+        if self._reply is None or self._is_fresh or path.viewers.limit or not self._reply(status, headers, body):
+            return False
         path.outbound_bytes += sum(map(len, body))
-    return is_sent
+        return True
 
 
 class Front:
@@ -561,65 +590,44 @@ class Front:
         """ASGI."""
         if scope["type"] != "http":
             return
-        bare, send = send, _dressed(send)
         target: str = scope["path"]
         folder, _, name = target.rpartition("/")
         if scope["method"] in ("GET", "HEAD"):
             if target == "/":
-                await self._index(scope, send)
+                await self._index(scope, _dressed(send))
                 return
             if name.endswith((".js", ".css")) and (not folder or self._manager.find(folder[1:]) is not None):
                 found = _load_asset(name)
                 if found is not None:
-                    await self._asset(scope, send, found)
+                    await self._asset(scope, _dressed(send), found)
                     return
         playlist = name.endswith(".m3u8")
         path = self._manager.find(folder[1:]) or self._manager.find(folder.rpartition("/")[0][1:])
         if path is None or not name:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _dressed(send))
             return
         fresh = False
         if playlist and scope["method"] == "GET":
-            agent = _header(scope, b"user-agent").decode("latin-1")
-            admitted, fresh = path.admit(peer_address(scope), agent)
+            admitted, fresh = path.admit(peer_address(scope), _header(scope, b"user-agent").decode("latin-1"))
             if not admitted:
                 limit = path.viewers.limit
                 text = f"path {path.name!r} has its {limit} readers (maxReaders): try again later"
-                await _refuse(scope, send, 503, text)
+                await _refuse(scope, _dressed(send), 503, text)
                 return
         if path.muxer is None and name.endswith(".mp4"):
             # media of an earlier run: a cache that asks for them is no reason to start a camera
-            await _refuse(scope, send, 503, "this stream has ended; it may come back")
+            await _refuse(scope, _dressed(send), 503, "this stream has ended; it may come back")
             return
-        VIEWER.set(_peer(scope))
-        extensions = scope.get("extensions") or {}
-        if REPLY in extensions:
-            extensions[REPLY] = None if fresh or path.viewers.limit else partial(_send_counted, path, extensions[REPLY])
+        if path.muxer is None:  # it may be started by this one
+            VIEWER.set(_peer(scope))
+        extensions = scope.setdefault("extensions", {})
+        counted = _Counted(path, send, extensions.get(REPLY), is_playlist=playlist, is_fresh=fresh)
+        extensions[REPLY] = counted.reply
         path.enter()
         try:
-            await self._app(scope, receive, self._counted(path, playlist, fresh, bare))
+            await self._app(scope, receive, counted.send)
         finally:
             path.leave()
-
-    def _counted(self, path: Path, playlist: bool, fresh: bool, send: Send) -> Send:
-        private = bool(path.viewers.limit)
-
-        async def counted(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                path.outbound_bytes += len(message.get("body", b""))
-            elif message["type"] == "http.response.start":
-                status = message["status"]
-                if private and status < 400:
-                    rule = b"private, no-store" if playlist else b"private, max-age=3600, immutable"
-                    headers = [item for item in message["headers"] if bytes(item[0]).lower() != b"cache-control"]
-                    message = {**message, "headers": [*headers, (b"cache-control", rule)]}
-                if fresh and status == 200:
-                    count = len(path.viewers)
-                    readers = f"{count} reader{'' if count == 1 else 's'}"
-                    logger("HLS", f"muxer {path.name}").info("is being read by %s", readers)
-            await send(message)
-
-        return counted
 
     async def _index(self, scope: Scope, send: Send) -> None:
         headers = [(b"content-type", b"text/html; charset=utf-8"), (b"cache-control", b"no-cache")]
