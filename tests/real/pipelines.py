@@ -85,8 +85,9 @@ def video(
 
 def h265(*, bframes: int = 0, slices: int = 1, aggregate: str = "none", size: tuple[int, int] = (320, 240)) -> str:
     """A pipeline to an H.265 payloader; see `video`. With B-pictures, some of them refer to others of them."""
+    pools = "none" if slices == 1 else 1  # without a pool of threads x265 crashes on slices
     options = (
-        f"pools=none:frame-threads=1:scenecut=0:open-gop=0:bframes={bframes}:b-adapt=0:rc-lookahead={bframes + 2}"
+        f"pools={pools}:frame-threads=1:scenecut=0:open-gop=0:bframes={bframes}:b-adapt=0:rc-lookahead={bframes + 2}"
         f":slices={slices}:min-keyint={RATE}"
     )
     tune = "" if bframes else "tune=zerolatency "
