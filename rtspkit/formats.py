@@ -281,6 +281,7 @@ def _latm(offer: _Offer) -> MediaTrack | str:
             data = b""
         else:
             packing["stream_mux"] = mux
+            offer.quirks.note("latm-config", mux.is_cut_off)
             parameters = AACParameters(mux.config)
     if not data and not is_in_band:
         return "without a config"

@@ -20,6 +20,10 @@ __all__ = ["StreamMux", "parse_stream_mux", "read_element"]
 
 #: Object types whose AudioSpecificConfig is known to its last bit: where nothing says its length it has to be.
 _MEASURED = frozenset({1, 2, 3, 4, 7})
+#: Bits behind it: frameLengthType, latmBufferFullness, otherDataPresent, crcCheckPresent.
+_LEAST_REST = 13
+#: What an extension of it begins with (syncExtensionType, SBR); frameLengthType would have a reserved value.
+_EXTENSION = (0x2B7 << 5 | aac.AAC_SBR).to_bytes(2)
 #: frameLengthType 1: all units have this much more than frameLength says, in bytes.
 _FIXED_BASE = 20
 
@@ -35,6 +39,7 @@ class StreamMux(NamedTuple):
         unit_samples: samples (of `sample_rate`) in an access unit.
         sample_rate: of the core, in Hz.
         bits: how long it is itself.
+        is_cut_off: it ends with the AudioSpecificConfig, and the usual rest was assumed.
     """
 
     config: bytes
@@ -44,6 +49,7 @@ class StreamMux(NamedTuple):
     unit_samples: int
     sample_rate: int
     bits: int
+    is_cut_off: bool = False
 
 
 def parse_stream_mux(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> StreamMux:
@@ -62,7 +68,7 @@ def parse_stream_mux(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> StreamM
         raise LimitExceeded(
             f"LATM config: {len(data)} bytes, at most {limits.parameter_set_size} are allowed", head=data
         )
-    return _stream_mux(BitReader(data, "LATM config"))
+    return _stream_mux(BitReader(data, "LATM config"), may_be_cut_off=True)
 
 
 def read_element(data: bytes) -> StreamMux:
@@ -80,7 +86,7 @@ def read_element(data: bytes) -> StreamMux:
     return _stream_mux(bits)
 
 
-def _stream_mux(bits: BitReader) -> StreamMux:
+def _stream_mux(bits: BitReader, *, may_be_cut_off: bool = False) -> StreamMux:
     start = bits.position
     version = bits.read(1)
     if version:
@@ -94,7 +100,13 @@ def _stream_mux(bits: BitReader) -> StreamMux:
         raise UnsupportedError(
             f"LATM with {programs} programs, the first of {layers} layers, is not supported: set the camera to AAC"
         )
+    rest, room = bits.rest(), bits.bits_left // 8
     data, config = _audio_specific_config(bits, _value(bits) if version else None)
+    # GStreamer's rtpmp4apay writes no more than the configuration, with any extension it has
+    is_extended = bits.rest()[:2] == _EXTENSION
+    if may_be_cut_off and not version and (is_extended or bits.bits_left < _LEAST_REST):
+        data = rest[:room] if is_extended else data
+        return StreamMux(data, units, 0, False, config.frame_length, config.sample_rate, bits.position - start, True)
     kind = bits.read(3)  # frameLengthType
     if kind > 1:
         raise UnsupportedError("LATM with CELP or HVXC is not supported: set the camera to AAC-LC")

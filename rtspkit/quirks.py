@@ -34,6 +34,7 @@ SENTENCES: dict[str, str] = {
     "sprop-unusable": "The parameter sets of the SDP cannot be used; those in the stream are awaited.",
     "sprop-annexb": "The parameter sets of the SDP have start codes in them.",
     "aac-defaults": "AAC is announced without the lengths of its headers; the usual ones (13, 3, 3) are used.",
+    "latm-config": "The configuration of AAC in LATM ends too early; the usual rest is assumed.",
     # -- URLs
     "content-base-scheme": "The base of the control URLs (Content-Base) has no scheme, or has it twice.",
     "content-base-address": "The base of the control URLs (Content-Base) has an address that is not valid.",

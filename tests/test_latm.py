@@ -38,10 +38,31 @@ VERSION_1 = "1 0 00 11111111 1 000000 0000 000"  # audioMuxVersionA, taraBufferF
 )
 def test_stream_mux(data: str, expected: StreamMux | tuple[int, int, bool]) -> None:
     mux = parse_stream_mux(bytes.fromhex(data))
-    assert mux[: len(expected)] == expected if len(expected) == 7 else mux[1:4] == expected
+    assert mux == expected or mux[1:4] == expected
+    assert not mux.is_cut_off
     assert parse_config(mux.config).sample_rate == mux.sample_rate == 24000
     assert len(data) * 4 - 8 < mux.bits <= len(data) * 4
     assert read_element(from_bits("0", f"{int(data, 16):0{4 * len(data)}b}")) == mux
+
+
+@pytest.mark.parametrize(
+    ("data", "config"),
+    [
+        ("40002320adca00", "119056e500"),  # GStreamer's rtpmp4apay, with an extension that says that there is no SBR
+        ("40002320", "1190"),
+        ("400057241000", "2b920800"),
+    ],
+)
+def test_a_configuration_that_ends_with_that_of_aac(data: str, config: str) -> None:
+    mux = parse_stream_mux(bytes.fromhex(data))
+    assert mux.is_cut_off
+    assert mux.config.hex() == config
+    assert (mux.units, mux.unit_size, mux.has_other_data) == (1, 0, False)
+
+
+def test_within_an_element_something_follows_it() -> None:
+    with pytest.raises(RemoteProtocolError):
+        read_element(from_bits("0", f"{0x40002320:032b}"))
 
 
 def test_sbr_in_latm() -> None:
@@ -55,7 +76,6 @@ def test_sbr_in_latm() -> None:
     [
         (b"", RemoteProtocolError, "ends too early"),
         (bytes.fromhex("400026"), RemoteProtocolError, "ends too early"),
-        (bytes.fromhex("400026203f"), RemoteProtocolError, "ends too early"),
         (from_bits("1 1", "0" * 80), UnsupportedError, "later version"),
         (from_bits("0 1 000000 0001 000", LC, "0" * 20), UnsupportedError, "2 programs"),
         (from_bits("0 1 000000 0000 010", LC, "0" * 20), UnsupportedError, "3 layers"),
