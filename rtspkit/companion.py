@@ -1,8 +1,9 @@
 """The audio beside the video of one rendition: where its units go on the timeline that video leads.
 
-Strategy: audio follows the shift of the video's time. A gap longer than 0.2 s is filled with silence, as is
-audio that was announced and does not come, for a player of muxed media shows nothing where one track has none;
-a shorter gap is hidden in a duration; units whose time is taken already are dropped. Audio that is far from
+Strategy: audio follows the shift of the video's time. A gap longer than 0.2 s is filled with silence (Opus encoders
+send two packets a second while nothing is said, and a player that plays them one behind the other is soon ahead of the
+picture), as is audio that was announced and does not come, for a player of muxed media shows nothing where one track
+has none; a shorter gap is hidden in a duration; units whose time is taken already are dropped. Audio that is far from
 the video is moved to it, and audio without any video does not run away from it.
 
 Audio that is only late finds its place: silence is made up to where the last fragment's video began, and
@@ -171,6 +172,11 @@ class Companion:
         if left is None:
             return None
         if left is not run:
+            times = restamp.survey(left)
+        if times.step - time.unit > AUDIO_GAP * time.rate and self._silent_unit is not None:
+            longest = time.unit + int(AUDIO_GAP * time.rate)
+            left = silence.filled(left, self._silent_unit, ticks=time.unit, longest=longest)
+            self._stats.silent_units += restamp.survey(left).units - times.units
             times = restamp.survey(left)
         begin = times.first + time.shift
         end = times.last + time.shift + time.unit

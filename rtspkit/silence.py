@@ -15,7 +15,7 @@ from rtspkit.errors import RtspkitError
 from rtspkit.media import SAMPLE, AACParameters, FLACParameters, OpusParameters, Run, Track
 from rtspkit.repack import silent_block
 
-__all__ = ["silent_run", "silent_unit"]
+__all__ = ["filled", "silent_run", "silent_unit"]
 
 #: By channels; what an encoder makes of digital silence, for every sample rate.
 _SILENT_UNITS = {1: bytes.fromhex("01182007"), 2: bytes.fromhex("211004608c1c")}
@@ -60,3 +60,20 @@ def silent_run(index: int, unit: bytes, *, first: int, ticks: int, count: int) -
     """`count` silent units of `ticks` each, the first presented at `first`; they have no arrival."""
     samples = b"".join(SAMPLE.pack(first + number * ticks, 0, len(unit), 1) for number in range(count))
     return Run(index, samples, unit * count)
+
+
+def filled(run: Run, unit: bytes, *, ticks: int, longest: int) -> Run:
+    """The run with silent units of `ticks` each where two of its own are more than `longest` ticks apart."""
+    samples: list[bytes] = []
+    media: list[bytes | memoryview] = []
+    data = memoryview(run.data).cast("B")
+    at, before = 0, None
+    for pts, arrival, size, flags in SAMPLE.iter_unpack(run.samples):
+        if before is not None and pts - before > longest:
+            gap = silent_run(run.track, unit, first=before + ticks, ticks=ticks, count=(pts - before) // ticks - 1)
+            samples.append(bytes(gap.samples))
+            media.append(bytes(gap.data))
+        samples.append(SAMPLE.pack(pts, arrival, size, flags))
+        media.append(data[at : at + size])
+        at, before = at + size, pts
+    return Run(run.track, b"".join(samples), b"".join(media))

@@ -21,6 +21,7 @@ from rtspkit.aac import build_config
 from rtspkit.errors import LocalProtocolError
 from rtspkit.media import AACParameters, Fragment, H264Parameters, OpusParameters, Run, Track
 from rtspkit.opus import silent_packet
+from rtspkit.restamp import join
 from rtspkit.segmenter import Segmenter, playable
 from rtspkit.segments import InitSection, Output, Segment, SegmentData
 
@@ -516,6 +517,28 @@ def test_opus_lasts_as_long_as_its_packets_say(samples: int) -> None:
     assert heard[1].end == second_[-1] + samples
     assert segmenter.stats.silent_units == (4 * 48_000 - heard[1].end) // samples  # and silence is of the same kind
     assert {bytes(sample.data) for sample in heard[-1].samples} == {silent_packet(samples, 1)}
+
+
+def test_opus_that_rests_while_nothing_is_said_is_silent_meanwhile() -> None:
+    """DTX: a packet each 400 ms; what does not come would make a player run ahead."""
+    segmenter = make((VIDEO, OPUS))
+    outputs = []
+    for number in range(3):
+        fragment = second(number, [], OPUS)
+        times = [number * 48_000 + 960 * index for index in (0, 1, 2, 23, 24, 45, 46, 49)]
+        runs_ = [
+            silence.silent_run(1, b"\xf8" + bytes([index]), first=t, ticks=1, count=1) for index, t in enumerate(times)
+        ]
+        heard = runs_[0]
+        for run in runs_[1:]:
+            heard = join(heard, run)
+        outputs += write(segmenter, fragment._replace(runs=(*fragment.runs, heard)))
+    for run in runs(outputs, 2):
+        assert {sample.duration for sample in run.samples[:-1]} <= {960, 3 * 960}
+        own = [sample.pts % 48_000 // 960 for sample in run.samples if len(sample.data) == 2]
+        assert own == [0, 1, 2, 23, 24, 45, 46, 49]
+    assert segmenter.stats.silent_units == 3 * 40
+    assert is_without_gap(outputs, 3 * 48_000)
 
 
 def test_opus_alone_leads() -> None:
