@@ -329,6 +329,12 @@ cdef class TrackState:
 
     cdef void lose(self) noexcept nogil:
         """Packets are missing here: what was arriving is not whole."""
+        cdef Sample* last
+        if self.may_go_on and self.marker_lies and self.table.size:
+            # with a marker on every slice nothing says that the last unit had all of them
+            last = <Sample*>(self.table.data + self.table.size) - 1
+            self.damaged_units += not last.flags & SAMPLE_DAMAGED
+            last.flags = SAMPLE_DAMAGED
         self.drop_fragment()
         self.after_loss = self.gap = self.references_lost = True
         self.may_go_on = False

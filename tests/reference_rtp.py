@@ -242,6 +242,9 @@ class TrackState:
         self.suspect = None
 
     def lose(self) -> None:
+        if self.may_go_on and self.marker_lies and self.samples:
+            self.counters["damaged_units"] += not self.samples[-1].flags & DAMAGED
+            self.samples[-1].flags = DAMAGED
         self.drop_partial()
         self.after_loss = self.gap = self.references_lost = True
         self.may_go_on = False
@@ -518,7 +521,8 @@ class Receiver:
             return
         gap = (packet.sequence - t.due) % 65536
         if gap >= MAX_DROPOUT:
-            while t.waiting and t.next is None:
+            is_opening = t.next is None
+            while t.waiting and is_opening:
                 self.give_up_gap(t, now)
             if packet.sequence == t.suspect and gap < 65536 - MAX_MISORDER:
                 while t.waiting:

@@ -256,6 +256,21 @@ def test_idr_picture_with_a_hole_and_markers_everywhere_is_no_sync_sample() -> N
     assert units[1].data == avcc(LATER_IDR_SLICE, LATER_IDR_SLICE, LATER_IDR_SLICE)
 
 
+def test_after_a_slice_with_a_marker_a_picture_may_have_lost_its_end() -> None:
+    """Once it is known that the markers lie; what follows says so too, and neither is a place to start."""
+    camera = Camera()
+    for at in (0, 1):
+        camera.picture(IDR, at=at)
+        if at:
+            camera.video.sequence += 1
+        else:
+            camera.picture(LATER_IDR_SLICE, at=at)
+    camera.picture(P, at=2)
+    units = camera.units()
+    assert [(unit.is_sync, unit.damaged) for unit in units] == [(True, False), (False, True), (False, True)]
+    assert camera.counted().damaged_units == 2
+
+
 def test_whole_idr_after_loss_is_a_sync_sample() -> None:
     camera = Camera()
     camera.picture(P, at=0)
