@@ -409,14 +409,14 @@ cdef class Receiver:
         return self.track_state(index).shift
 
     def set_shift(self, int index, int64_t ticks):
-        """Moves the pts of a track: by a 200th of the time that passes; at once at first, and by a second or more."""
+        """Moves the pts of a track: by a 200th of the time that passes; at once at first, and by 0.25 s or more."""
         cdef TrackState t = self.track_state(index)
         if not -(<int64_t>1 << 60) <= ticks <= <int64_t>1 << 60:
             raise LocalProtocolError(f"a shift of {ticks} ticks is out of range")
         if t.shift == t.wanted_shift:
             t.shifted = t.ticks
         t.wanted_shift = ticks
-        if t.units == 0 or not -t.clock_rate < ticks - t.shift < t.clock_rate:
+        if t.units == 0 or not -t.clock_rate < 4 * (ticks - t.shift) < t.clock_rate:
             t.shift = ticks
 
     def cut_at(self, int64_t pts):
@@ -587,14 +587,19 @@ cdef class Receiver:
         for a recorder may send what it has kept). Otherwise the arrival decides.
 
         With a new SSRC or sequence the timestamps may still go on as before; where they agree with the
-        arrival within two seconds they do.
+        arrival within two seconds they do. Else the next unit begins where the last one ended, if it came soon
+        enough: arrivals are uneven, and with a camera that begins anew at every sync sample that would add up.
         """
         cdef int64_t by_arrival, by_origin, slack
         if t.had_time:
             by_arrival = max(<int64_t>1, scale(now - t.arrival, t.clock_rate, SECOND))
             by_origin = <int32_t>(packet.timestamp - t.timestamp)
             slack = 2 * t.clock_rate
-            return t.ticks + (by_origin if -slack <= by_origin - by_arrival <= slack else by_arrival)
+            if -slack <= by_origin - by_arrival <= slack:
+                return t.ticks + by_origin
+            if t.has_last and by_arrival <= 3 * t.unit_distance + t.clock_rate // 10:
+                return max(t.high - t.shift + t.unit_distance, t.ticks + 1)
+            return t.ticks + by_arrival
         by_arrival = scale(self.start_time + (now - self.start_arrival), t.clock_rate, SECOND)
         if t.have_origin:
             by_origin = <int32_t>(packet.timestamp - t.origin)

@@ -23,6 +23,7 @@ from rtspkit import restamp, silence
 from rtspkit.codecs import unit_ticks
 from rtspkit.media import SAMPLE, SAMPLE_SIZE, Run, Track
 from rtspkit.restamp import Survey
+from rtspkit.standing import UnitClock
 
 if TYPE_CHECKING:
     from rtspkit.fmp4 import FragmentRun
@@ -35,6 +36,8 @@ STEP = 5.0
 #: An audio gap longer than this (s) is filled with silence, or moves the decode time where there is none for the
 #: codec; a shorter one is hidden in a duration.
 AUDIO_GAP = 0.2
+#: So near (s) to video does audio begin whose units are counted from then on.
+_COUNTED_FROM = 0.05
 #: Audio that is this far (s) behind a fragment without any is taken to have stopped.
 _SILENCE_AFTER = 0.5
 #: No more silence (s) than this at once: a fragment is seldom longer than a second, and time jumps at 5.
@@ -94,6 +97,7 @@ class Companion:
         self._stats = stats
         self._is_silent = False  # what was written last was made here …
         self._was_late = False  # … in place of sound that came too late for it
+        self._is_counted = False  # units go one after the other, for the clock is wrong
         self._held: Run | None = None
         self._silent_unit: bytes | None = None
         self.set_track(track)
@@ -103,6 +107,8 @@ class Companion:
         self._track = track
         self.time.set_track(track)
         self._silent_unit = silence.silent_unit(track, self.time.unit)
+        self._is_even = unit_ticks(track) is not None  # all units last the same
+        self._clock = UnitClock(track.clock_rate)
 
     def row(
         self, run: Run | None, video: int, edge: int, *, has_video: bool, is_starting: bool, is_timed: bool
@@ -124,11 +130,15 @@ class Companion:
         if run is None:
             is_long = edge - video >= _SILENCE_AFTER * self.time.rate
             return self._silent_row(edge if self._is_silent or is_long else video)
-        if not is_timed:
-            # units that come one after the other, from where audio stands; if it is late, from where the video is
-            late = video - self.time.end > AUDIO_GAP * self.time.rate
-            first = (video if late else self.time.end) - self.time.shift
-            run = restamp.contiguous(run, self.time.unit, first=first)
+        if self._is_even:
+            self._clock.take(run, restamp.survey(run), self.time.unit)
+        if not is_timed or self._clock.is_used:
+            left = self._counted(run, video)
+            if left is None:
+                return None
+            run = left
+        else:
+            self._is_counted = False
         row = self._audio_row(run, video, has_video=has_video, is_starting=is_starting)
         if row is not None:
             self._is_silent = self._was_late = False
@@ -138,6 +148,21 @@ class Companion:
             return self._silent_row(edge, least=_SILENCE_AFTER)
         return row
 
+    def _counted(self, run: Run, video: int) -> Run | None:
+        """Units one after the other from where audio stands, or from where video is, where that is far from it."""
+        time = self.time
+        count = restamp.survey(run).units
+        self._stats.restamped_units += count
+        slack = round((AUDIO_GAP if self._is_counted else _COUNTED_FROM) * time.rate)
+        ahead = time.end - video
+        first = (video if -ahead > slack else time.end) - time.shift
+        surplus = min(count, -(-(ahead - slack) // time.unit)) if ahead > slack else 0
+        self._stats.dropped_units += surplus
+        if surplus == count:
+            return None
+        self._is_counted = True
+        return restamp.contiguous(restamp.pieces(run, [surplus, count - surplus])[1], time.unit, first=first)
+
     def hold(self, run: Run) -> None:
         """Audio that came without video, where a part would have to begin with it: it goes with the next video."""
         if self._held is not None and restamp.survey(self._held).units * self.time.unit > STEP * self.time.rate:
@@ -146,6 +171,7 @@ class Companion:
 
     def forget(self) -> None:
         """Time starts anew: what was held belongs to the time before."""
+        self._clock.forget()
         if self._held is not None:
             self._stats.dropped_units += restamp.survey(self._held).units
             self._held = None

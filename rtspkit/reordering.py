@@ -32,13 +32,14 @@ class Reordering:
 
     Attributes:
         unit: from one unit to the next, lately; 0 while nothing is known.
+        latest: the latest pts so far; 0 before the first unit.
         overtaken: the most pictures by now that a single one had come after and is shown before.
         left: so many pictures in order until it is forgotten that they are not; 0: they are shown as they come.
     """
 
     __slots__ = (
-        "_ahead", "_base", "_before", "_count", "_high", "_last", "_lately", "_longest", "_units",
-        "left", "overtaken", "unit",
+        "_ahead", "_base", "_before", "_count", "_last", "_lately", "_longest", "_units",
+        "latest", "left", "overtaken", "unit",
     )  # fmt: skip
 
     def __init__(self, rate: int, unit: int = 0, *, is_reordered: bool = False) -> None:
@@ -55,7 +56,7 @@ class Reordering:
         self._before = 0  # what `unit` was before it was learned last
         self._last: int | None = None  # pts of the last unit
         self._ahead = 0  # units shown before the very first
-        self._high = 0  # the latest pts so far
+        self.latest = 0
         self._base: int | None = None  # the latest before that
         self._count = 0  # units since the latest came, itself among them
         self._units = self.overtaken = 0
@@ -71,7 +72,7 @@ class Reordering:
         """Decode time of the next unit, as a pts; there has been one."""
         if not self.left:
             return (self._last or 0) + self.unit
-        base = self._high - (1 + self._ahead) * self.unit if self._base is None else self._base
+        base = self.latest - (1 + self._ahead) * self.unit if self._base is None else self._base
         return base + (self._count + 1) * self.unit
 
     def restart(self, ahead: int = 0) -> None:
@@ -85,17 +86,17 @@ class Reordering:
 
     def take(self, pts: int) -> int:
         """Take the next unit; gives what `due` is behind it."""
-        if self._last is None or pts < self._high - _MOST_REORDERED * self.unit:
-            self._high, self._base, self._count = pts, None, 1
+        if self._last is None or pts < self.latest - _MOST_REORDERED * self.unit:
+            self.latest, self._base, self._count = pts, None, 1
             self._lately.clear()
-        elif pts > self._high:
+        elif pts > self.latest:
             if not self.left:
-                self._learn(pts - self._high)
+                self._learn(pts - self.latest)
             else:
                 self.left -= 1
                 if self._base is not None:
-                    self._learn((self._high - self._base) // self._count)
-            self._high, self._base, self._count = pts, self._high, 1
+                    self._learn((self.latest - self._base) // self._count)
+            self.latest, self._base, self._count = pts, self.latest, 1
         elif pts != self._last:
             if not self.left:  # the distance to the picture that was ahead of its time is none of two units
                 self.unit = self._before or self.unit

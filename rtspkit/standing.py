@@ -6,16 +6,21 @@ they may be again, from the next sync sample on. The longest pause makes no cloc
 stopped, and a run with a wild timestamp does not count; the second span makes it deaf to the burst of old pictures
 with which some cameras and recorders begin.
 
+Sound needs no arrival: its units last what they last. Where over two seconds of them the timestamps went another way,
+and not because some are missing, the units are counted (`UnitClock`).
+
 Which cameras: some stamp every unit alike after their clock was set, or count in milliseconds what they announce
 as 90 kHz.
 """
 
 from __future__ import annotations
 
-from rtspkit.media import Run
-from rtspkit.restamp import Survey, contiguous, survey
+from itertools import pairwise
 
-__all__ = ["ArrivalClock"]
+from rtspkit.media import Run
+from rtspkit.restamp import Survey, contiguous, survey, times_of
+
+__all__ = ["ArrivalClock", "UnitClock"]
 
 _NANOSECONDS = 1_000_000_000
 #: Arrivals (ns) that are looked at together.
@@ -30,6 +35,9 @@ _WILD = 5
 _MADE_UP = 2
 #: Spans in a row that convict a clock, and that acquit it.
 _BAD, _GOOD = 2, 4
+#: Sound is looked at for so long (s), and its timestamps may go so much further or less far than its units: no crystal
+#: is off by so much, but a sampling rate that was told wrong is.
+_SOUND_SPAN, _SOUND_OFF = 2, 0.03
 
 
 class ArrivalClock:
@@ -117,3 +125,37 @@ class ArrivalClock:
         elif self._streak >= _GOOD:
             self.is_good_again = True
         self._begin_span()
+
+
+class UnitClock:
+    """Watches the timestamps of sound whose units have a known duration.
+
+    Attributes:
+        is_used: units are counted at present.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self.is_used = False
+        self._span = _SOUND_SPAN * rate
+        self.forget()
+
+    def forget(self) -> None:
+        """Time starts anew, or the units are others; whether they are counted stays."""
+        self._last: int | None = None
+        self._ticks = self._lasted = self._odd = self._units = 0
+
+    def take(self, run: Run, times: Survey, unit: int) -> None:
+        """Look at the units of a run, which last `unit` ticks each."""
+        if self._last is not None:
+            pts = [self._last, *times_of(run)]
+            steps = [after - before for before, after in pairwise(pts)]
+            self._ticks += times.last - self._last
+            self._lasted += times.units * unit
+            # where units are missing most of the others are where they should be
+            self._odd += sum(abs(step - unit) > _SOUND_OFF * unit for step in steps)
+            self._units += times.units
+        self._last = times.last
+        if self._lasted >= self._span:
+            is_off = abs(self._ticks - self._lasted) > _SOUND_OFF * self._lasted
+            self.is_used = is_off and 2 * self._odd > self._units
+            self._ticks = self._lasted = self._odd = self._units = 0

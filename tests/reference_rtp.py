@@ -634,7 +634,11 @@ class Receiver:
         if t.had_time:
             by_arrival = max(1, scale(now - t.arrival, rate, SECOND))
             by_timestamp = difference(packet.timestamp, t.timestamp)
-            return t.ticks + (by_timestamp if abs(by_timestamp - by_arrival) <= 2 * rate else by_arrival)
+            if abs(by_timestamp - by_arrival) <= 2 * rate:
+                return t.ticks + by_timestamp
+            if t.counters["units"] and by_arrival <= 3 * t.order.unit + rate // 10:
+                return max(t.order.latest + t.order.unit, t.ticks + 1)
+            return t.ticks + by_arrival
         assert self.started is not None
         start_arrival, start_time = self.started
         by_arrival = scale(start_time + now - start_arrival, rate, SECOND)

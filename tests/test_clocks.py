@@ -19,7 +19,7 @@ from rtspkit.media import SAMPLE, H264Parameters, Track
 from rtspkit.packetizer import interleaved_frame, ntp_timestamp, rtp_packet, sender_report
 from rtspkit.rtp import Receiver, SenderReport, parse_rtcp
 from rtspkit.segmenter import Segmenter
-from rtspkit.segments import Output, Segment, SegmentData
+from rtspkit.segments import InitSection, Output, Segment, SegmentData
 
 WALL = 1_780_000_000.0
 SECOND = 10**9
@@ -41,6 +41,8 @@ class World:
         sound_late: seconds that sound takes longer to be sent than a picture.
         wall_off: seconds that the camera's wall clock is off.
         wall_clock: what its wall clock shows at a time, where that is nothing usual.
+        stamp: the timestamp (from the first) of a unit of a track, where that is not as the clock has it.
+        ssrc: the SSRC of that unit.
         has_origin: RTP-Info says where the tracks began.
         tick: seconds between two reads.
         parts: seconds of a part.
@@ -59,6 +61,8 @@ class World:
     tick: float = 0.1
     parts: float | None = None
     wall_clock: Callable[[float], float] | None = None
+    stamp: Callable[[int, int, int], int] = lambda _track, ticks, _number: ticks
+    ssrc: Callable[[int, int], int] = lambda track, _number: 11 + track
     off: list[float] = field(default_factory=list)  # sound from picture, s, fragment by fragment
     dates: list[float] = field(default_factory=list)  # from the instant of the segment's first picture
     spread: float = 0.0  # the most that the units of a track in one fragment are apart from each other's times
@@ -92,9 +96,9 @@ class World:
                 # one connection: nothing passes what was sent before
                 arrival = ends[index] = max(ends[index], sent)
                 size = 12 + len(payload)
-                timestamp = (start + number * step) & 0xFFFFFFFF
+                timestamp = (start + self.stamp(index, number * step, number)) & 0xFFFFFFFF
                 yield arrival, number, head(0x24, 2 * index, size, 0x80, 0x80 | 96 + index, number & 0xFFFF,
-                                            timestamp, 11 + index) + payload  # fmt: skip
+                                            timestamp, self.ssrc(index, number)) + payload  # fmt: skip
                 number += 1
 
         def sender_reports() -> Iterator[tuple[float, int, bytes]]:
@@ -149,6 +153,8 @@ class World:
 
     def judge(self, outputs: list[Output]) -> None:
         for output in outputs:
+            if isinstance(output, InitSection):
+                self.ends.clear()
             if isinstance(output, Segment) and not output.is_gap:
                 self.dates.append(output.date / 1e6 - self.starts.pop(output.msn) - WALL)
             if isinstance(output, SegmentData):
@@ -158,12 +164,15 @@ class World:
                     rate = (90_000, 48_000)[run.track_id - 1]
                     label = 6 if run.track_id == 1 else 1
                     unit = self.times[run.track_id - 1]
-                    captured = [int(sample.data[label : label + 8], 16) * unit for sample in run.samples]
-                    offsets = [sample.pts / rate - time for sample, time in zip(run.samples, captured, strict=True)]
-                    self.spread = max(self.spread, max(offsets) - min(offsets))
-                    means.append(offsets[0])
                     assert run.dts == self.ends.get(run.track_id, run.dts)
                     self.ends[run.track_id] = run.dts + sum(sample.duration for sample in run.samples)
+                    samples = [sample for sample in run.samples if sample.size > 8]  # others are silence
+                    if not samples:
+                        continue
+                    captured = [int(sample.data[label : label + 8], 16) * unit for sample in samples]
+                    offsets = [sample.pts / rate - time for sample, time in zip(samples, captured, strict=True)]
+                    self.spread = max(self.spread, max(offsets) - min(offsets))
+                    means.append(offsets[-1])
                     if run.track_id == 1:
                         self.starts.setdefault(output.msn, captured[0])
                     else:
@@ -234,6 +243,68 @@ def jumping(at: float) -> float:
 )
 def test_reports_that_are_nonsense_do_no_harm(wall_clock: Callable[[float], float]) -> None:
     World(100_000, video=-200, audio=200, wall_clock=wall_clock).play().is_together()
+
+
+def of_sound(change: Callable[[int, int], int]) -> Callable[[int, int, int], int]:
+    """The timestamps of sound are other ones than its clock shows (ticks, number)."""
+    return lambda track, ticks, number: change(ticks, number) if track else ticks
+
+
+@pytest.mark.parametrize("reports", [5.0, None])
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        of_sound(lambda ticks, _: 10 * ticks),
+        of_sound(lambda ticks, _: ticks // 10),
+        of_sound(lambda ticks, _: 2 * ticks),
+        of_sound(lambda ticks, _: ticks * 48 // 44),
+        of_sound(lambda _ticks, _number: 0),
+        of_sound(lambda ticks, number: min(ticks, 1024 * 2000)),
+        of_sound(lambda ticks, _: -ticks),
+    ],
+    ids=["10", "a tenth", "2", "48 for 44", "0", "0 after a while", "-1"],
+)
+def test_sound_whose_clock_is_wrong_is_heard_beside_the_picture(
+    stamp: Callable[[int, int, int], int], reports: float | None
+) -> None:
+    world = World(20_000, stamp=stamp, reports=reports).play()
+    assert max(map(abs, world.off[60:])) < 0.1
+    assert len(world.off) > 270
+    assert world.sounds > 0.98 * 20_000 / UNITS_A_SECOND / world.times[1]
+    assert world.segmenter.stats.discontinuities == 0
+
+
+@pytest.mark.parametrize("parts", [None, 0.2])
+@pytest.mark.parametrize("track", [0, 1])
+@pytest.mark.parametrize("is_reset", [True, False])
+def test_an_ssrc_that_changes_every_ten_seconds(track: int, is_reset: bool, parts: float | None) -> None:
+    """R39: the timeline is joined, and nothing adds up; timestamps begin anew with it, or go on."""
+    units = (250, 470)[track]
+
+    def stamp(which: int, ticks: int, number: int) -> int:
+        if which != track or not is_reset:
+            return ticks
+        return ticks - ticks // max(1, number) * (number // units * units) + number // units * 77_777_777
+
+    def ssrc(which: int, number: int) -> int:
+        return 11 + which + (100 * (number // units) if which == track else 0)
+
+    World(40_000, stamp=stamp, ssrc=ssrc, reports=None, parts=parts).play().is_together()
+
+
+@pytest.mark.parametrize("jump", [0.7, -0.7, 300.0, -300.0])
+@pytest.mark.parametrize("track", [0, 1])
+def test_a_clock_that_jumps_is_followed_by_the_other_track(track: int, jump: float) -> None:
+    rate = (90_000, 48_000)[track]
+    number_then = (1000, 1880)[track]  # after 40 s
+
+    def stamp(which: int, ticks: int, number: int) -> int:
+        return ticks + (round(jump * rate) if which == track and number > number_then else 0)
+
+    world = World(20_000, stamp=stamp, reports=None).play()
+    assert max(map(abs, world.off[:38])) < 0.05
+    assert max(map(abs, world.off[80:])) < 0.05
+    assert world.sounds > 0.95 * 20_000 / UNITS_A_SECOND / world.times[1]
 
 
 class Clock:

@@ -1,6 +1,7 @@
 """Paths: every state, every way from one to the next, and that no path's trouble is another's."""
 
 import asyncio
+import dataclasses
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ import pytest
 from rtspkit.asgi import NotReady, PathNotFound
 from rtspkit.client import CameraOptions, CameraStats
 from rtspkit.errors import AuthenticationError, ConnectionLost, ResponseError, UnsupportedError
-from rtspkit.health import CameraHealth, Timings
+from rtspkit.health import CameraHealth, Timings, TrackHealth
 from rtspkit.limits import Limits
 from rtspkit.media import AACParameters, Fragment, H264Parameters, PCMParameters, Run, Track
 from rtspkit.memory import CameraMemory
@@ -63,6 +64,7 @@ class FakeCamera:
         self.session_id = "12345678"
         self.transport = "tcp"
         self.warnings: tuple[str, ...] = ()
+        self.quirks: tuple[str, ...] = ()
         self.is_closed = False
         self.lost = 0
         self.asked_for_sync = self.flushed = 0
@@ -100,7 +102,9 @@ class FakeCamera:
         return CameraStats(self._sent * 200, 0, 0, (track,))
 
     def health(self) -> CameraHealth:
-        return CameraHealth("udp", 0, "", Timings(), 0, None, 0, 0, (), ())
+        fields = dict.fromkeys((field.name for field in dataclasses.fields(TrackHealth)), None)
+        track = TrackHealth(**{**fields, "codec": "h264", "quirks": self.quirks})  # type: ignore[arg-type]
+        return CameraHealth("udp", 0, "", Timings(), 0, None, 0, 0, (), (track,))
 
     async def stream(self, take: Callable[[Fragment], None]) -> None:
         self._take = take
@@ -1003,6 +1007,17 @@ async def test_an_error_while_stopping_does_not_keep_a_path_alive(lines: list[st
         assert task is not None
         assert task.done()
     assert path.state == "idle"
+
+
+async def test_a_clock_that_cannot_be_believed_is_told_of_once(lines: list[str]) -> None:
+    network = FakeNetwork()
+    async with running(network):
+        camera = await network.camera()
+        camera.quirks = ("annexb-in-rtp", "timestamps-stand")
+        camera.send(3)
+    assert [line for line in lines if "track 1" in line and "WAR" in line] == [
+        "WAR [path cam] [RTSP source] track 1 (h264): Timestamps do not advance; times of arrival are used."
+    ]
 
 
 async def test_lost_packets_are_logged(lines: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Clocks that stand or run at a wrong rate are told from everything else that timestamps do."""
 
+import random
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
@@ -8,7 +9,7 @@ from fragments import make_run
 
 from rtspkit.media import SAMPLE, Run
 from rtspkit.restamp import survey, times_of
-from rtspkit.standing import ArrivalClock
+from rtspkit.standing import ArrivalClock, UnitClock
 
 RATE = 90_000
 
@@ -101,3 +102,36 @@ def test_media_without_arrival_are_not_judged() -> None:
     for _ in range(10):
         assert clock.take(run, survey(run), 7)[0] is run
     assert not clock.is_used
+
+
+def sound(steps: Iterable[int], size: int = 12, unit: int = 1024) -> list[bool]:
+    """Whether units are counted behind each run of so many units, each so many ticks behind the one before."""
+    clock = UnitClock(48_000)
+    at, times = 0, []
+    for step in steps:
+        times.append((at, 1000.0))
+        at += step
+    used = []
+    for run in runs(times, size):
+        clock.take(run, survey(run), unit)
+        used.append(clock.is_used)
+    return used
+
+
+@pytest.mark.parametrize("size", [1, 12, 47])
+@pytest.mark.parametrize("step", [0, 102, 1114, 2048, 10_240, -1024])
+def test_sound_is_counted_where_its_clock_is_wrong(step: int, size: int) -> None:
+    units = 94 + 2 * size + 1  # two seconds, and what is not whole
+    assert sound([step] * units, size)[-1]
+    assert not sound([step] * units + [1024] * (2 * units + size), size)[-1]
+
+
+def test_sound_is_not_counted_where_it_is_as_it_may_be() -> None:
+    rng = random.Random(1)
+    for steps in (
+        [1024 + 2 * (number % 2) for number in range(500)],
+        [rng.choice((1008, 1056, 960, 1072)) for _ in range(500)],  # whole milliseconds
+        [2048 * (number % 2) for number in range(500)],  # every other one has the time of the one before
+        [1024 * (20 if number % 10 == 0 else 1) for number in range(500)],  # packets are missing, or nobody speaks
+    ):
+        assert not any(sound(steps))

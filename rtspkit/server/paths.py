@@ -361,7 +361,7 @@ class Path:
             self.source.give_up()
         if now >= self._next_report:
             self._next_report = now + self._timing.report
-            self.source.report_loss()
+            self.source.report_trouble()
             self.output.report_disk()
 
     def _is_unwatched(self, now: float) -> bool:
@@ -441,7 +441,7 @@ class Path:
     def _after_failure(self, error: Exception) -> float | None:
         """Decides what follows: the pause before the next try, None where there is none."""
         was_live, now = not self._fresh, time.monotonic()
-        self.source.report_loss()
+        self.source.report_trouble()
         reason = self.source.explain(error)
         if was_live:
             self.output.interrupt()

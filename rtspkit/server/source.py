@@ -19,6 +19,7 @@ from rtspkit.health import CameraHealth, Timings
 from rtspkit.limits import Limits
 from rtspkit.media import Fragment
 from rtspkit.memory import CameraMemory
+from rtspkit.quirks import SENTENCES
 from rtspkit.server.config import PathConfig
 from rtspkit.server.log import Logger, logger
 from rtspkit.server.pace import Gate
@@ -31,6 +32,8 @@ __all__ = ["BACKGROUND", "Connect", "Source", "in_background"]
 _TRANSPORTS = {"tcp": "TCP", "udp": "UDP", "multicast": "UDP-multicast"}
 #: What a connect asks: OPTIONS, DESCRIBE without and with credentials, SETUP of two tracks, PLAY.
 _REQUESTS = 6
+#: What is wrong with a camera's clock, and worth a warning.
+_CLOCK_QUIRKS = frozenset({"timestamps-stand", "clock-rate-wrong"})
 
 
 class Connect(Protocol):
@@ -217,10 +220,13 @@ class Source:
         """It sends: what goes wrong next is news, even if it is the same."""
         self._last_error = ""
 
-    def report_loss(self) -> None:
-        """Logs what was lost since the last time."""
+    def report_trouble(self) -> None:
+        """Logs what was lost since the last time, and, once, a clock that cannot be believed."""
         if self.camera is None:
             return
+        for number, track in enumerate(self.camera.health().tracks, 1):
+            for quirk in _CLOCK_QUIRKS.intersection(track.quirks):
+                self._warn_once("%s", f"track {number} ({track.codec}): {SENTENCES[quirk]}")
         lost = self.camera.stats().packets_lost
         if lost > self._lost_reported:
             count = lost - self._lost_reported
