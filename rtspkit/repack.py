@@ -128,13 +128,17 @@ class Repacker:
 class Carriage:
     """The fragments of one camera as HLS carries them.
 
+    Which tracks these are is decided once, for tracks never change within a playlist: one that turns into what
+    cannot be carried stays as it was, without media, and one that comes later is left out.
+
     Attributes:
-        tracks: those that are carried, as they are then.
+        tracks: those that are carried, with their latest parameters.
         skipped: the names of the others; see `carried`.
     """
 
     def __init__(self, tracks: Sequence[Track]) -> None:
         self._repackers: dict[int, Repacker] = {}
+        self._usable: frozenset[int] = frozenset()  # indices of the tracks whose media are carried
         self._given: tuple[Track, ...] | None = None  # the last fragment's, for a comparison by identity
         self._is_plain = False  # nothing has to be done to its fragments
         self.tracks, self.skipped = carried(tracks)
@@ -154,11 +158,10 @@ class Carriage:
         runs = []
         wall_clock = fragment.wall_clock
         for number, run in enumerate(fragment.runs):
-            repacker = self._repackers.get(run.track)
-            packed = run if repacker is None else repacker.repack(run)
-            if repacker is not None and number == 0 and wall_clock is not None:
+            packed = self._take_run(run)
+            if number == 0 and packed is not run and wall_clock is not None:
                 # it is the time of the first unit, which is a block now, and may have begun with an earlier packet
-                wall_clock = None if packed is None else wall_clock - _distance(packed, run, repacker.track)
+                wall_clock = None if packed is None else wall_clock - self._distance(packed, run)
             if packed is not None:
                 runs.append(packed)
         return fragment._replace(tracks=self.tracks, runs=tuple(runs), wall_clock=wall_clock)
@@ -170,16 +173,24 @@ class Carriage:
 
     def _take_tracks(self, tracks: tuple[Track, ...]) -> None:
         self._given = tracks
-        self.tracks, self.skipped = carried(tracks)
-        used = {track.index for track in self.tracks}
+        before = {track.index: track for track in self.tracks}
+        found = {track.index: track for track in carried(tracks)[0]}
+        self.tracks = tuple(found.get(track.index, before[track.index]) for track in tracks if track.index in before)
+        self._usable = frozenset(before.keys() & found.keys())
+        self._is_plain = self.tracks == tracks
         known, self._repackers = self._repackers, {}
         for track in tracks:
-            if codecs.carried_as(track.codec) != track.codec and track.index in used and track.parameters is not None:
+            if track.index in self._usable and found[track.index] != track and track.parameters is not None:
                 old = known.get(track.index)
                 self._repackers[track.index] = old if old is not None and old.source == track else Repacker(track)
-        self._is_plain = self.tracks == tracks
 
+    def _take_run(self, run: Run) -> Run | None:
+        if run.track not in self._usable:
+            return None
+        repacker = self._repackers.get(run.track)
+        return run if repacker is None else repacker.repack(run)
 
-def _distance(first: Run, second: Run, track: Track) -> float:
-    """Seconds from the first unit of one run to that of another."""
-    return (restamp.survey(second).first - restamp.survey(first).first) / track.clock_rate
+    def _distance(self, packed: Run, run: Run) -> float:
+        """Seconds from the first unit of one run to that of the other."""
+        ticks = restamp.survey(run).first - restamp.survey(packed).first
+        return ticks / self._repackers[run.track].track.clock_rate

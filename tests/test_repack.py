@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import struct
 import subprocess
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -250,6 +251,22 @@ def test_tracks_that_become_known_or_change() -> None:
     found = carriage.take(Fragment(stereo, (packets(320, size=640),), True))
     assert found.tracks[1].parameters == flac.build_parameters(8000, 2)
     assert [pts for pts, *_ in blocks(found.runs[0])] == [320]
+
+
+def test_tracks_stay_what_they_were_decided_to_be() -> None:
+    carriage = Carriage([VIDEO, AUDIO])
+    broken = (VIDEO, replace(AUDIO, parameters=AACParameters(b"\xff")))
+    runs = (make_run(0, [0]), make_run(1, [0]))
+    for tracks in (broken, (VIDEO, Track(1, "audio", "g722", 8000, PCMParameters(16_000, 1, 4)))):
+        found = carriage.take(Fragment(tracks, runs, True, wall_clock=5.0))
+        assert (found.tracks, found.runs, found.wall_clock) == ((VIDEO, AUDIO), runs[:1], 5.0)
+    assert carriage.take(Fragment((VIDEO, AUDIO), runs, True)).runs == runs
+    carriage = Carriage([VIDEO])
+    found = carriage.take(Fragment((VIDEO, AUDIO), runs, True))
+    assert (found.tracks, found.runs) == ((VIDEO,), runs[:1])
+    assert carriage.take(Fragment((VIDEO,), runs[:1], True)).tracks == (VIDEO,)
+    # one that is not there any more is a change that a muxer refuses
+    assert Carriage([VIDEO, AUDIO]).take(Fragment((VIDEO,), runs[:1], True)).tracks == (VIDEO,)
 
 
 # -- with a decoder of other people ---------------------------------------------------------------------------
