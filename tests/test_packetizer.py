@@ -11,6 +11,7 @@ from rtspkit.packetizer import (
     ntp_timestamp,
     packetize_aac,
     packetize_h264,
+    packetize_h265,
     packetize_latm,
     packetize_sound,
     rtp_packet,
@@ -59,6 +60,37 @@ class TestH264:
     def test_a_size_without_room_is_refused(self) -> None:
         with pytest.raises(LocalProtocolError, match="use 3 or more"):
             packetize_h264([b"\x65abc"], max_size=2)
+
+
+class TestH265:
+    def test_a_nal_unit_a_packet(self) -> None:
+        assert packetize_h265([b"\x26\x01idr"]) == [Payload(b"\x26\x01idr", True)]
+
+    def test_small_ones_share_a_packet(self) -> None:
+        """RFC 7798, 4.4.2: type 48, then each behind 16 bits of its size."""
+        nals = [b"\x40\x01v", b"\x42\x01s", b"\x26\x02x"]
+        (payload,) = packetize_h265(nals)
+        assert payload == Payload(
+            bytes.fromhex("6001 0003") + nals[0] + b"\0\x03" + nals[1] + b"\0\x03" + nals[2], True
+        )
+        assert [one.marker for one in packetize_h265(nals, aggregate=False)] == [False, False, True]
+
+    def test_fragments(self) -> None:
+        """RFC 7798, 4.4.3: type 49, then S, E and the type that the NAL unit has."""
+        assert packetize_h265([b"\x26\x01abcdef"], max_size=5) == [
+            Payload(bytes.fromhex("6201 93") + b"ab", False),
+            Payload(bytes.fromhex("6201 13") + b"cd", False),
+            Payload(bytes.fromhex("6201 53") + b"ef", True),
+        ]
+
+    @pytest.mark.parametrize("nal", [b"", b"\x26", b"\x60\x01a", b"\x62\x01a", b"\x7e\x01"])
+    def test_what_is_no_nal_unit_is_refused(self, nal: bytes) -> None:
+        with pytest.raises(LocalProtocolError, match="not a NAL unit"):
+            packetize_h265([b"\x26\x01a", nal])
+
+    def test_a_size_without_room_is_refused(self) -> None:
+        with pytest.raises(LocalProtocolError, match="use 4 or more"):
+            packetize_h265([b"\x26\x01abc"], max_size=3)
 
 
 class TestAAC:

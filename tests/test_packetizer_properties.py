@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtspkit.packetizer import packetize_aac, packetize_h264
+from rtspkit.packetizer import packetize_aac, packetize_h264, packetize_h265
 
 nal_units = st.lists(
     st.builds(
@@ -51,6 +51,58 @@ def test_h264(nals: list[bytes], max_size: int, aggregate: bool) -> None:
 def test_fragments_start_and_end_once(nals: list[bytes], max_size: int) -> None:
     """RFC 6184, 5.8: a NAL unit is cut in two or more, S only on the first, E only on the last."""
     flags = [p.data[1] >> 6 for p in packetize_h264(nals, max_size=max_size) if p.data[0] & 0x1F == 28]
+    text = "".join({2: "S", 0: "-", 1: "E"}[flag] for flag in flags)
+    assert all(part.startswith("S") for part in text.split("E")[:-1])
+    assert text.count("S") == text.count("E") == sum(len(nal) > max_size for nal in nals)
+
+
+h265_nal_units = st.lists(
+    st.builds(
+        lambda high, kind, layer, body: bytes((high | kind << 1 | layer >> 5, (layer & 31) << 3 | 1)) + body,
+        st.sampled_from([0, 0, 0x80]),
+        st.integers(0, 47),
+        st.sampled_from([0, 0, 0, 1, 40]),
+        st.binary(max_size=60),
+    ),
+    max_size=8,
+)
+
+
+def depacketize_h265(payloads: list[bytes]) -> list[bytes]:
+    nals: list[bytes] = []
+    for data in payloads:
+        kind = data[0] >> 1 & 0x3F
+        if kind == 48:
+            at, headers = 2, []
+            while at < len(data):
+                size = int.from_bytes(data[at : at + 2], "big")
+                nals.append(data[at + 2 : at + 2 + size])
+                headers.append(nals[-1])
+                at += 2 + size
+            assert at == len(data)
+            # RFC 7798, 4.4.2: F if any has it, the lowest layer and temporal id
+            assert data[0] >> 7 == max(nal[0] >> 7 for nal in headers)
+            assert [(data[0] & 1) << 5 | data[1] >> 3, data[1] & 7] == [
+                min((nal[0] & 1) << 5 | nal[1] >> 3 for nal in headers),
+                min(nal[1] & 7 for nal in headers),
+            ]
+        elif kind == 49:
+            if data[2] & 0x80:
+                nals.append(bytes((data[0] & 0x81 | (data[2] & 0x3F) << 1, data[1])))
+            nals[-1] += data[3:]
+        else:
+            nals.append(data)
+    return nals
+
+
+@given(h265_nal_units, st.integers(4, 80), st.booleans())
+@quick
+def test_h265(nals: list[bytes], max_size: int, aggregate: bool) -> None:
+    payloads = packetize_h265(nals, max_size=max_size, aggregate=aggregate)
+    assert depacketize_h265([payload.data for payload in payloads]) == nals
+    assert all(len(payload.data) <= max_size for payload in payloads)
+    assert [payload.marker for payload in payloads] == [False] * (len(payloads) - 1) + [True] * bool(payloads)
+    flags = [p.data[2] >> 6 for p in payloads if p.data[0] >> 1 & 0x3F == 49]
     text = "".join({2: "S", 0: "-", 1: "E"}[flag] for flag in flags)
     assert all(part.startswith("S") for part in text.split("E")[:-1])
     assert text.count("S") == text.count("E") == sum(len(nal) > max_size for nal in nals)

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+import test_h265 as h265
 from rtsp_reader import Answer, Packet, RTSPReader, until
 
+import rtspkit
 from rtspkit import h264
-from rtspkit.media import H264Parameters
+from rtspkit.media import H264Parameters, Track
 from rtspkit.packetizer import Payload
 from rtspkit.testing import Basic, Clip, Digest, LiveCamera, ScriptedCamera, clip, faults, video_track
 from rtspkit.testing.carriers import free_pair
@@ -397,6 +399,26 @@ class TestMedia:
         assert not any(sps in payload for payload in found[first:])
         times = [packet.timestamp for packet in packets if packet.marker]
         assert {b - a for a, b in pairwise(times)} == {3600}
+
+    async def test_h265(self) -> None:
+        """What is played comes out of the library, and the description has all that the stream has."""
+        idr, trail = b"\x26\x01\xa0" + bytes(range(1, 250)) * 20, b"\x02\x01\xd0trail"
+        units = [[h265.VPS, h265.SPS, h265.PPS, idr], *[[trail]] * 9]
+        track = video_track(units, h265.PARAMETERS)
+        assert [track.is_sync(number) for number in (0, 1, 10)] == [True, False, True]
+        assert track.kind == "video"
+        async with ScriptedCamera(media=Clip((track,))) as camera, rtspkit.open(camera.url) as reader:
+            (received,) = reader.tracks
+            assert received == Track(0, "video", "h265", 90000, h265.PARAMETERS)
+            found = []
+            async for unit in reader:
+                found.append(unit)
+                if len(found) == 12:
+                    break
+        start = next(number for number, unit in enumerate(found) if unit.is_sync)
+        assert h264.split_avcc(found[start].data) == [idr]
+        assert h264.split_avcc(found[start + 1].data) == [trail]
+        assert {unit.track for unit in found} == {received}
 
 
 class UDPReader:

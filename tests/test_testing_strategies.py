@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rtspkit import aac, h264
+from rtspkit import aac, codecs, fmp4, h264, h265
 from rtspkit.auth import parse_challenges
 from rtspkit.formats import select_tracks
-from rtspkit.media import AACParameters, H264Parameters, Track
+from rtspkit.media import AACParameters, H264Parameters, H265Parameters, Track
 from rtspkit.messages import Parser, parse_rtp_info, parse_session, parse_transport
 from rtspkit.packetizer import interleaved_frame
 from rtspkit.quirks import SENTENCES
@@ -72,6 +72,15 @@ def test_sequence_parameter_sets(found: rs.Wire[rs.PictureFormat]) -> None:
     assert b"\0\0\1" not in found.data
 
 
+@quick
+@given(rs.h265_sequence_parameter_sets())
+def test_h265_sequence_parameter_sets(found: rs.Wire[rs.PictureFormat]) -> None:
+    sps = h265.parse_sps(found.data)
+    told = {"profile_idc": sps.profile_tier_level.profile_idc, "level_idc": sps.profile_tier_level.level_idc}
+    assert told | {name: getattr(sps, name) for name in ("width", "height", "frame_rate")} == asdict(found.value)
+    assert b"\0\0\1" not in found.data
+
+
 @given(rs.aac_parameters())
 def test_aac_parameters(found: tuple[AACParameters, rs.SoundFormat]) -> None:
     config = aac.parse_config(found[0].config)
@@ -100,6 +109,25 @@ def test_pictures(stream: rs.ElementaryStream) -> None:
 
 
 @quick
+@given(rs.access_units("h265"))
+def test_h265_pictures(stream: rs.ElementaryStream) -> None:
+    nals = [nal for unit in stream.units for nal in unit]
+    assert [tuple(unit) for unit in h265.access_units(nals)] == list(stream.units)
+    assert h264.split_annexb(h264.join_annexb(nals)) == nals, "there is no start code in any of them"
+    assert tuple(h265.is_sync(unit) for unit in stream.units) == stream.is_sync
+    sets = stream.parameters
+    assert isinstance(sets, H265Parameters)
+    told = [",".join(base64.b64encode(nal).decode() for nal in nals) for nals in ((sets.vps,), (sets.sps,), sets.pps)]
+    assert h265.parameters_from_sprop(*told) == sets
+    vps, sps = h265.parse_vps(sets.vps), h265.parse_sps(sets.sps)
+    assert vps.profile_tier_level == sps.profile_tier_level
+    assert [h265.parse_pps(pps).pps_id for pps in sets.pps] == list(range(len(sets.pps)))
+    track = Track(0, "video", "h265", 90000, sets)
+    assert fmp4.init_section([track])
+    assert codecs.picture(track) is not None
+
+
+@quick
 @given(rs.session_descriptions() | rs.broken_session_descriptions())
 def test_descriptions(found: rs.Wire[rs.Description]) -> None:
     description = parse_sdp(found.data)
@@ -113,9 +141,9 @@ def test_descriptions(found: rs.Wire[rs.Description]) -> None:
     ]
     assert description.control == found.value.control
     tracks, _ = select_tracks(description, "rtsp://cam/")
-    for track in tracks:
+    for track in (one for one in tracks if one.track.codec in {"h264", "h265", "aac"}):
         assert track.track.parameters == found.value.medias[track.media.index].parameters
-    assert {track.track.codec for track in tracks} >= {"h264"}
+    assert {track.track.codec for track in tracks} & {"h264", "h265"}
     assert found.value.quirks <= set(SENTENCES)
 
 
@@ -145,7 +173,7 @@ def received(stream: rs.RTPStream) -> tuple[list[tuple[int, bytes, bool]], Recei
     source = stream.source
     receiver = Receiver()
     receiver.add_track(
-        Track(0, "video" if source.codec == "h264" else "audio", source.codec, source.clock_rate, source.parameters),
+        Track(0, "audio" if source.codec == "aac" else "video", source.codec, source.clock_rate, source.parameters),
         payload_type=stream.payload_type,
         channels=(0, 1),
         origin=stream.timestamps[0] % 2**32,

@@ -13,9 +13,9 @@ from functools import cache
 from importlib import resources
 from typing import Literal
 
-from rtspkit import aac, h264
-from rtspkit.media import AACParameters, H264Parameters
-from rtspkit.packetizer import Payload, packetize_aac, packetize_h264
+from rtspkit import aac, h264, h265
+from rtspkit.media import AACParameters, H264Parameters, H265Parameters
+from rtspkit.packetizer import Payload, packetize_aac, packetize_h264, packetize_h265
 
 __all__ = ["Clip", "ClipTrack", "audio_track", "clip", "video_track"]
 
@@ -25,7 +25,7 @@ class ClipTrack:
     """One track of a clip.
 
     Attributes:
-        kind: "video" (H.264) or "audio" (AAC).
+        codec: "h264", "h265" or "aac".
         media: the lines of the SDP from ``m=`` on, without ``a=control``.
         payload_type: of its RTP packets.
         clock_rate: ticks a second.
@@ -33,21 +33,26 @@ class ClipTrack:
         units: each access unit as the list of its NAL units, or of its one AAC unit.
     """
 
-    kind: Literal["video", "audio"]
+    codec: Literal["h264", "h265", "aac"]
     media: tuple[str, ...]
     payload_type: int
     clock_rate: int
     unit_ticks: int
     units: tuple[tuple[bytes, ...], ...]
 
+    @property
+    def kind(self) -> Literal["video", "audio"]:
+        """What it is to be seen or heard as."""
+        return "audio" if self.codec == "aac" else "video"
+
     def is_sync(self, number: int) -> bool:
         """Whether decoding can start with the unit of that number."""
         unit = self.units[number % len(self.units)]
-        return self.kind == "audio" or any(h264.nal_type(nal) == h264.NAL_IDR for nal in unit)
+        return {"h264": h264.is_sync, "h265": h265.is_sync}.get(self.codec, bool)(unit)
 
     def payloads(self, unit: Sequence[bytes]) -> list[Payload]:
         """What the RTP packets of an access unit carry."""
-        return packetize_h264(unit) if self.kind == "video" else packetize_aac(unit)
+        return {"h264": packetize_h264, "h265": packetize_h265}.get(self.codec, packetize_aac)(unit)
 
 
 @dataclass(frozen=True)
@@ -68,23 +73,27 @@ def clip() -> Clip:
     return Clip((video_track(h264.access_units(nals), H264Parameters(sps, (pps,))), audio_track(audio, config)))
 
 
-def video_track(units: Iterable[Sequence[bytes]], parameters: H264Parameters, rate: int = 25) -> ClipTrack:
-    """A track of H.264 access units.
+def video_track(
+    units: Iterable[Sequence[bytes]], parameters: H264Parameters | H265Parameters, rate: int = 25
+) -> ClipTrack:
+    """A track of H.264 or H.265 access units.
 
     Args:
         units: each as its NAL units, without start codes; a picture that is a sync sample should have its parameter
             sets with it.
-        parameters: what the description tells.
+        parameters: what the description tells; they say which codec it is.
         rate: pictures a second; a divisor of 90000.
     """
-    sets = ",".join(base64.b64encode(nal).decode() for nal in (parameters.sps, *parameters.pps))
+    codec: Literal["h264", "h265"]
+    if isinstance(parameters, H265Parameters):
+        codec, form = "h265", f"sprop-vps={_base64(parameters.vps)};sprop-sps={_base64(parameters.sps)}"
+        form += f";sprop-pps={_base64(*parameters.pps)}"
+    else:
+        codec, form = "h264", f"packetization-mode=1;profile-level-id={parameters.sps[1:4].hex()}"
+        form += f";sprop-parameter-sets={_base64(parameters.sps, *parameters.pps)}"
     return ClipTrack(
-        "video",
-        (
-            "m=video 0 RTP/AVP 96",
-            "a=rtpmap:96 H264/90000",
-            f"a=fmtp:96 packetization-mode=1;profile-level-id={parameters.sps[1:4].hex()};sprop-parameter-sets={sets}",
-        ),
+        codec,
+        ("m=video 0 RTP/AVP 96", f"a=rtpmap:96 {codec.upper()}/90000", f"a=fmtp:96 {form}"),
         96,
         90000,
         90000 // rate,
@@ -92,11 +101,15 @@ def video_track(units: Iterable[Sequence[bytes]], parameters: H264Parameters, ra
     )
 
 
+def _base64(*nals: bytes) -> str:
+    return ",".join(base64.b64encode(nal).decode() for nal in nals)
+
+
 def audio_track(units: Iterable[bytes], parameters: AACParameters) -> ClipTrack:
     """A track of AAC access units (raw, without ADTS headers)."""
     config = aac.parse_config(parameters.config)
     return ClipTrack(
-        "audio",
+        "aac",
         (
             "m=audio 0 RTP/AVP 97",
             f"a=rtpmap:97 MPEG4-GENERIC/{config.sample_rate}/{config.channels}",

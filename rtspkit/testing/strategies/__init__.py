@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what cameras send: RTSP, SDP, RTP, H.264 and AAC, as they should be and as they are.
+"""Hypothesis strategies for what cameras send: RTSP, SDP, RTP, H.264, H.265 and AAC, as they should be and as they are.
 
 Every strategy gives the bytes **and** what must come out of them, so that a test of one's own parser is an equation::
 
@@ -28,6 +28,7 @@ from rtspkit.testing.strategies.codecs import (
     picture_parameter_sets,
     sequence_parameter_sets,
 )
+from rtspkit.testing.strategies.h265 import h265_parameters, h265_sequence_parameter_sets
 from rtspkit.testing.strategies.messages import (
     METHODS,
     STATUSES,
@@ -76,6 +77,8 @@ __all__ = [
     "chunks",
     "damaged",
     "h264_parameters",
+    "h265_parameters",
+    "h265_sequence_parameter_sets",
     "interleaved_streams",
     "picture_parameter_sets",
     "rtp_info_headers",

@@ -1,4 +1,4 @@
-"""Strategies for H.264 and AAC: parameter sets that a decoder would take, and access units that fit them.
+"""Strategies for H.264 and AAC: parameter sets that a decoder would take; and for access units of any codec.
 
 Strategy: a sequence parameter set is written bit by bit from what it is to say. Slices have a true header as far as a
 gateway reads it (first_mb_in_slice, slice_type, the parameter set's id) and any bytes behind it, escaped.
@@ -9,13 +9,14 @@ Specs: ITU-T H.264 7.3.1, 7.3.2.1, 7.3.2.2, 7.3.3, A.3, E.1; ISO/IEC 14496-3, 1.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal
 
 from hypothesis import strategies as st
 
 from rtspkit import aac
-from rtspkit.media import AACParameters, H264Parameters
-from rtspkit.testing.strategies.values import ElementaryStream, PictureFormat, SoundFormat, Wire
+from rtspkit.media import AACParameters, H264Parameters, H265Parameters
+from rtspkit.testing.strategies.bits import Bits
+from rtspkit.testing.strategies.h265 import h265_parameters, h265_pictures
+from rtspkit.testing.strategies.values import ElementaryStream, PictureFormat, SoundFormat, StreamCodec, Wire
 
 __all__ = [
     "aac_parameters",
@@ -34,41 +35,6 @@ _TIMINGS = ((1, 50), (1, 30), (1, 60), (1001, 60000), (2, 25), (1, 2), (3600, 18
 _SAMPLE_RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 96000)
 
 
-class _Bits:
-    """Writes a NAL unit bit by bit."""
-
-    def __init__(self) -> None:
-        self._text = ""
-
-    def u(self, size: int, value: int) -> _Bits:
-        self._text += f"{value:0{size}b}"
-        return self
-
-    def ue(self, *values: int) -> _Bits:
-        for value in values:
-            code = f"{value + 1:b}"
-            self._text += "0" * (len(code) - 1) + code
-        return self
-
-    def se(self, *values: int) -> _Bits:
-        return self.ue(*(2 * value - 1 if value > 0 else -2 * value for value in values))
-
-    def nal(self, header: int, more: bytes = b"") -> bytes:
-        """The NAL unit: header, these bits, `more` bytes, a stop bit; escaped (7.3.1)."""
-        text = self._text if more else self._text + "1"
-        text += "0" * (-len(text) % 8)
-        payload = int(text, 2).to_bytes(len(text) // 8, "big") + (more + b"\x80" if more else b"")
-        found = bytearray((header,))
-        zeros = 0
-        for byte in payload:
-            if zeros == 2 and byte <= 3:
-                found.append(3)
-                zeros = 0
-            found.append(byte)
-            zeros = zeros + 1 if byte == 0 else 0
-        return bytes(found)
-
-
 @st.composite
 def sequence_parameter_sets(draw: st.DrawFn) -> Wire[PictureFormat]:
     """H.264 sequence parameter sets of Baseline, Main and High; sizes from 2x2 to 4096x2304.
@@ -83,7 +49,7 @@ def sequence_parameter_sets(draw: st.DrawFn) -> Wire[PictureFormat]:
     height = draw(st.integers(1, min(side, 144, most // width)))
     crop = draw(st.none() | st.tuples(*[st.integers(0, 3)] * 4))
     timing = draw(st.none() | st.sampled_from(_TIMINGS))
-    bits = _Bits().u(8, profile).u(8, flags).u(8, level).ue(0)
+    bits = Bits().u(8, profile).u(8, flags).u(8, level).ue(0)
     if profile == 100:
         bits.ue(1, 0, 0).u(1, 0).u(1, 0)  # 4:2:0, 8 bits, no scaling matrix
     bits.ue(draw(st.integers(0, 12)))  # log2_max_frame_num_minus4
@@ -112,7 +78,7 @@ def picture_parameter_sets(draw: st.DrawFn, *, identifier: int = 0) -> bytes:
     Args:
         identifier: pic_parameter_set_id.
     """
-    bits = _Bits().ue(identifier, 0).u(1, draw(st.integers(0, 1))).u(1, 0).ue(0)
+    bits = Bits().ue(identifier, 0).u(1, draw(st.integers(0, 1))).u(1, 0).ue(0)
     bits.ue(draw(st.integers(0, 15)), 0).u(1, 0).u(2, 0)
     return bits.se(draw(st.integers(-26, 25)), 0, draw(st.integers(-12, 12))).u(1, 1).u(2, 0).nal(0x68)
 
@@ -134,6 +100,7 @@ def aac_parameters() -> st.SearchStrategy[tuple[AACParameters, SoundFormat]]:
     )
 
 
+_CODECS: tuple[StreamCodec, ...] = ("h264", "h265", "aac")
 #: Mostly small, now and then more than a packet holds.
 _bodies = st.builds(
     lambda data, times: data * times, st.binary(min_size=1, max_size=30), st.sampled_from([1, 1, 1, 1, 60])
@@ -143,7 +110,7 @@ _bodies = st.builds(
 @st.composite
 def _slices(draw: st.DrawFn, is_idr: bool, number: int) -> bytes:
     """Slice number `number` of a picture."""
-    bits = _Bits().ue(number * 7, 7 if is_idr else 5, 0)  # first_mb_in_slice, slice_type, pic_parameter_set_id
+    bits = Bits().ue(number * 7, 7 if is_idr else 5, 0)  # first_mb_in_slice, slice_type, pic_parameter_set_id
     return bits.nal(0x65 if is_idr else 0x41, draw(_bodies))
 
 
@@ -154,25 +121,25 @@ def _pictures(draw: st.DrawFn, parameters: H264Parameters, is_idr: bool) -> tupl
     if draw(st.booleans()):
         # SEI: user data unregistered, with as many bytes as it says (7.3.2.3.1)
         data = bytes(16) + draw(st.binary(max_size=12))
-        nals.append(_Bits().u(8, 5).u(8, len(data)).nal(0x06, data))
+        nals.append(Bits().u(8, 5).u(8, len(data)).nal(0x06, data))
     nals += [draw(_slices(is_idr, number)) for number in range(draw(st.integers(1, 3)))]
     return tuple(nals)
 
 
 @st.composite
-def access_units(
-    draw: st.DrawFn, codec: Literal["h264", "aac"] | None = None, *, max_units: int = 6
-) -> ElementaryStream:
+def access_units(draw: st.DrawFn, codec: StreamCodec | None = None, *, max_units: int = 6) -> ElementaryStream:
     """Access units one after the other, with the parameters that belong to them.
 
-    H.264 begins with an IDR picture; parameter sets stand before each; delimiters, SEI and up to three slices are among
-    the rest. AAC units hold any bytes but what would be taken for an ADTS header.
+    H.264 and H.265 begin with a picture that decoding can start with; parameter sets stand before each of these;
+    delimiters, SEI and up to three slices are among the rest. AAC units hold any bytes but what would be taken for an
+    ADTS header.
 
     Args:
-        codec: "h264" or "aac"; None: either.
+        codec: "h264", "h265" or "aac"; None: any.
         max_units: at most, and at least one.
     """
-    codec = codec or draw(st.sampled_from(["h264", "aac"]))
+    if codec is None:
+        codec = draw(st.sampled_from(_CODECS))
     if codec == "aac":
         parameters, sound = draw(aac_parameters())
         units = draw(st.lists(_bodies.filter(lambda unit: unit[0] != 0xFF), min_size=1, max_size=max_units))
@@ -184,9 +151,13 @@ def access_units(
             tuple((unit,) for unit in units),
             (True,) * len(units),
         )
-    sets, _ = draw(h264_parameters())
     is_sync = [True, *draw(st.lists(st.booleans(), max_size=max_units - 1))]
-    pictures = tuple(draw(_pictures(sets, is_idr)) for is_idr in is_sync)
-    return ElementaryStream(
-        "h264", sets, 90000, draw(st.sampled_from([3600, 3000, 3003, 6000])), pictures, tuple(is_sync)
-    )
+    unit_ticks = draw(st.sampled_from([3600, 3000, 3003, 6000]))
+    sets: H264Parameters | H265Parameters
+    if codec == "h265":
+        sets, _ = draw(h265_parameters())
+        pictures = tuple(draw(h265_pictures(sets, one)) for one in is_sync)
+        return ElementaryStream("h265", sets, 90000, unit_ticks, pictures, tuple(is_sync))
+    sets, _ = draw(h264_parameters())
+    pictures = tuple(draw(_pictures(sets, one)) for one in is_sync)
+    return ElementaryStream("h264", sets, 90000, unit_ticks, pictures, tuple(is_sync))

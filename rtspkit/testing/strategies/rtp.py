@@ -3,18 +3,16 @@
 Strategy: a stream is made from access units by `rtspkit.packetizer`, then its packets are lost, delayed and doubled.
 What was sent is known, so what must come out is, too.
 
-Specs: RFC 3550, 5.1; RFC 6184 (H.264); RFC 3640 (AAC).
+Specs: RFC 3550, 5.1; RFC 6184 (H.264); RFC 7798 (H.265); RFC 3640 (AAC).
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
 from hypothesis import strategies as st
 
-from rtspkit.packetizer import Payload, packetize_aac, packetize_h264, rtp_packet
+from rtspkit.packetizer import Payload, packetize_aac, packetize_h264, packetize_h265, rtp_packet
 from rtspkit.testing.strategies.codecs import access_units
-from rtspkit.testing.strategies.values import ElementaryStream, RTPFields, RTPStream, Wire
+from rtspkit.testing.strategies.values import ElementaryStream, RTPFields, RTPStream, StreamCodec, Wire
 
 __all__ = ["rtp_packets", "rtp_streams"]
 
@@ -44,11 +42,12 @@ def rtp_packets(draw: st.DrawFn, *, max_payload: int = 60) -> Wire[RTPFields]:
 
 def _payloads(source: ElementaryStream, max_size: int, together: int) -> list[tuple[int, Payload, tuple[int, ...]]]:
     """Of each packet: the unit its timestamp is of, what it carries, and the units that have bytes in it."""
-    if source.codec == "h264":
+    if source.codec != "aac":
+        packetize = packetize_h264 if source.codec == "h264" else packetize_h265
         return [
             (number, payload, (number,))
             for number, unit in enumerate(source.units)
-            for payload in packetize_h264(unit, max_size=max_size, aggregate=together > 1)
+            for payload in packetize(unit, max_size=max_size, aggregate=together > 1)
         ]
     found = packetize_aac([unit[0] for unit in source.units], max_size=max_size + 20, per_packet=together)
     nexts = [payload.first for payload in found[1:]] + [len(source.units)]
@@ -61,7 +60,7 @@ def _payloads(source: ElementaryStream, max_size: int, together: int) -> list[tu
 @st.composite
 def rtp_streams(
     draw: st.DrawFn,
-    codec: Literal["h264", "aac"] | None = None,
+    codec: StreamCodec | None = None,
     *,
     loss: bool = True,
     reorder: int = 5,
@@ -75,7 +74,7 @@ def rtp_streams(
     so that the order of the rest can be told.
 
     Args:
-        codec: "h264" or "aac"; None: either.
+        codec: "h264", "h265" or "aac"; None: any.
         loss: packets may be lost.
         reorder: a packet may come behind so many later ones; 0: the order stays, as over TCP.
         duplicates: packets may come twice.

@@ -3,19 +3,21 @@
 Strategy: what a description says is drawn first and then written down. A quirk is a change to the lines that leaves
 what they say as it is, or takes something away that a reader has to do without; `Description` tells the rest.
 
-Specs: RFC 8866 (SDP); RFC 2326, C.1; RFC 6184, 8.2.1 (H264); RFC 3640, 4.1 (MPEG4-GENERIC).
+Specs: RFC 8866 (SDP); RFC 2326, C.1; RFC 6184, 8.2.1 (H264); RFC 7798, 7.1 (H265); RFC 3640, 4.1 (MPEG4-GENERIC).
 """
 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
-from rtspkit.media import AACParameters, H264Parameters
+from rtspkit.media import AACParameters, H264Parameters, H265Parameters
 from rtspkit.testing.strategies.codecs import aac_parameters, h264_parameters
+from rtspkit.testing.strategies.h265 import h265_parameters
 from rtspkit.testing.strategies.values import DescribedMedia, Description, Wire
 
 __all__ = ["broken_session_descriptions", "session_descriptions"]
@@ -33,6 +35,7 @@ class _Plan:
         return (end.join([*self.head, *(line for section in self.sections for line in section)]) + last).encode()
 
 
+_VIDEO = ("h264", "h265")
 #: Other things cameras offer: kind, encoding name, payload type, clock rate, channels, and whether an rtpmap is needed.
 _OTHERS = (
     ("audio", "pcmu", 0, 8000, 1, False),
@@ -63,6 +66,17 @@ def _h264(parameters: H264Parameters, payload_type: int) -> tuple[str, str]:
     )
 
 
+def _h265(parameters: H265Parameters, payload_type: int) -> tuple[str, str]:
+    vps, sps, pps = (
+        ",".join(base64.b64encode(nal).decode() for nal in nals)
+        for nals in ((parameters.vps,), (parameters.sps,), parameters.pps)
+    )
+    return (
+        f"a=rtpmap:{payload_type} H265/90000",
+        f"a=fmtp:{payload_type} profile-id=1;sprop-vps={vps};sprop-sps={sps};sprop-pps={pps}",
+    )
+
+
 def _aac(parameters: AACParameters, payload_type: int, rate: int, channels: int) -> tuple[str, str]:
     return (
         f"a=rtpmap:{payload_type} MPEG4-GENERIC/{rate}/{channels}",
@@ -78,14 +92,21 @@ def _plans(draw: st.DrawFn) -> _Plan:
     found: list[DescribedMedia] = []
     sections: list[list[str]] = []
     kinds = draw(st.lists(st.sampled_from(["aac", *_OTHERS]), max_size=3))
-    for kind in draw(st.permutations(["h264", *kinds])):
+    video = draw(st.sampled_from(["h264", "h264", "h265"]))
+    for kind in draw(st.permutations([video, *kinds])):
         name = template.format(len(found))
         lines: list[str]
-        if kind == "h264":
-            sets, _ = draw(h264_parameters())
+        if kind in _VIDEO:
             payload_type = draw(st.sampled_from([96, 97, 99, 100]))  # none of the others'
-            found.append(DescribedMedia("video", "h264", payload_type, 90000, None, name, sets))
-            lines = [f"m=video 0 RTP/AVP {payload_type}", *_h264(sets, payload_type)]
+            lines = [f"m=video 0 RTP/AVP {payload_type}"]
+            sets: H264Parameters | H265Parameters
+            if kind == "h264":
+                sets, _ = draw(h264_parameters())
+                lines += _h264(sets, payload_type)
+            else:
+                sets, _ = draw(h265_parameters())
+                lines += _h265(sets, payload_type)
+            found.append(DescribedMedia("video", video, payload_type, 90000, None, name, sets))
         elif kind == "aac":
             config, sound = draw(aac_parameters())
             payload_type = draw(st.integers(103, 106))
@@ -120,7 +141,7 @@ def _plans(draw: st.DrawFn) -> _Plan:
 
 
 def session_descriptions() -> st.SearchStrategy[Wire[Description]]:
-    """Valid session descriptions of cameras: H.264, mostly with AAC or another media beside it.
+    """Valid session descriptions of cameras: H.264 or H.265, mostly with AAC or another media beside it.
 
     The parameter sets and the AudioSpecificConfig in them are right, and those of `Description`.
     """
@@ -148,24 +169,28 @@ def _in_lines(change: Callable[[str], str]) -> Callable[[_Plan], _Plan]:
     return lambda plan: replace(plan, sections=[[change(line) for line in lines] for lines in plan.sections])
 
 
+#: Each parameter set behind one of the names that begin so.
+_SPROP = re.compile(r"(?<=sets=|.vps=|.sps=|.pps=)[\w+/=]+|(?<=[\w+/=],)[\w+/=]+")
+
+
 def _sprop(change: Callable[[bytes], bytes], *, is_lost: bool) -> Callable[[_Plan], _Plan]:
-    """Other bytes in sprop-parameter-sets; `is_lost`: which are of no use then."""
+    """Other bytes in sprop-parameter-sets, sprop-vps and their like; `is_lost`: which are of no use then."""
 
     def line(text: str) -> str:
-        before, name, sets = text.partition("sprop-parameter-sets=")
-        changed = [base64.b64encode(change(base64.b64decode(one))).decode() for one in sets.split(",")]
-        return before + name + ",".join(changed) if name else text
+        if not text.startswith("a=fmtp:"):
+            return text
+        return _SPROP.sub(lambda found: base64.b64encode(change(base64.b64decode(found[0]))).decode(), text)
 
     def apply(plan: _Plan) -> _Plan:
         plan = _in_lines(line)(plan)
-        return _without_h264_parameters(plan) if is_lost else plan
+        return _without_parameter_sets(plan) if is_lost else plan
 
     return apply
 
 
-def _without_h264_parameters(plan: _Plan) -> _Plan:
+def _without_parameter_sets(plan: _Plan) -> _Plan:
     medias = tuple(
-        replace(media, parameters=None) if media.encoding_name == "h264" else media for media in plan.value.medias
+        replace(media, parameters=None) if media.encoding_name in _VIDEO else media for media in plan.value.medias
     )
     return replace(plan, value=replace(plan.value, medias=medias))
 
@@ -174,7 +199,7 @@ def _empty_fmtp(plan: _Plan) -> _Plan:
     def line(text: str) -> str:
         return text.partition(" ")[0] + " " if text.startswith("a=fmtp:") and "sprop" in text else text
 
-    return _without_h264_parameters(_in_lines(line)(plan))
+    return _without_parameter_sets(_in_lines(line)(plan))
 
 
 def _control_first(plan: _Plan) -> _Plan:
@@ -184,7 +209,7 @@ def _control_first(plan: _Plan) -> _Plan:
 
 def _foreign_fmtp(plan: _Plan) -> _Plan:
     """The video's format parameters stand below another media."""
-    at = next(number for number, media in enumerate(plan.value.medias) if media.encoding_name == "h264")
+    at = next(number for number, media in enumerate(plan.value.medias) if media.encoding_name in _VIDEO)
     to = (at + 1) % len(plan.sections)
     if to == at:
         return plan

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
-from rtspkit.media import AACParameters, H264Parameters
+from rtspkit import h264, h265
+from rtspkit.media import AACParameters, H264Parameters, H265Parameters
 from rtspkit.messages import Message
 
 __all__ = [
@@ -19,11 +20,14 @@ __all__ = [
     "RTPFields",
     "RTPStream",
     "SoundFormat",
+    "StreamCodec",
     "Wire",
     "Written",
 ]
 
 V = TypeVar("V")
+#: What there are access units of.
+StreamCodec: TypeAlias = Literal["h264", "h265", "aac"]
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,11 @@ class ChallengeFields:
 
 @dataclass(frozen=True)
 class PictureFormat:
-    """What an H.264 sequence parameter set says.
+    """What a sequence parameter set says.
 
     Attributes:
-        profile_idc: 66, 77 or 100.
-        level_idc: ten times the level; the picture is one that it allows.
+        profile_idc: 66, 77 or 100 of H.264; 1 or 2 of H.265.
+        level_idc: ten times the level, thirty times of H.265; the picture is one that it allows.
         width, height: in luma samples, cropped.
         frame_rate: pictures a second; None where it does not say.
     """
@@ -116,7 +120,7 @@ class ElementaryStream:
     """Access units one after the other, from a sync sample on.
 
     Attributes:
-        codec: "h264" or "aac".
+        codec: "h264", "h265" or "aac".
         parameters: what a decoder needs first.
         clock_rate: ticks a second.
         unit_ticks: what an access unit lasts.
@@ -125,8 +129,8 @@ class ElementaryStream:
         is_sync: of each, whether decoding can start there.
     """
 
-    codec: Literal["h264", "aac"]
-    parameters: H264Parameters | AACParameters
+    codec: StreamCodec
+    parameters: H264Parameters | H265Parameters | AACParameters
     clock_rate: int
     unit_ticks: int
     units: tuple[tuple[bytes, ...], ...]
@@ -137,10 +141,8 @@ class ElementaryStream:
         """What each access unit is in a file: AVCC without parameter sets and delimiters, or raw AAC."""
         if self.codec == "aac":
             return tuple(unit[0] for unit in self.units)
-        return tuple(
-            b"".join(len(nal).to_bytes(4, "big") + nal for nal in unit if nal[0] & 0x1F not in {7, 8, 9})
-            for unit in self.units
-        )
+        kinds, left_out = (h264.nal_type, {7, 8, 9}) if self.codec == "h264" else (h265.nal_type, {32, 33, 34, 35})
+        return tuple(h264.join_avcc(nal for nal in unit if kinds(nal) not in left_out) for unit in self.units)
 
 
 # -- SDP -----------------------------------------------------------------------
@@ -166,7 +168,7 @@ class DescribedMedia:
     clock_rate: int
     channels: int | None
     control: str
-    parameters: H264Parameters | AACParameters | None = None
+    parameters: H264Parameters | H265Parameters | AACParameters | None = None
 
 
 @dataclass(frozen=True)
