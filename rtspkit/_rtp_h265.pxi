@@ -73,18 +73,25 @@ cdef inline NalKind h265_kind(const uint8_t* header) noexcept nogil:
 
 
 cdef bint h265_goes_on(const uint8_t* p, size_t size) noexcept nogil:
-    """Whether a payload belongs to the picture before it: its first slice segment is not the first of a picture."""
+    """Whether a payload belongs to the picture before it: a later slice segment, or SEI that stands behind slices."""
     cdef int nal_type
+    cdef uint8_t first = 0  # of what stands behind the header
     if size < 3:
         return True
     nal_type = h265_type(p)
     if nal_type == H265_AP:
-        return size > 6 and h265_type(p + 4) <= H265_LAST_VCL and not p[6] & 0x80
-    if nal_type == H265_FU:
+        if size <= 6:
+            return False
+        nal_type, first = h265_type(p + 4), p[6]
+    elif nal_type == H265_FU:
         if not p[2] & FU_START:
             return True
-        return p[2] & H265_FU_TYPE <= H265_LAST_VCL and size > 3 and not p[3] & 0x80
-    return nal_type <= H265_LAST_VCL and not p[2] & 0x80
+        if size <= 3:
+            return False
+        nal_type, first = p[2] & H265_FU_TYPE, p[3]
+    else:
+        first = p[2]
+    return nal_type == H265_SUFFIX_SEI or (nal_type <= H265_LAST_VCL and not first & 0x80)
 
 
 cdef int h265_set_key(const uint8_t* nal, size_t size) noexcept nogil:

@@ -125,5 +125,7 @@ def goes_on(codec: H264 | H265, payload: bytes) -> bool:
     else:
         nal = payload
     # a header that contradicts itself is not looked for here
+    if size == 2 and len(nal) > size and codec.nal_type(nal) == 40:  # SEI that stands behind slices
+        return True
     is_slice = len(nal) > size and (codec.nal_type(nal) < 32 if size == 2 else 1 <= codec.nal_type(nal) <= 5)
     return is_slice and not nal[size] & 0x80

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from rtp_camera import T0, nal_units
@@ -156,6 +157,22 @@ def test_a_picture_goes_on_after_a_marker_that_lied() -> None:
     assert camera.receiver.quirks(0) == ("marker-within-picture",)
 
 
+def test_sei_that_stands_behind_slices_belongs_to_them() -> None:
+    """Whether the slice before it had the marker or not; in a packet of its own, an AP or an FU."""
+    for behind in (
+        [SUFFIX_SEI],
+        [b"\x60\x01" + len(SUFFIX_SEI).to_bytes(2, "big") + SUFFIX_SEI],
+        [b"\x62\x01\xa8\x84", b"\x62\x01\x68\x80"],
+    ):
+        for mark in (True, False):
+            camera = Camera()
+            camera.payload(IDR, marker=mark)
+            for number, data in enumerate(behind):
+                camera.payload(data, marker=number == len(behind) - 1)
+            camera.payload(TRAIL, at=1, marker=True)
+            assert [nal_units(unit.data) for unit in camera.units()] == [[IDR, SUFFIX_SEI], [TRAIL]]
+
+
 def test_two_pictures_of_one_timestamp_are_two() -> None:
     camera = Camera()
     camera.payload(IDR, marker=True)
@@ -208,6 +225,64 @@ def test_habits(payloads: list[bytes], quirk: str) -> None:
     assert unit.is_sync
     assert not unit.damaged
     assert camera.receiver.quirks(0) == (quirk,)
+    assert camera.counted().broken == 0
+
+
+def fragments_of(data: bytes, *ends: int) -> list[bytes]:
+    """FUs of a NAL unit, or of what is sent as one, cut behind so many bytes each."""
+    bounds = [2, *sorted(ends), len(data)]
+    header, kind = bytes((data[0] & 0x81 | 49 << 1, data[1])), data[0] >> 1 & 0x3F
+    return [
+        header + bytes(((0x80 * (i == 0)) | (0x40 * (i == len(bounds) - 2)) | kind,)) + data[a:b]
+        for i, (a, b) in enumerate(pairwise(bounds))
+    ]
+
+
+#: What Amatek and V380 send as one NAL unit.
+ANNEX_B = VPS + b"\0\0\0\1" + SPS + b"\0\0\1" + PPS + b"\0\0\1" + IDR
+
+
+@pytest.mark.parametrize("start_code", [b"", b"\0\0\0\1", b"\0\0\1"])
+@pytest.mark.parametrize("first", range(3, len(ANNEX_B)))
+def test_annex_b_in_fragments_cut_at_every_byte(first: int, start_code: bytes) -> None:
+    """A start code may be cut in two, or in three."""
+    stream = start_code + ANNEX_B
+    for second in (None, first + 1, first + 2):
+        camera = Camera(None)
+        pieces = fragments_of(stream, *(end for end in (first, second) if end is not None and end < len(stream)))
+        for data in pieces:
+            camera.payload(data, marker=data is pieces[-1])
+        (unit,) = camera.units()
+        assert nal_units(unit.data) == [IDR]
+        assert (unit.is_sync, unit.damaged) == (True, False)
+        assert unit.track.parameters == H265Parameters(VPS, SPS, (PPS,))
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_empty_fragments(place: int) -> None:
+    """At the start, in the midst, as the end."""
+    pieces = fragments_of(IDR, 3, 5)
+    empty = pieces[0][:2] + bytes((pieces[place][2],))
+    middle = bytes((19,))
+    if place == 1:
+        pieces.insert(1, empty)
+    else:
+        pieces[place] = pieces[place][:2] + middle + pieces[place][3:]
+        pieces.insert(0 if place == 0 else 3, empty)
+    camera = Camera()
+    for data in pieces:
+        camera.payload(data, marker=data is pieces[-1])
+    (unit,) = camera.units()
+    assert nal_units(unit.data) == [IDR]
+    assert (unit.is_sync, unit.damaged, camera.counted().broken) == (True, False, 0)
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_zeros_behind_an_aggregation(count: int) -> None:
+    camera = Camera()
+    camera.payload(b"\x60\x01" + len(IDR).to_bytes(2, "big") + IDR + bytes(count), marker=True)
+    (unit,) = camera.units()
+    assert (nal_units(unit.data), unit.is_sync, unit.damaged) == ([IDR], True, False)
     assert camera.counted().broken == 0
 
 
