@@ -129,7 +129,7 @@ class Carriage:
     """The fragments of one camera as HLS carries them.
 
     Which tracks these are is decided once, for tracks never change within a playlist: one that turns into what
-    cannot be carried stays as it was, without media, and one that comes later is left out.
+    cannot be carried, or has no parameters any more, stays as it was, and one that comes later is left out.
 
     Attributes:
         tracks: those that are carried, with their latest parameters.
@@ -175,14 +175,25 @@ class Carriage:
         self._given = tracks
         before = {track.index: track for track in self.tracks}
         found = {track.index: track for track in carried(tracks)[0]}
-        self.tracks = tuple(found.get(track.index, before[track.index]) for track in tracks if track.index in before)
-        self._usable = frozenset(before.keys() & found.keys())
+        self.tracks = tuple(
+            found[index] if index in found and found[index].parameters else before[index]
+            for index in (track.index for track in tracks)
+            if index in before
+        )
         self._is_plain = self.tracks == tracks
         known, self._repackers = self._repackers, {}
+        usable = set()
         for track in tracks:
-            if track.index in self._usable and found[track.index] != track and track.parameters is not None:
-                old = known.get(track.index)
-                self._repackers[track.index] = old if old is not None and old.source == track else Repacker(track)
+            index = track.index
+            if index not in before or index not in found:
+                continue
+            if found[index].codec == track.codec:
+                usable.add(index)
+            elif track.parameters is not None:
+                usable.add(index)
+                old = known.get(index)
+                self._repackers[index] = old if old is not None and old.source == track else Repacker(track)
+        self._usable = frozenset(usable)
 
     def _take_run(self, run: Run) -> Run | None:
         if run.track not in self._usable:

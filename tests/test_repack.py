@@ -261,6 +261,11 @@ def test_tracks_stay_what_they_were_decided_to_be() -> None:
         found = carriage.take(Fragment(tracks, runs, True, wall_clock=5.0))
         assert (found.tracks, found.runs, found.wall_clock) == ((VIDEO, AUDIO), runs[:1], 5.0)
     assert carriage.take(Fragment((VIDEO, AUDIO), runs, True)).runs == runs
+    # parameters that have to come anew
+    found = carriage.take(Fragment((VIDEO, replace(AUDIO, parameters=None)), runs, True))
+    assert (found.tracks, found.runs) == ((VIDEO, AUDIO), runs)
+    found = Carriage([VIDEO, pcm_track()]).take(Fragment((VIDEO, replace(pcm_track(), parameters=None)), runs, True))
+    assert (found.tracks[1].codec, found.runs) == ("flac", runs[:1])
     carriage = Carriage([VIDEO])
     found = carriage.take(Fragment((VIDEO, AUDIO), runs, True))
     assert (found.tracks, found.runs) == ((VIDEO,), runs[:1])

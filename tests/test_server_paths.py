@@ -272,6 +272,47 @@ async def test_a_camera_of_which_hls_can_carry_nothing_says_so() -> None:
             await manager.muxer("cam")
 
 
+async def test_pictures_do_not_wait_for_ever_for_the_parameters_of_sound(lines: list[str]) -> None:
+    network = FakeNetwork()
+    unknown = replace(AUDIO, parameters=None)
+    network.answer = lambda: FakeCamera((VIDEO, unknown))
+    async with running(network, timing=replace(QUICK, parameters=0.1)) as (_, path):
+        camera = await network.camera()
+        camera.send()
+        assert (path.state, path.reason) == ("connecting", "waiting for the camera's parameter sets")
+        await asyncio.sleep(0.12)
+        camera.send()
+        assert path.state == "live"
+        muxer = path.muxer
+        assert muxer is not None
+        assert muxer.tracks == (VIDEO,)
+        camera.send(tracks=(VIDEO, AUDIO))  # they come after all: too late for this playlist
+        assert muxer.tracks == (VIDEO,)
+        assert muxer.media_stats.dropped_fragments == 0
+    assert "WAR [path cam] track 2 (MPEG-4 Audio) is left out: its parameters do not come" in lines
+
+
+async def test_a_camera_that_is_back_without_the_parameters_of_its_sound_goes_on() -> None:
+    network = FakeNetwork()
+    network.answer = lambda: FakeCamera((VIDEO, AUDIO))
+    async with running(network, timing=replace(QUICK, parameters=0.1)) as (_, path):
+        camera = await network.camera()
+        camera.send()
+        muxer = path.muxer
+        assert muxer is not None
+        network.answer = lambda: FakeCamera((VIDEO, replace(AUDIO, parameters=None)))
+        camera.lose()
+        camera = await network.camera(1)
+        camera.send()
+        assert path.state == "gap"
+        await asyncio.sleep(0.12)
+        camera.send(2)
+        assert path.state == "live"
+        assert path.muxer is muxer
+        assert muxer.tracks == (VIDEO, AUDIO)
+        assert muxer.media_stats.dropped_fragments == 0
+
+
 async def test_sound_that_is_repacked_goes_on_after_a_reconnect() -> None:
     network = FakeNetwork()
     pcma = Track(1, "audio", "pcma", 8000, PCMParameters(8000, 1, 8))

@@ -64,11 +64,13 @@ class Timing:
         failed: how long an on-demand path stays `failed`.
         hold: the longest a request is held; just under the 8 s after which `HLSApp` answers without a reason.
         report: how often lost packets are logged.
+        parameters: how long pictures wait for the parameters of the sound beside them.
     """
 
     failed: float = 30.0
     hold: float = 7.9
     report: float = 10.0
+    parameters: float = 3.0
 
 
 class Path:
@@ -126,6 +128,7 @@ class Path:
         # of the present connection
         self._fresh = True  # no media yet
         self._media_since: float | None = None  # of media without a sync sample
+        self._unknown_since: float | None = None  # of tracks without parameters
         self._no_sync = False  # … and for so long that nobody is kept waiting for one
         self._is_calm = False  # nobody is in a hurry for its parts
         self._problem: Exception | None = None  # why its media cannot be muxed
@@ -330,7 +333,7 @@ class Path:
     async def _attempt(self) -> None:
         """Connects and streams until the camera is lost."""
         self._fresh, self._problem, self._is_calm = True, None, False
-        self._media_since, self._no_sync = None, False
+        self._media_since, self._unknown_since, self._no_sync = None, None, False
         self._next_report = 0.0
         me = asyncio.current_task()
 
@@ -380,7 +383,8 @@ class Path:
 
     def _first_fragment(self, fragment: Fragment, now: float) -> bool:
         """The first media of a connection: the path is live. False where more is needed first."""
-        if any(track.parameters is None for track in fragment.tracks):
+        tracks = self._ready_tracks(fragment.tracks, now)
+        if tracks is None:
             self._set(self.state, "waiting for the camera's parameter sets")
             return False
         if not fragment.is_sync:  # nothing can be shown before; some cameras never send one unasked
@@ -389,12 +393,12 @@ class Path:
         camera = self.source.camera
         self.skipped = camera.skipped if camera else ()
         muxer = self.output.muxer
-        if muxer is not None and not muxer.accepts(fragment.tracks):
+        if muxer is not None and not muxer.accepts(tracks):
             # tracks never change within a playlist
             self._drop_muxer("the camera's tracks have changed")
         self.tracks = fragment.tracks
         if self.output.muxer is None:
-            self.output.open(fragment.tracks)
+            self.output.open(tracks)
         self._fresh = self._no_sync = False
         self._live_since = now
         if self._retry.trouble is not None:
@@ -411,6 +415,26 @@ class Path:
         self.output.announce(requester, self.tracks, self.skipped)
         self._set("live", "the camera sends media")
         return True
+
+    def _ready_tracks(self, tracks: tuple[Track, ...], now: float) -> tuple[Track, ...] | None:
+        """The tracks to begin with; None where it is worth waiting for parameters that have not come.
+
+        Those of sound may never come (LATM of a microphone that is off): the pictures go on without it.
+        """
+        known = tuple(track for track in tracks if track.parameters is not None)
+        if len(known) == len(tracks):
+            return tracks
+        if self._unknown_since is None:
+            self._unknown_since = now
+        if now - self._unknown_since < self._timing.parameters or all(track.kind != "video" for track in known):
+            return None
+        if self.output.muxer is not None and self.output.muxer.accepts(tracks):
+            return tracks
+        (missing, *_) = (track for track in tracks if track.parameters is None)
+        self._log.warning(
+            "track %d (%s) is left out: its parameters do not come", missing.index + 1, *labels([missing])
+        )
+        return known
 
     def _await_sync(self, fragment: Fragment, now: float) -> None:
         """Media have come that nothing can be made of yet."""
