@@ -10,7 +10,8 @@ cdef enum:
 
 
 cdef int latm(Receiver receiver, TrackState t, Packet* packet, int64_t now) except -1:
-    cdef bint is_rest = t.had_time and packet.timestamp == t.unit_timestamp and (t.unit_skipped or t.gap)
+    cdef bint gap = t.gap
+    cdef bint is_rest = t.had_time and packet.timestamp == t.unit_timestamp and (t.unit_skipped or gap)
     cdef int64_t pts
     t.gap = False
     if t.fragment_open and packet.timestamp != t.unit_timestamp:
@@ -21,6 +22,7 @@ cdef int latm(Receiver receiver, TrackState t, Packet* packet, int64_t now) exce
     if not t.fragment_open:
         t.unit_pts = pts
         t.unit_timestamp = packet.timestamp
+        t.unit_damaged = gap  # its first packets may be among those that are missing
         t.element.size = 0
     t.unit_skipped = False
     if is_rest:  # of an element of which packets are missing, or that is too long
@@ -65,6 +67,7 @@ cdef int latm_element(Receiver receiver, TrackState t, const uint8_t* p, size_t 
     for unit in range(units):
         latm_length(t, p, size, &at, &length)
         if length:
+            t.after_loss |= t.unit_damaged
             aac_unit(receiver, t, p + at, length, pts, now)
         at += length
         pts += t.unit_ticks

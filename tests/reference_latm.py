@@ -25,6 +25,7 @@ class LATM:
     timestamp: int = 0
     pts: int = 0
     skipping: bool = False
+    is_suspect: bool = False  # its first packets may be missing
 
 
 def take(receiver: Receiver, t: TrackState, packet: Packet, now: int) -> None:
@@ -32,14 +33,14 @@ def take(receiver: Receiver, t: TrackState, packet: Packet, now: int) -> None:
 
     latm = t.latm
     assert latm is not None
-    is_rest = t.had_time and packet.timestamp == latm.timestamp and (latm.skipping or t.gap)
-    t.gap = False
+    gap, t.gap = t.gap, False
+    is_rest = t.had_time and packet.timestamp == latm.timestamp and (latm.skipping or gap)
     if t.unit is not None and packet.timestamp != latm.timestamp:
         element, t.unit = bytes(t.unit.partial or b""), None
         take_element(receiver, t, element, now)
     pts = receiver.tick(t, packet, now)
     if t.unit is None:
-        latm.timestamp, latm.pts = packet.timestamp, pts
+        latm.timestamp, latm.pts, latm.is_suspect = packet.timestamp, pts, gap
     latm.skipping = False
     so_far = bytes(t.unit.partial or b"") if t.unit is not None else b""
     if is_rest:
@@ -71,6 +72,7 @@ def take_element(receiver: Receiver, t: TrackState, element: bytes, now: int) ->
     receiver.cut_before(t, latm.pts, now)
     for number, unit in enumerate(units):
         if unit:
+            t.after_loss |= latm.is_suspect
             receiver.aac_unit(t, unit, latm.pts + number * t.unit_ticks, now)
     receiver.cut_after(t)
 

@@ -22,7 +22,6 @@ except ModuleNotFoundError:
     ) from None
 
 from rtspkit.testing.strategies.codecs import (
-    aac_parameters,
     access_units,
     h264_parameters,
     picture_parameter_sets,
@@ -42,6 +41,7 @@ from rtspkit.testing.strategies.messages import (
 )
 from rtspkit.testing.strategies.rtp import rtp_packets, rtp_streams
 from rtspkit.testing.strategies.sdp import broken_session_descriptions, session_descriptions
+from rtspkit.testing.strategies.sounds import aac_parameters
 from rtspkit.testing.strategies.text import chunks, damaged
 from rtspkit.testing.strategies.values import (
     ChallengeFields,
@@ -53,6 +53,7 @@ from rtspkit.testing.strategies.values import (
     RTPFields,
     RTPStream,
     SoundFormat,
+    StreamCodec,
     Wire,
     Written,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "RTPFields",
     "RTPStream",
     "SoundFormat",
+    "StreamCodec",
     "Wire",
     "Written",
     "aac_parameters",

@@ -1,9 +1,9 @@
-"""Strategies for H.264 and AAC: parameter sets that a decoder would take; and for access units of any codec.
+"""Strategies for H.264: parameter sets that a decoder would take; and for access units of any codec.
 
 Strategy: a sequence parameter set is written bit by bit from what it is to say. Slices have a true header as far as a
 gateway reads it (first_mb_in_slice, slice_type, the parameter set's id) and any bytes behind it, escaped.
 
-Specs: ITU-T H.264 7.3.1, 7.3.2.1, 7.3.2.2, 7.3.3, A.3, E.1; ISO/IEC 14496-3, 1.6.2.1.
+Specs: ITU-T H.264 7.3.1, 7.3.2.1, 7.3.2.2, 7.3.3, A.3, E.1.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from fractions import Fraction
 
 from hypothesis import strategies as st
 
-from rtspkit import aac
-from rtspkit.media import AACParameters, H264Parameters, H265Parameters
+from rtspkit.media import H264Parameters, H265Parameters
 from rtspkit.testing.strategies.bits import Bits
 from rtspkit.testing.strategies.h265 import h265_parameters, h265_pictures
-from rtspkit.testing.strategies.values import ElementaryStream, PictureFormat, SoundFormat, StreamCodec, Wire
+from rtspkit.testing.strategies.sounds import sound_units
+from rtspkit.testing.strategies.values import ElementaryStream, PictureFormat, StreamCodec, Wire
 
 __all__ = [
-    "aac_parameters",
     "access_units",
     "h264_parameters",
     "picture_parameter_sets",
@@ -32,7 +31,6 @@ _LEVELS = {10: 99, 11: 396, 13: 396, 20: 396, 21: 792, 22: 1620, 30: 1620, 31: 3
 _PROFILES = ((66, 0xC0), (77, 0), (100, 0))
 #: num_units_in_tick, time_scale.
 _TIMINGS = ((1, 50), (1, 30), (1, 60), (1001, 60000), (2, 25), (1, 2), (3600, 180000))
-_SAMPLE_RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 96000)
 
 
 @st.composite
@@ -91,16 +89,10 @@ def h264_parameters(draw: st.DrawFn) -> tuple[H264Parameters, PictureFormat]:
     return H264Parameters(sps.data, tuple(pps)), sps.value
 
 
-def aac_parameters() -> st.SearchStrategy[tuple[AACParameters, SoundFormat]]:
-    """AudioSpecificConfigs of AAC-LC, 8 to 96 kHz, 1 to 8 channels, and what they say."""
-    return st.builds(
-        lambda rate, channels: (AACParameters(aac.build_config(rate, channels)), SoundFormat(rate, channels)),
-        st.sampled_from(_SAMPLE_RATES),
-        st.sampled_from([1, 2, 3, 4, 5, 6, 8]),
-    )
-
-
-_CODECS: tuple[StreamCodec, ...] = ("h264", "h265", "aac")
+#: What streams are of: those with more to go wrong more often.
+_any_codec: st.SearchStrategy[StreamCodec] = st.sampled_from(
+    ["h264", "h264", "h264", "h265", "h265", "aac", "aac", "latm", "opus", "pcma", "pcmu", "g722", "g726", "l16"]
+)
 #: Mostly small, now and then more than a packet holds.
 _bodies = st.builds(
     lambda data, times: data * times, st.binary(min_size=1, max_size=30), st.sampled_from([1, 1, 1, 1, 60])
@@ -132,29 +124,19 @@ def access_units(draw: st.DrawFn, codec: StreamCodec | None = None, *, max_units
 
     H.264 and H.265 begin with a picture that decoding can start with; parameter sets stand before each of these;
     delimiters, SEI and up to three slices are among the rest. AAC units hold any bytes but what would be taken for an
-    ADTS header.
+    ADTS header; Opus packets are such as a decoder takes.
 
     Args:
-        codec: "h264", "h265" or "aac"; None: any.
+        codec: which; None: any, mostly H.264, H.265 and AAC.
         max_units: at most, and at least one.
     """
-    if codec is None:
-        codec = draw(st.sampled_from(_CODECS))
-    if codec == "aac":
-        parameters, sound = draw(aac_parameters())
-        units = draw(st.lists(_bodies.filter(lambda unit: unit[0] != 0xFF), min_size=1, max_size=max_units))
-        return ElementaryStream(
-            "aac",
-            parameters,
-            sound.sample_rate,
-            1024,
-            tuple((unit,) for unit in units),
-            (True,) * len(units),
-        )
+    chosen = draw(_any_codec) if codec is None else codec
+    if chosen not in {"h264", "h265"}:
+        return draw(sound_units(chosen, max_units=max_units))
     is_sync = [True, *draw(st.lists(st.booleans(), max_size=max_units - 1))]
     unit_ticks = draw(st.sampled_from([3600, 3000, 3003, 6000]))
     sets: H264Parameters | H265Parameters
-    if codec == "h265":
+    if chosen == "h265":
         sets, _ = draw(h265_parameters())
         pictures = tuple(draw(h265_pictures(sets, one)) for one in is_sync)
         return ElementaryStream("h265", sets, 90000, unit_ticks, pictures, tuple(is_sync))

@@ -3,14 +3,23 @@
 Strategy: a stream is made from access units by `rtspkit.packetizer`, then its packets are lost, delayed and doubled.
 What was sent is known, so what must come out is, too.
 
-Specs: RFC 3550, 5.1; RFC 6184 (H.264); RFC 7798 (H.265); RFC 3640 (AAC).
+Specs: RFC 3550, 5.1; RFC 6184 (H.264); RFC 7798 (H.265); RFC 3640 (AAC); RFC 6416 (LATM); RFC 7587 (Opus);
+RFC 3551 (PCM).
 """
 
 from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from rtspkit.packetizer import Payload, packetize_aac, packetize_h264, packetize_h265, rtp_packet
+from rtspkit.packetizer import (
+    Payload,
+    packetize_aac,
+    packetize_h264,
+    packetize_h265,
+    packetize_latm,
+    packetize_sound,
+    rtp_packet,
+)
 from rtspkit.testing.strategies.codecs import access_units
 from rtspkit.testing.strategies.values import ElementaryStream, RTPFields, RTPStream, StreamCodec, Wire
 
@@ -42,14 +51,23 @@ def rtp_packets(draw: st.DrawFn, *, max_payload: int = 60) -> Wire[RTPFields]:
 
 def _payloads(source: ElementaryStream, max_size: int, together: int) -> list[tuple[int, Payload, tuple[int, ...]]]:
     """Of each packet: the unit its timestamp is of, what it carries, and the units that have bytes in it."""
-    if source.codec != "aac":
+    if source.codec in {"h264", "h265"}:
         packetize = packetize_h264 if source.codec == "h264" else packetize_h265
         return [
             (number, payload, (number,))
             for number, unit in enumerate(source.units)
             for payload in packetize(unit, max_size=max_size, aggregate=together > 1)
         ]
-    found = packetize_aac([unit[0] for unit in source.units], max_size=max_size + 20, per_packet=together)
+    units = [unit[0] for unit in source.units]
+    if source.codec == "aac":
+        found = packetize_aac(units, max_size=max_size + 20, per_packet=together)
+    elif source.codec == "latm":
+        # an element has so many units as its configuration says: one here
+        found = packetize_latm(units, max_size=max_size)
+    else:
+        found = [
+            payload._replace(first=number) for number, unit in enumerate(units) for payload in packetize_sound(unit)
+        ]
     nexts = [payload.first for payload in found[1:]] + [len(source.units)]
     return [
         (payload.first, payload, tuple(range(payload.first, max(following, payload.first + 1))))
@@ -74,7 +92,7 @@ def rtp_streams(
     so that the order of the rest can be told.
 
     Args:
-        codec: "h264", "h265" or "aac"; None: any.
+        codec: what it is and how it is packed; None: any, mostly H.264, H.265 and AAC.
         loss: packets may be lost.
         reorder: a packet may come behind so many later ones; 0: the order stays, as over TCP.
         duplicates: packets may come twice.

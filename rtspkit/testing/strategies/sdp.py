@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
-from rtspkit.media import AACParameters, H264Parameters, H265Parameters
-from rtspkit.testing.strategies.codecs import aac_parameters, h264_parameters
+from rtspkit.media import AACParameters, H264Parameters, H265Parameters, OpusParameters, PCMParameters
+from rtspkit.testing.strategies.codecs import h264_parameters
 from rtspkit.testing.strategies.h265 import h265_parameters
+from rtspkit.testing.strategies.sounds import aac_parameters
 from rtspkit.testing.strategies.values import DescribedMedia, Description, Wire
 
 __all__ = ["broken_session_descriptions", "session_descriptions"]
@@ -36,15 +37,16 @@ class _Plan:
 
 
 _VIDEO = ("h264", "h265")
-#: Other things cameras offer: kind, encoding name, payload type, clock rate, channels, and whether an rtpmap is needed.
+#: Other things cameras offer: kind, encoding name, payload type, clock rate, channels, whether an rtpmap is needed, and
+#: what a decoder needs.
 _OTHERS = (
-    ("audio", "pcmu", 0, 8000, 1, False),
-    ("audio", "pcma", 8, 8000, 1, False),
-    ("audio", "g726-32", 102, 8000, 1, True),
-    ("audio", "opus", 111, 48000, 2, True),
-    ("video", "jpeg", 26, 90000, None, False),
-    ("video", "mp4v-es", 98, 90000, None, True),
-    ("application", "vnd.onvif.metadata", 107, 90000, None, True),
+    ("audio", "pcmu", 0, 8000, 1, False, PCMParameters(8000, 1, 8)),
+    ("audio", "pcma", 8, 8000, 1, False, PCMParameters(8000, 1, 8)),
+    ("audio", "g726-32", 102, 8000, 1, True, PCMParameters(8000, 1, 4)),
+    ("audio", "opus", 111, 48000, 2, True, OpusParameters(2)),
+    ("video", "jpeg", 26, 90000, None, False, None),
+    ("video", "mp4v-es", 98, 90000, None, True, None),
+    ("application", "vnd.onvif.metadata", 107, 90000, None, True, None),
 )
 _controls = st.sampled_from(
     [
@@ -119,8 +121,8 @@ def _plans(draw: st.DrawFn) -> _Plan:
             ]
         else:
             assert isinstance(kind, tuple)
-            media, encoding, payload_type, rate, channels, mapped = kind
-            found.append(DescribedMedia(media, encoding, payload_type, rate, channels, name))
+            media, encoding, payload_type, rate, channels, mapped, needed = kind
+            found.append(DescribedMedia(media, encoding, payload_type, rate, channels, name, needed))
             lines = [f"m={media} 0 RTP/AVP {payload_type}"]
             if mapped:
                 lines.append(

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from rtspkit import h264, h265
-from rtspkit.media import AACParameters, H264Parameters, H265Parameters
+from rtspkit.media import AACParameters, H264Parameters, H265Parameters, OpusParameters, PCMParameters
 from rtspkit.messages import Message
 
 __all__ = [
@@ -26,8 +26,8 @@ __all__ = [
 ]
 
 V = TypeVar("V")
-#: What there are access units of.
-StreamCodec: TypeAlias = Literal["h264", "h265", "aac"]
+#: What there are access units of; "latm" is AAC, packed as RFC 6416 has it, with its configuration in the description.
+StreamCodec: TypeAlias = Literal["h264", "h265", "aac", "latm", "opus", "pcma", "pcmu", "g722", "g726", "l16"]
 
 
 @dataclass(frozen=True)
@@ -120,17 +120,17 @@ class ElementaryStream:
     """Access units one after the other, from a sync sample on.
 
     Attributes:
-        codec: "h264", "h265" or "aac".
+        codec: what it is and how it is packed; see `StreamCodec`.
         parameters: what a decoder needs first.
         clock_rate: ticks a second.
         unit_ticks: what an access unit lasts.
-        units: each as the list of its NAL units (without start codes, parameter sets among them), or of its one AAC
-            unit.
+        units: each as the list of its NAL units (without start codes, parameter sets among them), or of its one unit
+            of sound.
         is_sync: of each, whether decoding can start there.
     """
 
     codec: StreamCodec
-    parameters: H264Parameters | H265Parameters | AACParameters
+    parameters: H264Parameters | H265Parameters | AACParameters | OpusParameters | PCMParameters
     clock_rate: int
     unit_ticks: int
     units: tuple[tuple[bytes, ...], ...]
@@ -138,8 +138,8 @@ class ElementaryStream:
 
     @property
     def samples(self) -> tuple[bytes, ...]:
-        """What each access unit is in a file: AVCC without parameter sets and delimiters, or raw AAC."""
-        if self.codec == "aac":
+        """What each access unit is in a file: AVCC without parameter sets and delimiters, or the unit as it is."""
+        if self.codec not in {"h264", "h265"}:
             return tuple(unit[0] for unit in self.units)
         kinds, left_out = (h264.nal_type, {7, 8, 9}) if self.codec == "h264" else (h265.nal_type, {32, 33, 34, 35})
         return tuple(h264.join_avcc(nal for nal in unit if kinds(nal) not in left_out) for unit in self.units)
@@ -168,7 +168,7 @@ class DescribedMedia:
     clock_rate: int
     channels: int | None
     control: str
-    parameters: H264Parameters | H265Parameters | AACParameters | None = None
+    parameters: H264Parameters | H265Parameters | AACParameters | OpusParameters | PCMParameters | None = None
 
 
 @dataclass(frozen=True)
