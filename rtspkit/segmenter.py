@@ -546,9 +546,10 @@ class Segmenter:
         pieces = restamp.pieces(leading, [cut.units for cut in cuts])
         beside = self._spread_beside(fragment, [cut.end - begin for cut in cuts])
         for number, (cut, piece, sound) in enumerate(zip(cuts, pieces, beside, strict=True)):
-            part = fragment._replace(runs=(piece,) if sound is None else (piece, sound))
+            runs = (piece,) if sound is None else (piece, sound)
+            part = fragment._replace(runs=runs)
             if number:
-                part = part._replace(is_sync=False, wall_clock=None)
+                part = fragment._replace(runs=runs, is_sync=False, wall_clock=None)
                 cutter.cut_before(False, begin, cut.end, memoryview(piece.data).nbytes)
             self._put(
                 part, piece, cut.units, begin=begin, end=cut.end, boundary=begin, ends_part=cut.is_end, is_even=is_even

@@ -173,9 +173,11 @@ class Output:
         if self.muxer is None:
             return
         try:
-            self._take_rest()  # of a camera that has fallen silent: within a gap its last media would come too late
-            self.muxer.handle_timeout(now=time.monotonic(), wall=time.time())
-            self._note_news()
+            due = self.muxer.next_timeout()
+            if due is not None and due <= time.monotonic():  # media that came in time have put it off
+                self._take_rest()  # the camera has fallen silent: within a gap its last media would come too late
+                self.muxer.handle_timeout(now=time.monotonic(), wall=time.time())
+                self._note_news()
             if self._timer is None:
                 self._arm()
         except Exception:  # the camera's next media may put it right
