@@ -11,7 +11,7 @@ Spec: draft-pantos-hls-rfc8216bis 4.4.4.6.
 
 from __future__ import annotations
 
-__all__ = ["Dates"]
+__all__ = ["CameraClock", "Dates", "arrived"]
 
 _MICROSECOND = 1_000_000
 #: What dates may be slewed by, parts in a million. Crystals of cameras are off by up to 200.
@@ -20,6 +20,52 @@ _SLEW = 500
 _GAIN = 8
 #: A camera's clock that is this far (microseconds) from what it has shown has been set.
 _SET = 10 * _MICROSECOND
+#: Units that came longer ago than this (s) are not dated by their arrival.
+_ARRIVAL_TRUSTED = 60.0
+#: A camera's own clock further than this from ours (microseconds) is not set at all.
+_CLOCK_TRUSTED = 86_400 * _MICROSECOND
+
+
+def arrived(arrival: float, *, length: float, now: float, wall: float) -> int:
+    """When media came, Unix microseconds.
+
+    Args:
+        arrival: of their first unit, monotonic seconds; where it cannot be, they have just come.
+        length: seconds that they last.
+        now: monotonic seconds.
+        wall: Unix seconds of the same instant.
+    """
+    if not 0 < now - arrival < _ARRIVAL_TRUSTED or arrival <= 0:
+        arrival = now - length
+    return round((wall - (now - arrival)) * _MICROSECOND)
+
+
+class CameraClock:
+    """The camera's own clock, where segments are to be dated by it.
+
+    What it is ahead of ours is remembered: after a reconnect it tells its time only some seconds later.
+
+    Attributes:
+        is_wanted: they are.
+    """
+
+    def __init__(self, *, is_wanted: bool) -> None:
+        self.is_wanted = is_wanted
+        self._ahead: int | None = None
+
+    def read(self, by_arrival: int, by_camera: int | None) -> tuple[int, bool]:
+        """The date of an instant, and whether it is by the camera's clock.
+
+        Args:
+            by_arrival: what it is by ours, Unix microseconds.
+            by_camera: what it is by the camera's; None: it has not told.
+        """
+        if by_camera is not None and abs(by_camera - by_arrival) <= _CLOCK_TRUSTED:
+            self._ahead = by_camera - by_arrival
+            return by_camera, True
+        if by_camera is None and self._ahead is not None:
+            return by_arrival + self._ahead, True
+        return by_arrival, False
 
 
 class Dates:

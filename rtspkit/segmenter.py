@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 from rtspkit import fmp4, restamp
 from rtspkit.companion import AUDIO_GAP, STEP, Companion, TrackTime, without_overlap
 from rtspkit.cutter import Cutter
+from rtspkit.dates import CameraClock, arrived
 from rtspkit.decoding import Decoding
 from rtspkit.errors import LocalProtocolError, RtspkitError
 from rtspkit.media import Fragment, Run, Track
@@ -52,10 +53,6 @@ _STEP_PARTS = 1.0
 _BEGINNINGS = 8
 #: How far back video may step (s): the error of a predicted duration, the reordering of B-pictures.
 _STEP_BACK = 0.5
-#: Units that came longer ago than this (s) are not dated by their arrival.
-_ARRIVAL_TRUSTED = 60.0
-#: A camera's own clock further than this from ours (s) is not set at all.
-_CLOCK_TRUSTED = 86_400.0
 
 
 def playable(tracks: Sequence[Track]) -> tuple[Track, ...]:
@@ -110,7 +107,7 @@ class Segmenter:
         """
         self.stats = SegmenterStats()
         self.tracks = playable(tracks)
-        self._use_absolute_timestamp = use_absolute_timestamp
+        self._camera_clock = CameraClock(is_wanted=use_absolute_timestamp)
         self._given: tuple[Track, ...] | None = None  # the last fragment's tracks, for a comparison by identity
         self.leader = leader = next((track for track in self.tracks if track.kind == "video"), self.tracks[0])
         self._leader = leader.index
@@ -709,16 +706,20 @@ class Segmenter:
     # -- the date -----------------------------------------------------------------------------------------
 
     def _clock(self, fragment: Fragment, leading: Run, start: int) -> tuple[int, bool]:
-        """What the clock says output time `start` is, and whether it is the camera's clock."""
-        clock = fragment.wall_clock
-        if self._use_absolute_timestamp and clock is not None and abs(clock - self._cutter.wall) <= _CLOCK_TRUSTED:
-            first = fragment.runs[0]
-            time = self._lead if first.track == self._leader else self._other.time if self._other else None
-            if time is not None and first.track in (self._leader, self._other.index if self._other else -1):
-                offset = (restamp.survey(first).first + time.shift) * MICROSECOND // time.rate
-                return round(clock * MICROSECOND) - offset + self._cutter.microseconds(start), True
+        """What the clock says output time `start` is (Unix microseconds), and whether it is the camera's clock."""
         times = restamp.survey(leading)
-        now, arrival = self._cutter.now, times.arrival / 1e9
-        if not 0 < now - arrival < _ARRIVAL_TRUSTED or arrival <= 0:
-            arrival = now - (times.high - times.low + self._lead.unit) / self.rate
-        return round((self._cutter.wall - (now - arrival)) * MICROSECOND), False
+        length = (times.high - times.low + self._lead.unit) / self.rate
+        now, wall = self._cutter.now, self._cutter.wall
+        by_arrival = arrived(times.arrival / 1e9, length=length, now=now, wall=wall)
+        if not self._camera_clock.is_wanted:
+            return by_arrival, False
+        by_camera = None
+        first = fragment.runs[0]
+        if fragment.wall_clock is not None and first.track in (self._leader, self._other.index if self._other else -1):
+            time, delay = self._lead, 0
+            if self._other is not None and first.track == self._other.index:
+                time, delay = self._other.time, self._decoding.delay
+            ahead = (restamp.survey(first).first + time.shift) * MICROSECOND // time.rate
+            ahead -= self._cutter.microseconds(start + delay)
+            by_camera = round(fragment.wall_clock * MICROSECOND) - ahead
+        return self._camera_clock.read(by_arrival, by_camera)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtspkit.dates import Dates
+from rtspkit.dates import CameraClock, Dates, arrived
 
 RATE = 90_000
 SECOND = 1_000_000
@@ -50,3 +50,17 @@ def test_a_cameras_clock_that_is_set_is_followed() -> None:
     assert dates.at(4 * RATE, 1005 * SECOND, is_camera=True) == 1004 * SECOND + 2000
     assert dates.at(8 * RATE, 500 * SECOND, is_camera=True) == 500 * SECOND
     assert dates.at(12 * RATE, 504 * SECOND, is_camera=True) == 504 * SECOND
+
+
+def test_a_cameras_clock_is_remembered_until_it_tells_its_time_again() -> None:
+    clock = CameraClock(is_wanted=True)
+    assert clock.read(1000 * SECOND, None) == (1000 * SECOND, False)
+    assert clock.read(1004 * SECOND, 905 * SECOND) == (905 * SECOND, True)
+    assert clock.read(1008 * SECOND, None) == (909 * SECOND, True)
+    assert clock.read(1012 * SECOND, 12 * SECOND + 86_400 * 365 * SECOND) == (1012 * SECOND, False)
+
+
+def test_when_media_have_come() -> None:
+    assert arrived(99.5, length=2.0, now=100.0, wall=5000.0) == 4999_500_000
+    for unknown in (0.0, 101.0, 20.0):
+        assert arrived(unknown, length=2.0, now=100.0, wall=5000.0) == 4998 * SECOND

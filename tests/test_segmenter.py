@@ -711,6 +711,20 @@ def test_the_cameras_own_clock_is_used_where_asked_for() -> None:
     assert dates == pytest.approx([0, 4, 8 - 100, 12 - 100], abs=0.01)
 
 
+def test_the_cameras_own_clock_is_used_behind_an_interrupt_before_it_tells_its_time() -> None:
+    segmenter = make(absolute=True)
+    source = Source()
+    outputs = []
+    for number in range(20):
+        clock = None if 8 <= number < 14 else WALL - 100 + source.time
+        outputs += segmenter.write(source.fragment(wall_clock=clock), now=1000.0 + source.time, wall=WALL + source.time)
+        if number == 7:
+            outputs += segmenter.interrupt()
+            source.skip(10)
+    dates = [segment.date / 1e6 - WALL for segment in segments(outputs)]
+    assert dates == pytest.approx([-100, -96, -82, -78], abs=1.1)
+
+
 def test_a_camera_clock_of_1970_is_not_used() -> None:
     segmenter = make(absolute=True)
     source = Source()
