@@ -28,16 +28,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rtspkit import fmp4, restamp
-from rtspkit.companion import AUDIO_GAP, STEP, Companion, TrackTime, without_overlap
+from rtspkit.companion import AUDIO_GAP, STEP, without_overlap
 from rtspkit.cutter import Cutter
 from rtspkit.dates import CameraClock, arrived
-from rtspkit.decoding import Decoding
 from rtspkit.errors import LocalProtocolError, RtspkitError
 from rtspkit.media import Fragment, Run, Track
 from rtspkit.parts import Cut, Pacer
 from rtspkit.restamp import Survey
 from rtspkit.segments import InitSection, Output, Segment, SegmenterStats
 from rtspkit.standing import ArrivalClock
+from rtspkit.timeline import Timeline, run_of
 
 if TYPE_CHECKING:
     from rtspkit.fmp4 import FragmentRun
@@ -67,13 +67,6 @@ def playable(tracks: Sequence[Track]) -> tuple[Track, ...]:
     if not first:
         raise LocalProtocolError("a muxer needs at least one track of video or audio")
     return tuple(track for track in tracks if first[track.kind] is track)
-
-
-def _run_of(fragment: Fragment, track: int) -> Run | None:
-    for run in fragment.runs:
-        if run.track == track:
-            return run
-    return None
 
 
 class Segmenter:
@@ -111,11 +104,12 @@ class Segmenter:
         self._given: tuple[Track, ...] | None = None  # the last fragment's tracks, for a comparison by identity
         self.leader = leader = next((track for track in self.tracks if track.kind == "video"), self.tracks[0])
         self._leader = leader.index
-        self._lead = TrackTime(leader)
+        beside = next((track for track in self.tracks if track.index != self._leader), None)
+        self._timeline = Timeline(leader, beside, self.stats)
+        self._lead, self._other = self._timeline.lead, self._timeline.other
         self.rate = self._lead.rate  # ticks a second of the leading track
         self._least_step, self._most_step = round(_STEP_SMALL * self.rate), round(STEP * self.rate)
         self._leader_is_audio = leader.kind == "audio"
-        self._other = next((Companion(t, self.stats) for t in self.tracks if t.index != self._leader), None)
         self._pacer: Pacer | None = None
         if part_duration is not None:
             self._pacer = Pacer(self.rate, setting=round(part_duration * MICROSECOND), target=part_target)
@@ -137,7 +131,7 @@ class Segmenter:
         self._beginnings = float(_BEGINNINGS)  # how often time may start anew ...
         self._counted_at = 0.0  # ... at this time (monotonic s)
         self._last = self._due = 0  # pts of the leading track's last unit, and of the one that is to be expected
-        self._decoding = Decoding(self._lead, leader)
+        self._decoding = self._timeline.decoding
 
     @property
     def target_duration(self) -> int | None:
@@ -304,7 +298,7 @@ class Segmenter:
                 self.refuse(f"track {missing[0].index + 1}: its parameter sets have not come yet")
                 return
 
-        leading = _run_of(fragment, self._leader)
+        leading = run_of(fragment, self._leader)
         times = restamp.survey(leading) if leading is not None else None
         if leading is None or times is None or not times.units:
             if self._starting:
@@ -436,7 +430,7 @@ class Segmenter:
                 if fragment.is_sync and self._may_begin():
                     self._start_anew(span)
                 else:
-                    self._shift_all(-lag)
+                    self._timeline.shift_by(-lag)
                     self._cutter.forget_date()
                 if order is not None:
                     order.restart()
@@ -449,7 +443,7 @@ class Segmenter:
         if order is not None:
             successors = decoding.successors(order, leading, boundary, self._cutter.longest)
             end, unit = successors[-1], self._at_most_half(order.unit)
-            self._make_room(leading, [boundary, *successors[:-1]])
+            self._timeline.make_room(leading, [boundary, *successors[:-1]])
         elif not times.is_ordered:
             end = min(end, boundary + times.units * unit)
         elif next_pts is not None and next_pts <= last + unit + min(self._step_forward(), room - late):
@@ -541,7 +535,7 @@ class Segmenter:
             )
             return
         pieces = restamp.pieces(leading, [cut.units for cut in cuts])
-        beside = self._spread_beside(fragment, [cut.end - begin for cut in cuts])
+        beside = self._timeline.spread_beside(fragment, [cut.end - begin for cut in cuts])
         for number, (cut, piece, sound) in enumerate(zip(cuts, pieces, beside, strict=True)):
             runs = (piece,) if sound is None else (piece, sound)
             part = fragment._replace(runs=runs)
@@ -553,14 +547,6 @@ class Segmenter:
             )
             begin = lead.end
 
-    def _spread_beside(self, fragment: Fragment, ends: list[int]) -> Sequence[Run | None]:
-        """The audio beside pieces of the leading run, which end so many ticks behind its begin."""
-        run = _run_of(fragment, self._other.index) if self._other is not None else None
-        if run is None or self._other is None:
-            return [None] * len(ends)
-        rate = self._other.time.rate
-        return restamp.spread(run, [end * rate // self.rate for end in ends])
-
     @staticmethod
     def _note_pace(pacer: Pacer, run: Run, times: Survey) -> None:
         """Tell the pacer of the distances of these units."""
@@ -571,11 +557,14 @@ class Segmenter:
         """Write a fragment without leading media: its audio goes into the segment that is open, if one is."""
         if self._other is None:
             return
-        run = _run_of(fragment, self._other.index)
+        run = run_of(fragment, self._other.index)
         if run is not None and self._pacer is not None and not self._cutter.is_part_open:
             self._other.hold(run)
             return
-        row = self._companion_row(run, self._lead.end, self._lead.end, has_video=False)
+        end = self._lead.end
+        row = self._timeline.row_beside(
+            run, end, end, has_video=False, is_starting=self._starting, is_timed=not self._arrivals.is_used
+        )
         if row is None:
             return
         data, ends = fmp4.write_fragment(self._sequence_number, [row])
@@ -608,13 +597,15 @@ class Segmenter:
         """
         lead, decoding = self._lead, self._decoding
         if is_even:
-            self._make_room(leading, [begin + place * (end - begin) // count for place in range(count)])
+            self._timeline.make_room(leading, [begin + place * (end - begin) // count for place in range(count)])
         row: FragmentRun | None
         row = (lead.track_id, begin, lead.shift, end, lead.unit, leading.samples, leading.data, decoding.delay, is_even)
         rows: list[FragmentRun] = [row]
         if self._other is not None:
-            run = _run_of(fragment, self._other.index)
-            row = self._companion_row(run, begin, end, has_video=True)
+            run = run_of(fragment, self._other.index)
+            row = self._timeline.row_beside(
+                run, begin, end, has_video=True, is_starting=self._starting, is_timed=not self._arrivals.is_used
+            )
             if row is not None:
                 rows.append(row)
         data, ends = fmp4.write_fragment(self._sequence_number, rows)
@@ -629,23 +620,6 @@ class Segmenter:
         self._cutter.append(data, count, start=boundary, is_sync=fragment.is_sync)
         if ends_part:
             self._cutter.end_part()
-
-    def _companion_row(self, run: Run | None, begin: int, edge: int, *, has_video: bool) -> FragmentRun | None:
-        """The audio beside video that goes from `begin` to `edge` (ticks of the leading track)."""
-        if self._other is None:
-            return None
-        rate, delay = self._other.time.rate, self._decoding.delay
-        video, edge = (begin + delay) * rate // self.rate, (edge + delay) * rate // self.rate
-        return self._other.row(
-            run, video, edge, has_video=has_video, is_starting=self._starting, is_timed=not self._arrivals.is_used
-        )
-
-    def _make_room(self, run: Run, decoded: list[int]) -> None:
-        """Show picture and sound later, where pictures would be decoded too late."""
-        order = self._decoding.order
-        more = 0 if order is None else self._decoding.make_room(order, run, decoded)
-        if more and self._other is not None:
-            self._other.time.shift += more * self._other.time.rate // self.rate
 
     def _measure(self, times: Survey, next_pts: int | None) -> int:
         """What one unit of the leading track lasts, in ticks: the mean of this run, else as before."""
@@ -675,13 +649,6 @@ class Segmenter:
         is_tight = self._pacer is not None and not self._pacer.is_suspended
         return round((_STEP_PARTS if is_tight else STEP) * self.rate)
 
-    def _shift_all(self, ticks: int) -> None:
-        """Move the output's time by so many ticks of the leading track, for all tracks alike."""
-        self._lead.shift += ticks
-        if self._other is not None:
-            # on one timeline with it, whatever it was moved by while the jump was not believed yet
-            self._other.time.shift = (self._lead.shift + self._decoding.delay) * self._other.time.rate // self.rate
-
     def _make_init(self) -> None:
         number = 0 if self._cutter.init is None else self._cutter.init.number + 1
         if self._next_init is not None:
@@ -694,13 +661,7 @@ class Segmenter:
         """Time starts anew: a new init section, and the output goes on where its longest track ended."""
         self._make_init()
         start = self._lead.end if self._cutter.init is not None else self._cutter.first_start
-        if self._other is not None:
-            other = self._other.time
-            delay = self._decoding.delay
-            start = max(start, -(-other.end * self.rate // other.rate) - delay)
-            other.end = (start + delay) * other.rate // self.rate
-            other.shift = (start + delay - first) * other.rate // self.rate
-        self._lead.shift = start - first
+        self._timeline.begin(first, start)
         self._cutter.forget_date()
 
     # -- the date -----------------------------------------------------------------------------------------
@@ -713,13 +674,8 @@ class Segmenter:
         by_arrival = arrived(times.arrival / 1e9, length=length, now=now, wall=wall)
         if not self._camera_clock.is_wanted:
             return by_arrival, False
+        ahead = None if fragment.wall_clock is None else self._timeline.ahead(fragment.runs[0], start)
         by_camera = None
-        first = fragment.runs[0]
-        if fragment.wall_clock is not None and first.track in (self._leader, self._other.index if self._other else -1):
-            time, delay = self._lead, 0
-            if self._other is not None and first.track == self._other.index:
-                time, delay = self._other.time, self._decoding.delay
-            ahead = (restamp.survey(first).first + time.shift) * MICROSECOND // time.rate
-            ahead -= self._cutter.microseconds(start + delay)
+        if fragment.wall_clock is not None and ahead is not None:
             by_camera = round(fragment.wall_clock * MICROSECOND) - ahead
         return self._camera_clock.read(by_arrival, by_camera)

@@ -57,6 +57,7 @@ VIEWER_SIDE = {
 } | {
     "decoding",
     "pictureorder",
+    "timeline",
     "_flac",
     "repack",
     "segments",
