@@ -18,6 +18,8 @@ began since. Each is answered by a line that says when it was done.
 
 With ``--marks`` each access unit says which one it is, and a log that says when it left (`marks.py`). A camera begins
 with its next sync sample; with ``--mid-gop`` it begins where it is, as most cameras do.
+
+With ``--h265`` the video is x265's at the same size, rate and bitrate.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ from pathlib import Path
 
 from marks import DIGITS, IDENTIFIER, Log, mark_nal, serial_digits
 
-from rtspkit import aac, h264
+from rtspkit import aac, h264, h265
 from rtspkit.errors import RtspkitError
 from rtspkit.messages import Parser, Request, parse_transport
 from rtspkit.packetizer import (
@@ -53,6 +55,7 @@ from rtspkit.packetizer import (
     ntp_timestamp,
     packetize_aac,
     packetize_h264,
+    packetize_h265,
     rtp_packet,
     sender_report,
 )
@@ -71,10 +74,16 @@ BACKLOG = 4 * 1024 * 1024
 REPORT_INTERVAL = 5.0
 CACHE = Path(__file__).parent / ".cache"
 
+PICTURES_OPTIONS = "-f lavfi -i testsrc2=size=1920x1080:rate=25,noise=alls=12:allf=t -t 16 -pix_fmt yuv420p"
 VIDEO_OPTIONS = (
-    "-f lavfi -i testsrc2=size=1920x1080:rate=25,noise=alls=12:allf=t -t 16 -c:v libx264 -preset veryfast",
+    f"{PICTURES_OPTIONS} -c:v libx264 -preset veryfast",
     f"-tune zerolatency -x264-params sliced-threads=0 -profile:v high -g {GOP} -keyint_min {GOP} -sc_threshold 0",
-    "-b:v 3000k -maxrate 3000k -bufsize 1500k -pix_fmt yuv420p -f h264",
+    "-b:v 3000k -maxrate 3000k -bufsize 1500k -f h264",
+)
+H265_OPTIONS = (
+    f"{PICTURES_OPTIONS} -c:v libx265 -preset ultrafast -tune zerolatency",
+    f"-x265-params log-level=error:keyint={GOP}:min-keyint={GOP}:scenecut=0:open-gop=0:bframes=0",
+    "-b:v 3000k -maxrate 3000k -bufsize 1500k -f hevc",
 )
 AUDIO_OPTIONS = (
     "-f lavfi -i anoisesrc=color=pink:sample_rate=16000:amplitude=0.3 -t 17",  # a second to spare
@@ -128,10 +137,15 @@ class Media:
         return len(self.template) * 8 / SECONDS, sum(self.packets) / SECONDS
 
 
-def make_media(*, per_packet: bool, is_marked: bool = False) -> Media:
+def make_media(*, per_packet: bool, is_marked: bool = False, is_h265: bool = False) -> Media:
     """Packetizes the loop."""
-    nals = h264.split_annexb(encoded("video-1.h264", VIDEO_OPTIONS))
-    units = list(h264.access_units(nals))[: SECONDS * PICTURES]
+    if is_h265:
+        nals = h264.split_annexb(encoded("video-1.h265", H265_OPTIONS))
+        units, is_sync, packetize = list(h265.access_units(nals)), h265.is_sync, packetize_h265
+    else:
+        nals = h264.split_annexb(encoded("video-1.h264", VIDEO_OPTIONS))
+        units, is_sync, packetize = list(h264.access_units(nals)), h264.is_sync, packetize_h264
+    units = units[: SECONDS * PICTURES]
     config, sounds = aac.split_adts(encoded("audio-1.aac", AUDIO_OPTIONS))
     sounds = sounds[1 : 1 + SECONDS * AUDIO_CLOCK // AUDIO_UNIT]
     if len(units) != SECONDS * PICTURES or len(sounds) != SECONDS * AUDIO_CLOCK // AUDIO_UNIT:
@@ -149,9 +163,9 @@ def make_media(*, per_packet: bool, is_marked: bool = False) -> Media:
     for number, unit in enumerate(units):
         if is_marked:
             unit.insert(next(i for i, nal in enumerate(unit) if 1 <= h264.nal_type(nal) <= 5), mark_nal(number))
-        payloads = packetize_h264(unit, max_size=PAYLOAD_SIZE)
+        payloads = packetize(unit, max_size=PAYLOAD_SIZE)
         ticks = number * VIDEO_CLOCK // PICTURES
-        add(number / PICTURES, 0, ticks, h264.is_sync(unit), payloads)
+        add(number / PICTURES, 0, ticks, is_sync(unit), payloads)
     for number, sound in enumerate(sounds):
         ticks = number * AUDIO_UNIT
         add(ticks / AUDIO_CLOCK, 1, ticks, False, packetize_aac([sound]))
@@ -188,7 +202,7 @@ def make_media(*, per_packet: bool, is_marked: bool = False) -> Media:
             sequence[track] += 1
     sizes = (sum(16 + len(payload.data) for payload in payloads) for *_, payloads in writes)
     return Media(
-        sdp=description(units[0], config.config),
+        sdp=description(units[0], config.config, is_h265=is_h265),
         template=bytes(template),
         headers=headers,
         times=[write[0] for write in writes],
@@ -201,15 +215,21 @@ def make_media(*, per_packet: bool, is_marked: bool = False) -> Media:
     )
 
 
-def description(unit: Sequence[bytes], config: bytes) -> bytes:
+def description(unit: Sequence[bytes], config: bytes, *, is_h265: bool) -> bytes:
     """The SDP: both tracks, parameter sets included."""
-    sps = next(nal for nal in unit if h264.nal_type(nal) == h264.NAL_SPS)
-    pps = next(nal for nal in unit if h264.nal_type(nal) == h264.NAL_PPS)
-    sprop = ",".join(base64.b64encode(nal).decode() for nal in (sps, pps))
+    if is_h265:
+        sets = {h265.nal_type(nal): base64.b64encode(nal).decode() for nal in unit}
+        names = {"vps": h265.NAL_VPS, "sps": h265.NAL_SPS, "pps": h265.NAL_PPS}
+        form = ";".join(f"sprop-{name}={sets[kind]}" for name, kind in names.items())
+    else:
+        sps = next(nal for nal in unit if h264.nal_type(nal) == h264.NAL_SPS)
+        pps = next(nal for nal in unit if h264.nal_type(nal) == h264.NAL_PPS)
+        sprop = ",".join(base64.b64encode(nal).decode() for nal in (sps, pps))
+        form = f"packetization-mode=1;profile-level-id={sps[1:4].hex()};sprop-parameter-sets={sprop}"
     lines = (
         *("v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=bench", "c=IN IP4 0.0.0.0", "t=0 0", "a=control:*", "a=range:npt=0-"),
-        *("m=video 0 RTP/AVP 96", f"a=rtpmap:96 H264/{VIDEO_CLOCK}"),
-        f"a=fmtp:96 packetization-mode=1;profile-level-id={sps[1:4].hex()};sprop-parameter-sets={sprop}",
+        *("m=video 0 RTP/AVP 96", f"a=rtpmap:96 {'H265' if is_h265 else 'H264'}/{VIDEO_CLOCK}"),
+        f"a=fmtp:96 {form}",
         *("a=control:trackID=0", "m=audio 0 RTP/AVP 97", f"a=rtpmap:97 MPEG4-GENERIC/{AUDIO_CLOCK}/1"),
         "a=fmtp:97 streamtype=5;profile-level-id=1;mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3;"
         f"config={config.hex()}",
@@ -249,9 +269,16 @@ class Simulator:
     """All cameras: one thread, one selector, one heap of what is due."""
 
     def __init__(
-        self, cameras: int, *, per_packet: bool, port: int = 0, mid_gop: bool = False, log: Log | None = None
+        self,
+        cameras: int,
+        *,
+        per_packet: bool,
+        port: int = 0,
+        mid_gop: bool = False,
+        log: Log | None = None,
+        is_h265: bool = False,
     ) -> None:
-        self.media = make_media(per_packet=per_packet, is_marked=log is not None)
+        self.media = make_media(per_packet=per_packet, is_marked=log is not None, is_h265=is_h265)
         self.beginnings = list(self.media.first) if mid_gop else self.media.syncs
         self.log = log
         self.cameras = cameras
@@ -565,12 +592,20 @@ def main() -> None:
     parser.add_argument("--per-packet", action="store_true", help="a send() for each RTP packet, spread over time")
     parser.add_argument("--mid-gop", action="store_true", help="begin with the next picture, not the next sync sample")
     parser.add_argument("--marks", type=int, metavar="FD", help="mark the units; the shared memory they are logged in")
+    parser.add_argument("--h265", action="store_true", help="the video is H.265")
     parser.add_argument("--seconds", type=float, help="end after so long")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input does")
     options = parser.parse_args()
+    if options.h265 and options.marks is not None:
+        parser.error("marks are those of H.264")
     log = Log(options.cameras, options.marks) if options.marks is not None else None
     simulator = Simulator(
-        options.cameras, per_packet=options.per_packet, port=options.port, mid_gop=options.mid_gop, log=log
+        options.cameras,
+        per_packet=options.per_packet,
+        port=options.port,
+        mid_gop=options.mid_gop,
+        log=log,
+        is_h265=options.h265,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, simulator.stop)

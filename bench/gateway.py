@@ -20,6 +20,7 @@ import os
 import random
 import subprocess
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -35,6 +36,7 @@ from subjects import (
     Rtspkit,
     RtspkitDatagrams,
     RtspkitDirectory,
+    RtspkitH265,
     Subject,
 )
 
@@ -160,6 +162,8 @@ def run(options: argparse.Namespace) -> int:
         subjects.append(RtspkitDirectory())
     if options.udp:
         subjects.append(RtspkitDatagrams())
+    if options.h265:
+        subjects.append(RtspkitH265())
     if options.ffmpeg:
         subjects.append(FFmpeg())
     if options.mediamtx:
@@ -168,12 +172,18 @@ def run(options: argparse.Namespace) -> int:
             subjects.append(MediaMTXDatagrams(options.mediamtx.resolve()))
     results: dict[str, dict[int, Result]] = {}
     status = 0
-    with simulated_cameras(options.cameras, per_packet=options.per_packet) as cameras:
+    with ExitStack() as stack:
+        sources = {
+            is_h265: stack.enter_context(
+                simulated_cameras(options.cameras, per_packet=options.per_packet, is_h265=is_h265)
+            ).sources
+            for is_h265 in sorted({subject.is_h265 for subject in subjects})
+        }
         idle = {subject.name: idle_memory(subject) if subject.is_server else 0.0 for subject in subjects}
         for number in range(1, options.runs + 1):
             for subject in subjects:
                 try:
-                    result = measure(subject, cameras.sources, options.seconds, idle[subject.name])
+                    result = measure(subject, sources[subject.is_h265], options.seconds, idle[subject.name])
                 except BenchError as error:
                     print(f"run {number}: {error}", flush=True)
                     if subject is subjects[0]:
@@ -201,6 +211,7 @@ def main() -> None:
     parser.add_argument("--ffmpeg", action="store_true", help="compare with ffmpeg -c copy -f hls")
     parser.add_argument("--directory", action="store_true", help="measure rtspkit with hlsDirectory, too")
     parser.add_argument("--udp", action="store_true", help="measure media over UDP, too")
+    parser.add_argument("--h265", action="store_true", help="measure rtspkit with cameras of H.265, too")
     options = parser.parse_args()
     if options.cameras < 1 or options.runs < 1 or options.seconds < 2 * SEGMENT_SECONDS:
         parser.error(f"at least one camera, one run and {2 * SEGMENT_SECONDS} seconds are needed")

@@ -44,12 +44,13 @@ class Cameras:
 
 @contextmanager
 def simulated_cameras(
-    count: int, *, per_packet: bool = False, mid_gop: bool = False, log: Log | None = None
+    count: int, *, per_packet: bool = False, mid_gop: bool = False, log: Log | None = None, is_h265: bool = False
 ) -> Iterator[Cameras]:
     """The cameras; says at the end how they fared."""
     command = [sys.executable, str(Path(__file__).with_name("cameras.py")), "--cameras", str(count), "--until-eof"]
     command += ["--per-packet"] * per_packet + ["--mid-gop"] * mid_gop
     command += ["--marks", str(log.fd)] if log else []
+    command += ["--h265"] * is_h265
     process = spawn(
         command,
         stdin=subprocess.PIPE,
@@ -65,7 +66,8 @@ def simulated_cameras(
         if not about:
             raise BenchError("the cameras did not start")
         how = "a send for each packet, spread over time" if per_packet else "a send for each access unit"
-        print(f"{count} cameras: {about['mbit']} Mbit/s, {about['packets']} RTP packets a second, {how}", flush=True)
+        what = f"{count} cameras{' of H.265' * is_h265}"
+        print(f"{what}: {about['mbit']} Mbit/s, {about['packets']} RTP packets a second, {how}", flush=True)
         yield Cameras(process, [f"rtsp://127.0.0.1:{about['port']}/cam{number}" for number in range(count)])
         process.stdin.close()
         seconds = time.monotonic() - began

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import random
 
+import test_h265 as h265
 from fragments import PPS, SPS
 
 from rtspkit.aac import build_config
 from rtspkit.media import AACParameters, H264Parameters, Track
-from rtspkit.packetizer import RTPSender, interleaved_frame, packetize_aac, packetize_h264
+from rtspkit.packetizer import RTPSender, interleaved_frame, packetize_aac, packetize_h264, packetize_h265
 
 #: 3 Mbit/s of H.264, 25 units a second, and AAC (16 kHz, mono): some 361 RTP packets a second.
 TRACKS = (
     Track(0, "video", "h264", 90_000, H264Parameters(SPS, (PPS,))),
     Track(1, "audio", "aac", 16_000, AACParameters(build_config(16_000, 1))),
 )
+H265 = h265.PARAMETERS
+#: The same with H.265.
+H265_TRACKS = (Track(0, "video", "h265", 90_000, H265), TRACKS[1])
 SYNC_SIZE, UNIT_SIZE, SOUND_SIZE = 50_000, 13_500, 380
 PAYLOAD_SIZE = 1135
 TICK = 0.1
 
 
-def camera_ticks(seconds: int) -> list[bytes]:
+def camera_ticks(seconds: int, *, is_h265: bool = False) -> list[bytes]:
     """What a camera sends, in the pieces that a reader finds who looks every 100 ms."""
     noise = random.Random(1)
     writes: list[tuple[float, bytes]] = []
@@ -31,9 +35,15 @@ def camera_ticks(seconds: int) -> list[bytes]:
 
     for number in range(25 * seconds):
         is_sync = number % 50 == 0
-        nal = bytes((0x65 if is_sync else 0x41, 0x88)) + noise.randbytes(SYNC_SIZE if is_sync else UNIT_SIZE)
-        nals = [SPS, PPS, nal] if is_sync else [nal]
-        write(number / 25, 0, video.packets(packetize_h264(nals, max_size=PAYLOAD_SIZE), 3600 * number))
+        media = noise.randbytes(SYNC_SIZE if is_sync else UNIT_SIZE)
+        if is_h265:
+            nal = (b"\x26\x01\x88" if is_sync else b"\x02\x01\x88") + media
+            nals = [H265.vps, H265.sps, *H265.pps, nal] if is_sync else [nal]
+            payloads = packetize_h265(nals, max_size=PAYLOAD_SIZE)
+        else:
+            nal = (b"\x65\x88" if is_sync else b"\x41\x88") + media
+            payloads = packetize_h264([SPS, PPS, nal] if is_sync else [nal], max_size=PAYLOAD_SIZE)
+        write(number / 25, 0, video.packets(payloads, 3600 * number))
     for number in range(seconds * 16_000 // 1024):
         write(number * 0.064, 2, audio.packets(packetize_aac([noise.randbytes(SOUND_SIZE)]), 1024 * number))
     writes.sort(key=lambda entry: entry[0])

@@ -98,6 +98,8 @@ class Subject(ABC):
     name: str
     #: Whether one process serves all cameras, so that there is an idle process to compare with.
     is_server = True
+    #: Of which cameras it reads.
+    is_h265 = False
 
     def __init__(self) -> None:
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -238,6 +240,13 @@ class RtspkitDatagrams(Rtspkit):
 
     name = "rtspkit, UDP"
     transport = "udp"
+
+
+class RtspkitH265(Rtspkit):
+    """The same with cameras of H.265."""
+
+    name = "rtspkit, H.265"
+    is_h265 = True
 
 
 class MediaMTX(HTTPSubject):
