@@ -125,12 +125,14 @@ class Blocks:
 
 class _Bits:
     def __init__(self, data: bytes) -> None:
-        self.value, self.left = int.from_bytes(data, "big"), 8 * len(data)
+        self.data, self.left = data, 8 * len(data)
 
     def read(self, count: int) -> int:
         assert count <= self.left, "a frame ends early"
+        start = 8 * len(self.data) - self.left
         self.left -= count
-        return self.value >> self.left & ((1 << count) - 1)
+        covering = int.from_bytes(self.data[start // 8 : (start + count + 7) // 8], "big")
+        return covering >> (-(start + count) % 8) & ((1 << count) - 1)
 
     def signed(self, count: int) -> int:
         value = self.read(count)
