@@ -123,12 +123,17 @@ class Viewer:
             self._task.result()
 
 
-def pictures_of(camera: PlainCamera) -> set[bytes]:
-    """The samples that a camera's pictures become."""
-    return {
+def pictures_in_order(camera: PlainCamera) -> list[bytes]:
+    """The samples that a camera's pictures become, once round."""
+    return [
         b"".join(len(nal).to_bytes(4, "big") + nal for nal in unit if nal[0] & 0x1F not in {7, 8, 9})
         for unit in camera.clip.tracks[0].units
-    }
+    ]
+
+
+def pictures_of(camera: PlainCamera) -> set[bytes]:
+    """The samples that a camera's pictures become."""
+    return set(pictures_in_order(camera))
 
 
 class Log(logging.Handler):

@@ -8,8 +8,9 @@ import time
 from typing import Any
 
 import pytest
-from hlsscene import OWN, TCP, VARIANTS, Scene, scene
+from hlsscene import OWN, TCP, VARIANTS, Scene, pictures_in_order, scene, until
 
+from rtspkit.server.paths import Path
 from rtspkit.testing import ScriptedCamera, faults
 
 pytestmark = pytest.mark.slow
@@ -243,3 +244,34 @@ async def test_directives_that_make_no_sense(variant: str) -> None:
         for query in (f"_HLS_msn={viewer.first}", "_HLS_msn=1", "x=1", "_hls_msn=x", "_HLS_push=9", "_HLS_skip=x"):
             assert (await one.client.get(f"/cam/stream.m3u8?{query}")).status_code == 200, query
         assert set(viewer.statuses) <= {200}
+
+
+# -- viewers who come and go ----------------------------------------------
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+async def test_who_comes_now_and_then_misses_nothing(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nobody watches a camera is read calmly; its playlist goes on picture by picture all the same."""
+    monkeypatch.setattr(Path, "_is_unwatched", lambda self, now: not self._requests and now - self._last_request > 0.3)
+    async with scene("quick", ScriptedCamera(), own=f"    rtspTransport: {transport}\n") as one:
+        await one.live()
+        for _ in range(2):
+            await until(lambda: one.path._is_calm)
+            await asyncio.sleep(1.7)  # in the midst of a fragment
+            viewer = one.viewer()
+            await viewer.plays()
+            assert not one.path._is_calm
+            await viewer.plays()
+            await viewer.plays()
+            await viewer.stop()
+            assert set(viewer.statuses) == {200}
+            assert viewer.audit.violations == []
+            assert "gap" not in viewer.media[-10:]
+        camera = one.path.source.camera
+        assert camera is not None
+        assert camera.stats().packets_lost == 0
+        seen = await one.pictures(viewer)
+        sent = pictures_in_order(one.camera)
+        start = sent.index(seen[0])
+        assert seen == [sent[(start + number) % len(sent)] for number in range(len(seen))]
+        assert len(seen) > 50
