@@ -16,9 +16,10 @@ from typing import Any
 
 import boxes
 import pytest
-from hlsscene import TCP, Scene, Viewer, pictures_of, scene
+from hlsscene import OWN, TCP, VARIANTS, Scene, Viewer, pictures_of, scene
 from real.clips import ReorderedTrack
 from real.faultcamera import FaultCamera
+from test_h265 import PARAMETERS as H265
 
 from rtspkit import h264
 from rtspkit.limits import DEFAULT_LIMITS
@@ -299,6 +300,50 @@ async def test_pictures_that_change_and_sync_samples_that_do_not_come() -> None:
         parts = re.findall(r"#EXT-X-PART:.*", viewers["gop"].text)
         assert sum("INDEPENDENT=YES" in part for part in parts) <= 1
         assert "INDEPENDENT-SEGMENTS" not in viewers["gop"].text
+
+
+# -- R49: another codec -----------------------------------------------------------
+
+
+def h265_clip() -> Clip:
+    """As many pictures, which no decoder would like."""
+    sets = [H265.vps, H265.sps, *H265.pps]
+    slices = [
+        bytes((38 if number % 25 == 0 else 2, 1, 0xA0)) + number.to_bytes(2, "big") * 400 for number in range(200)
+    ]
+    units = [[*sets, nal] if number % 25 == 0 else [nal] for number, nal in enumerate(slices)]
+    return Clip((video_track(units, H265), clip().tracks[1]))
+
+
+async def test_a_camera_that_is_back_with_another_codec() -> None:
+    """The same URL: numbers go on, under a new epoch, and the multivariant playlist says what there is now."""
+    cameras = {name: ScriptedCamera() for name in VARIANTS}
+    async with scene("quick", cameras, more=TCP, own=OWN) as one:
+        viewers = {name: one.viewer(name) for name in cameras}
+        known = {}
+        for name, viewer in viewers.items():
+            await viewer.plays()
+            known[name] = viewer.epoch, viewer.first + viewer.text.count("#EXTINF"), viewer.discontinuities
+            reply = await one.client.get(f"/{name}/index.m3u8")
+            assert "avc1." in reply.text
+        for camera in cameras.values():
+            await camera.close()
+            camera.clip = h265_clip()
+            await camera.start()
+        for name, viewer in viewers.items():
+            epoch, following, discontinuities = known[name]
+            await viewer.until(lambda seen=viewer, old=epoch: seen.epoch != old)
+            await viewer.plays()
+            assert viewer.first >= following
+            assert viewer.discontinuities > discontinuities
+            assert set(viewer.statuses) <= {200, 503}
+            reply = await one.client.get(f"/{name}/index.m3u8")
+            assert "hvc1." in reply.text
+            assert "avc1." not in reply.text
+            assert reply.headers["cache-control"] == "public, max-age=10"
+            init = await one.client.get(f"/{name}/{viewer.epoch}/init_0.mp4")
+            assert b"hvcC" in init.content
+            assert one.log.errors.count(f"[path {name}] [RTSP source] internal error") == 0
 
 
 # -- R41: a bad network ------------------------------------------------------------
