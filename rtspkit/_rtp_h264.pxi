@@ -51,6 +51,30 @@ cdef inline NalKind h264_kind(const uint8_t* header) noexcept nogil:
     return KIND_MESSAGE if nal_type == NAL_SEI else KIND_OTHER
 
 
+cdef bint h264_recovers(const uint8_t* nal, size_t size) noexcept nogil:
+    """Whether SEI says that decoding can start with this picture: a recovery_frame_cnt (H.264, D.1.8) of 0."""
+    cdef size_t at = 1
+    cdef size_t[2] read  # payloadType, payloadSize
+    cdef int i
+    while True:
+        for i in range(2):
+            read[i] = 0
+            while at < size and nal[at] == 0xFF:
+                read[i] += 255
+                at += 1
+            if at >= size:
+                return False
+            read[i] += nal[at]
+            at += 1
+        if at >= size:
+            return False
+        if read[0] == 6:
+            return nal[at] >= 0x80
+        if read[1] >= size - at:
+            return False
+        at += read[1]
+
+
 cdef bint h264_goes_on(const uint8_t* p, size_t size) noexcept nogil:
     """Whether a payload belongs to the picture before it: its first slice does not begin at macroblock 0."""
     cdef int nal_type

@@ -6,6 +6,9 @@
 # filler and end markers are left out. An access unit ends with the marker bit, or where the timestamp
 # changes, for some cameras never set it.
 #
+# Some cameras send an IDR picture now and then, or none, and recovery points between them: pictures that decoding can
+# start with as well. They are sync samples where no IDR picture has come for ten seconds.
+#
 # What differs is asked of the codec's own file once a packet or once a NAL unit: how payloads are packed, and what
 # a NAL unit's header says (`nal_kind`). Both have the same first bit in each slice, 1 where a picture begins.
 
@@ -22,6 +25,7 @@ cdef enum NalKind:              # a slice of a picture: up to KIND_BROKEN_LINK
     KIND_INVALID
 
 cdef enum:
+    RECOVERY_POINT_AFTER = 10   # seconds
     FU_START = 0x80             # of an FU header, the same in RFC 6184, 5.8 and RFC 7798, 4.4.3
     FU_END = 0x40
 
@@ -86,7 +90,7 @@ cdef int open_unit(Receiver receiver, TrackState t, uint32_t timestamp, int64_t 
     t.unit_pts = pts
     t.unit_start = t.media.size
     t.unit_nals = 0
-    t.fragment_open = t.has_changed = False
+    t.fragment_open = t.has_changed = t.unit_recovers = False
     t.may_go_on = False
     return 0
 
@@ -239,6 +243,12 @@ cdef int begin_slice(Receiver receiver, TrackState t, NalKind kind, const uint8_
     # first_slice_segment_in_pic_flag.
     if not t.unit_vcl and t.after_loss and (size == 0 or not body[0] & 0x80):
         t.unit_damaged = True
+    if kind >= KIND_SYNC_SLICE:
+        t.has_irap = True
+        t.irap_pts = t.unit_pts
+    elif t.unit_recovers and not t.unit_vcl \
+            and not (t.has_irap and 0 <= t.unit_pts - t.irap_pts <= RECOVERY_POINT_AFTER * t.clock_rate):
+        kind = KIND_SYNC_SLICE
     t.unit_vcl = True
     if kind >= KIND_SYNC_SLICE and not t.unit_sync:
         t.unit_sync = True
@@ -274,6 +284,8 @@ cdef int end_nal(Receiver receiver, TrackState t) except -1:
         t.broken += 1
     else:
         put_u32(nal - 4, <uint32_t>size)
+        if kind == KIND_MESSAGE and t.codec == CODEC_H264 and h264_recovers(nal, size):
+            t.unit_recovers = True
     return 0
 
 

@@ -96,6 +96,9 @@ cdef class TrackState:
 
     # the unit that is arriving; its media lie behind those of the whole ones
     cdef bint unit_open, unit_skipped, unit_damaged, unit_vcl, unit_sync
+    cdef bint unit_recovers         # its SEI says that decoding can start with it
+    cdef bint has_irap              # there was a picture that it can start with always ...
+    cdef int64_t irap_pts           # ... the last one's pts
     cdef bint after_loss            # packets were lost since the last whole unit
     cdef bint gap                   # they were lost right before the packet that is being read
     cdef bint may_go_on             # the last unit ended with a marker, which may have lied

@@ -110,6 +110,26 @@ class H265:
         return H265Parameters(sets["vps"], sets["sps"], pps) if {"vps", "sps"} <= set(sets) and pps else None
 
 
+def recovers(nal: bytes) -> bool:
+    """Whether H.264's SEI has a recovery point (D.1.8) with a recovery_frame_cnt of 0."""
+    data = nal[1:]
+    while True:
+        read = []
+        for _ in range(2):
+            more = len(data) - len(data.lstrip(b"\xff"))
+            if more == len(data):
+                return False
+            read.append(255 * more + data[more])
+            data = data[more + 1 :]
+        if not data:
+            return False
+        if read[0] == 6:
+            return data[0] >= 0x80
+        data = data[read[1] :]
+        if not data:
+            return False
+
+
 def goes_on(codec: H264 | H265, payload: bytes) -> bool:
     """Whether a payload belongs to the picture before it: its first slice is not the first of a picture."""
     size = codec.header_size

@@ -16,7 +16,7 @@ from typing import Any
 
 import reference_latm
 from reference_latm import LATM
-from reference_nal import H264, H265, SLICES, goes_on
+from reference_nal import H264, H265, SLICES, goes_on, recovers
 from reference_nal import Fragment as NALFragment
 
 from rtspkit import opus
@@ -106,6 +106,7 @@ class Unit:
     damaged: bool = False
     vcl: bool = False
     sync: bool = False
+    recovers: bool = False  # its SEI says that decoding can start with it
     changed: bool = False  # a parameter set came that was not the one in force
 
     @property
@@ -161,6 +162,7 @@ class TrackState:
         self.after_loss = self.gap = self.may_go_on = False
         self.marker_lies = False
         self.last_timestamp = 0  # of the last unit
+        self.irap_pts: int | None = None  # of the last picture that decoding can start with always
         self.order = Reordering(track.clock_rate)
         self.last_pts: int | None = None
         self.run_due = 0
@@ -883,6 +885,12 @@ class Receiver:
             first_of_picture = body and body[0] & 0x80
             if not unit.vcl and t.after_loss and not first_of_picture:
                 unit.damaged = True
+            if word in {"sync", "link"}:
+                t.irap_pts = unit.pts
+            elif unit.recovers and not unit.vcl:
+                since = -1 if t.irap_pts is None else unit.pts - t.irap_pts
+                if not 0 <= since <= 10 * t.track.clock_rate:
+                    word = "sync"
             unit.vcl = True
             if word in {"sync", "link"} and not unit.sync:
                 unit.sync = True
@@ -911,6 +919,7 @@ class Receiver:
             t.references_lost = True
         elif word != "left out":
             unit.nals.append(nal)
+            unit.recovers |= word == "message" and t.track.codec == "h264" and recovers(nal)
 
     def parameter_set(self, t: TrackState, unit: Unit, nal: bytes) -> None:
         assert t.nal is not None

@@ -110,7 +110,18 @@ zeros = st.sampled_from([b"\0", b"\0\0", b"\0\0\1", b"\0\0\0\1", b"\0\0\3"])
 body = st.lists(st.binary(max_size=40) | zeros, max_size=4).map(b"".join)
 nal_header = st.sampled_from([0x41, 0x41, 0x65, 0x65, 0x06, 0x67, 0x68, 0x09, 0x0A, 0x0C, 0x01, 0x00, 0x1E, 0x78, 0x7C])
 nal = st.builds(lambda header, data: bytes([header]) + data, nal_header, body) | st.sampled_from(
-    [SPS, PPS, SPS + b"\1", PPS + b"\1", b"\x68\x40", b"\x65\x88\x80\0", b"\x41\x9a\x12", b"\x65\x08", b""]
+    [
+        SPS,
+        PPS,
+        SPS + b"\1",
+        PPS + b"\1",
+        b"\x68\x40",
+        b"\x65\x88\x80\0",
+        b"\x41\x9a\x12",
+        b"\x65\x08",
+        b"",
+        b"\x06\x06\x01\xc4",
+    ]
 )
 stap_a = st.lists(nal, max_size=4).flatmap(
     lambda nals: st.sampled_from([0, 0, 0, 1, 300]).map(
@@ -152,7 +163,8 @@ latm_payload = st.builds(
 slice_body = st.binary(min_size=1, max_size=300).map(lambda data: data.replace(b"\0", b"\2") + b"\x80")
 first_slice = st.builds(lambda kind, data: bytes([0x60 | kind, 0x88]) + data, st.sampled_from([1, 5]), slice_body)
 next_slice = st.builds(lambda kind, data: bytes([0x60 | kind, 0x08]) + data, st.sampled_from([1, 5]), slice_body)
-sei = slice_body.map(lambda data: b"\x06" + data)
+#: Longer than it is, so that nothing in it is a recovery point.
+sei = slice_body.map(lambda data: b"\x06\x05\xff\xff" + data)
 picture = st.builds(
     lambda before, first, rest: [*before, first, *rest],
     st.lists(sei, max_size=3),

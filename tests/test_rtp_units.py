@@ -217,6 +217,57 @@ def test_units_of_both_tracks_in_order_of_arrival() -> None:
     assert [unit.track.kind for unit in camera.units()] == ["video", "audio", "video", "audio"]
 
 
+# -- recovery points --------------------------------------------------------------------------------------------------
+
+#: SEI: recovery_frame_cnt 0, exact_match_flag 1 (D.1.8); alone, and behind user data of 300 bytes.
+RECOVERY_POINT = b"\x06\x06\x01\xc4\x80"
+BEHIND_OTHERS = b"\x06\x05\xff\x2d" + b"u" * 300 + RECOVERY_POINT[1:]
+
+
+@pytest.mark.parametrize("sei", [RECOVERY_POINT, BEHIND_OTHERS])
+def test_recovery_points_where_no_idr_picture_comes(sei: bytes) -> None:
+    """Some encoders send no other places to start; ten seconds after an IDR picture they count, too."""
+    camera = Camera()
+    camera.picture(P, at=0)
+    camera.picture(sei, P, LATER_SLICE, at=1)
+    camera.picture(P, at=2)
+    camera.picture(sei, IDR, at=3)
+    camera.picture(sei, P, at=13)
+    camera.picture(sei, P, at=13.1)
+    camera.picture(IDR, at=14)
+    camera.picture(sei, P, at=15)
+    units = camera.units()
+    assert [unit.is_sync for unit in units] == [False, True, False, True, False, True, True, False]
+    assert units[1].data == avcc(sei, P, LATER_SLICE)
+
+
+@pytest.mark.parametrize(
+    "sei",
+    [
+        b"\x06\x06\x01\x44\x80",  # only after some pictures
+        b"\x06\x05\x04junk\x80",
+        b"\x06\x06\x01",
+        b"\x06\x06",
+        b"\x06\xff\xff",
+        b"\x06\x05\x40\x06\x01\xc4\x80",  # another message, which is longer than it is
+        b"\x06",
+    ],
+)
+def test_what_is_no_recovery_point(sei: bytes) -> None:
+    camera = Camera()
+    camera.picture(sei, P, at=0)
+    assert [unit.is_sync for unit in camera.units()] == [False]
+
+
+def test_a_recovery_point_with_a_hole_is_no_sync_sample() -> None:
+    camera = Camera()
+    camera.picture(P, at=0)
+    packets = packets_of(camera, RECOVERY_POINT, P, LATER_SLICE, at=0.04, max_size=5)
+    for packet in packets[:-2] + packets[-1:]:
+        camera.packet(packet, 0.04)
+    assert [(unit.is_sync, unit.damaged) for unit in camera.units()] == [(False, False), (False, True)]
+
+
 # -- loss -------------------------------------------------------------------------------------------------------------
 def test_lost_fragment_damages_the_unit() -> None:
     camera = Camera()
