@@ -395,11 +395,13 @@ def notes(
                 ("Set the camera's RTSP authentication to Digest, or use rtsps://.",),
             )
         )
-    if skipped:
+    # what has no reason is neither video nor sound, such as ONVIF's metadata; nobody misses the way back
+    missed = [name for name in skipped if "," in name and not name.endswith("back channel)")]
+    if missed:
         found.append(
             Advice(
                 "skipped",
-                f"left out: {', '.join(skipped)}",
+                f"left out: {', '.join(missed)}",
                 ("Set the camera to H.264 or H.265, and to AAC or G.711, if you need these tracks.",),
             )
         )

@@ -331,12 +331,12 @@ def _opus(offer: _Offer) -> MediaTrack | str:
 
 
 def payload_codecs(body: bytes) -> dict[int, str]:
-    """Payload type -> codec ("h264", "h265" or "aac"), of what a description has; {} where it cannot be read."""
+    """Payload type -> codec ("h264", "h265", "aac", "latm"), of what a description has; {} if it cannot be read."""
     try:
         medias = parse_sdp(body).medias if body else ()
     except RtspkitError:
         return {}
-    names = {"h264": "h264", "h265": "h265", "hevc": "h265", "mpeg4-generic": "aac"}
+    names = {"h264": "h264", "h265": "h265", "hevc": "h265", "mpeg4-generic": "aac", "mp4a-latm": "latm"}
     return {
         encoding.payload_type: names[encoding.encoding_name]
         for media in medias

@@ -7,7 +7,7 @@ headers stay, and so do parameter sets and the first bytes of a slice, where its
 picture and sound becomes `FILL`, so sizes, times and packetization are as they were and there is nothing to be seen.
 
 Specs: RFC 2326 (headers), RFC 4566 (SDP), RFC 3550 (RTP, RTCP), RFC 6184 (H.264), RFC 7798 (H.265), RFC
-3640 (AAC).
+3640 (AAC), RFC 6416 (LATM).
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ def scrub_packet(packet: bytes, codecs: dict[int, str]) -> bytes:
 
     Args:
         packet: as it went.
-        codecs: payload type -> "h264", "h265" or "aac"; of other packets only the header stays.
+        codecs: payload type -> "h264", "h265", "aac" or "latm"; of other packets only the header stays.
     """
     if len(packet) < 4 or packet[0] >> 6 != 2:
         return _keep(packet, 4)
@@ -258,7 +258,8 @@ def scrub_packet(packet: bytes, codecs: dict[int, str]) -> bytes:
     if codec in NAL_PACKINGS:
         payload = _scrub_nals(payload, NAL_PACKINGS[codec])
     else:
-        payload = _scrub_aac(payload) if codec == "aac" else _keep(payload, 2)
+        scrub = {"aac": _scrub_aac, "latm": _scrub_latm}.get(codec)
+        payload = _keep(payload, 2) if scrub is None else scrub(payload)
     return header + payload + padding
 
 
@@ -307,6 +308,18 @@ def _scrub_aac(payload: bytes) -> bytes:
     if payload[headers : headers + 2] in (b"\xff\xf1", b"\xff\xf9"):  # an ADTS header where none is due
         headers += 7
     return _keep(payload, headers) if headers <= len(payload) else _keep(payload, 2)
+
+
+def _scrub_latm(payload: bytes) -> bytes:
+    """Units after their lengths; of an element that goes on from another packet a byte here and there is kept."""
+    parts: list[bytes] = []
+    while payload:
+        long = len(payload) - len(payload.lstrip(b"\xff"))
+        head, payload = payload[: long + 1], payload[long + 1 :]
+        size = 255 * long + (head[long] if long < len(head) else 0)
+        parts += (head, _keep(payload[:size], 0))
+        payload = payload[size:]
+    return b"".join(parts)
 
 
 def _scrub_rtcp(packet: bytes) -> bytes:

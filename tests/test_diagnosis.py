@@ -174,8 +174,13 @@ class TestNotes:
             video(lost=1, clock=ClockReport(9.0, None, False)),
             audio(lost=1, clock=ClockReport(9.0, None, False)),
         )
-        found = notes(tracks, Authentication("Basic", in_clear=True), ("track 3 (PCMU)",))
+        found = notes(
+            tracks,
+            Authentication("Basic", in_clear=True),
+            ("track 3 (G723, choose AAC, Opus or G.711)", "track 4 (X)", "track 5 (PCMU, back channel)"),
+        )
         assert [note.id for note in found] == ["basic-in-clear", "skipped", "loss", "clock"]
+        assert found[1].text == "left out: track 3 (G723, choose AAC, Opus or G.711)"
 
 
 class TestSettings:

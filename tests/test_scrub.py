@@ -4,7 +4,15 @@ import pytest
 import test_h265 as h265
 
 from rtspkit.messages import Parser, Request, Response
-from rtspkit.packetizer import bye, packetize_aac, packetize_h264, packetize_h265, rtp_packet, sender_report
+from rtspkit.packetizer import (
+    bye,
+    packetize_aac,
+    packetize_h264,
+    packetize_h265,
+    packetize_latm,
+    rtp_packet,
+    sender_report,
+)
 from rtspkit.scrub import FILL, Scrubber, scrub_packet
 from rtspkit.url import parse_url
 
@@ -12,7 +20,7 @@ URL = "rtsp://installer:Tr0ub4dor@cam.corp.test:8554/live/main"
 SPS = bytes.fromhex("6742c01fda014016e840")
 PPS = bytes.fromhex("68ce3c80")
 PICTURE = bytes(range(1, 256)) * 20
-CODECS = {96: "h264", 97: "aac", 98: "h265"}
+CODECS = {96: "h264", 97: "aac", 98: "h265", 99: "latm"}
 
 
 def scrubbed(raw: bytes, url: str = URL, scrubber: Scrubber | None = None) -> str:
@@ -189,6 +197,19 @@ class TestMedia:
         packet = scrub_packet(rtp(payload.data, 97), CODECS)
         assert packet[12:18] == payload.data[:6]
         assert {*packet[18:]} == {FILL}
+
+    def test_sound_in_latm(self) -> None:
+        units = [b"\x21sound" * 10, b"\x22" * 300]
+        (payload,) = packetize_latm(units, per_element=2)
+        packet = scrub_packet(rtp(payload.data, 99), CODECS)
+        (silent,) = packetize_latm([bytes((FILL,)) * len(unit) for unit in units], per_element=2)
+        assert packet[12:] == silent.data
+
+    @pytest.mark.parametrize("data", [b"\xff\xff", b"\5abc", b""])
+    def test_a_piece_of_latm_keeps_its_size(self, data: bytes) -> None:
+        packet = scrub_packet(rtp(data, 99), CODECS)
+        assert len(packet) == 12 + len(data)
+        assert b"abc" not in packet
 
     def test_what_is_not_known_goes(self) -> None:
         packet = scrub_packet(rtp(b"whatever it is", 100), CODECS)
