@@ -40,8 +40,8 @@ AUDIO_GAP = 0.2
 _COUNTED_FROM = 0.05
 #: Audio that is this far (s) behind a fragment without any is taken to have stopped.
 _SILENCE_AFTER = 0.5
-#: No more silence (s) than this at once: a fragment is seldom longer than a second, and time jumps at 5.
-_SILENCE_LONGEST = 20.0
+#: No more silence (s) than this at once: a fragment is seldom longer than a second.
+_SILENCE_LONGEST = 60.0
 
 
 class TrackTime:
