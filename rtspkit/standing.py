@@ -147,12 +147,13 @@ class UnitClock:
     def take(self, run: Run, times: Survey, unit: int) -> None:
         """Look at the units of a run, which last `unit` ticks each."""
         if self._last is not None:
-            pts = [self._last, *times_of(run)]
-            steps = [after - before for before, after in pairwise(pts)]
-            self._ticks += times.last - self._last
-            self._lasted += times.units * unit
-            # where units are missing most of the others are where they should be
-            self._odd += sum(abs(step - unit) > _SOUND_OFF * unit for step in steps)
+            ticks, lasted = times.last - self._last, times.units * unit
+            if abs(ticks - lasted) > _SOUND_OFF * lasted:
+                # where units are missing most of the others are where they should be
+                steps = [after - before for before, after in pairwise([self._last, *times_of(run)])]
+                self._odd += sum(abs(step - unit) > _SOUND_OFF * unit for step in steps)
+            self._ticks += ticks
+            self._lasted += lasted
             self._units += times.units
         self._last = times.last
         if self._lasted >= self._span:
