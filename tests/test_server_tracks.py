@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import test_h265 as h265
 from fragments import VIDEO
 
 from rtspkit.aac import build_config
@@ -30,6 +31,13 @@ def test_sound(codec: Codec, parameters: CodecParameters | None, label: str, exp
     track = Track(0, "audio", codec, 8000, parameters)
     assert labels([track]) == [label]
     assert properties(track) == expected
+
+
+def test_h265() -> None:
+    track = Track(0, "video", "h265", 90000, h265.PARAMETERS)
+    assert labels([track]) == ["H265"]
+    assert properties(track) == {"width": 128, "height": 64, "profile": "Main", "level": "1"}
+    assert properties(Track(0, "video", "h265", 90000)) is None
 
 
 @pytest.mark.parametrize(
