@@ -20,6 +20,7 @@ from real.keeper import Keeper
 from real.parts import require_ffmpeg, require_gstreamer
 
 import rtspkit
+from rtspkit.codecs import unit_ticks
 
 pytestmark = [pytest.mark.real]
 
@@ -56,6 +57,14 @@ SOUNDS = {
     "aac48": Codec("aac", r"mp4a\.40\.2", "aac", 1024),
     "opus": Codec("opus", "opus", "opus", 960),
     "opus1": Codec("opus", "opus", "opus", 960),
+    "latm": Codec("aac", r"mp4a\.40\.2", "aac", 1024),
+    "latm16": Codec("aac", r"mp4a\.40\.2", "aac", 1024),
+    "pcma": Codec("pcma", "fLaC", "flac"),
+    "pcmu": Codec("pcmu", "fLaC", "flac"),
+    "l16": Codec("l16", "fLaC", "flac"),
+    "l16stereo": Codec("l16", "fLaC", "flac"),
+    "g722": Codec("g722", None, "G722"),
+    "g726": Codec("g726", None, "G726"),
 }
 
 CAMERAS = [
@@ -65,7 +74,10 @@ CAMERAS = [
 ]
 CLIPS = [name for name in oddclips.CLIPS if name.split("-")[1] in PICTURES]
 #: Those that are read as Low-Latency HLS, too.
-QUICKLY = [name + LOW for name in ("h264-aac48", "h264-b3", "h264-opus", "h265-aac48", "h265-b")]
+QUICKLY = [
+    name + LOW
+    for name in ("h264-aac48", "h264-b3", "h264-opus", "h264-pcma", "h264-g722", "h265-aac48", "clip-h265-pyramid")
+]
 STREAMS = [*CAMERAS, *CLIPS, *QUICKLY]
 
 
@@ -95,33 +107,46 @@ class Scene:
     Attributes:
         gateway: with a path for each camera.
         clips: the digests of each clip's pictures, by the clip's name.
+
+    Args:
+        folder: for all of it.
+        stack: ends it.
+        wanted: the streams that are looked at.
     """
 
-    def __init__(self, folder, stack):
+    def __init__(self, folder, stack, wanted):
         self.folder = folder
-        files = {name: folder / f"{name}.mp4" for name in CLIPS}
+        self._streams = [name for name in STREAMS if name in wanted]
+        names = {name.removesuffix(LOW) for name in wanted}
+        files = {name: folder / f"{name}.mp4" for name in CLIPS if name in names}
         with ThreadPoolExecutor(2) as two:
             for _ in two.map(lambda name: oddclips.CLIPS[name].make(files[name]), files):
                 pass
             self.clips = dict(zip(files, two.map(oddclips.pictures, files.values()), strict=True))
-        cameras = {f"/{name}": pipelines.CODECS[name] for name in CAMERAS}
-        clips = {f"/{name}": pipelines.Variant(pipelines.clip(path)) for name, path in files.items()}
+        cameras = {f"/{name}": pipelines.CODECS[name] for name in CAMERAS if name in names}
+        clips = {f"/{name}": oddclips.CLIPS[name].variant(path) for name, path in files.items()}
         self.camera = stack.enter_context(GstCamera("h264-small", others=cameras | clips))
-        self.gateway = self._gateway(stack, "plain", [*CAMERAS, *CLIPS])
-        self._quick = self._gateway(stack, "quick", [name.removesuffix(LOW) for name in QUICKLY], **LOW_LATENCY)
-        pool = stack.enter_context(ThreadPoolExecutor(len(STREAMS) + 1))
-        self._kept = {name: pool.submit(self._keep, name) for name in STREAMS}
+        plain = [name for name in self._streams if not name.endswith(LOW)]
+        self.gateway = self._gateway(stack, "plain", plain)
+        quick = [name.removesuffix(LOW) for name in self._streams if name.endswith(LOW)]
+        self._quick = self._gateway(stack, "quick", quick, **LOW_LATENCY)
+        self._names = plain
+        pool = stack.enter_context(ThreadPoolExecutor(len(self._streams) + 1))
+        self._kept = {name: pool.submit(self._keep, name) for name in self._streams}
         self._read = pool.submit(self._read_all)
 
     def _gateway(self, stack, name, cameras, **changes):
         paths = {camera: {"source": self.camera.url_of(f"/{camera}"), "sourceOnDemand": "no"} for camera in cameras}
         (self.folder / name).mkdir()
-        return stack.enter_context(Gateway(self.folder / name, self.camera.url, paths, **QUICK, **changes))
+        gateway = Gateway(self.folder / name, self.camera.url, paths, **QUICK, **changes).start()
+        stack.callback(gateway.kill)
+        return gateway
 
     def _keep(self, name):
         gateway = self._quick if name.endswith(LOW) else self.gateway
         keeper = Keeper(f"{gateway.base}/{name.removesuffix(LOW)}/index.m3u8", self.folder / "kept" / name)
         keeper.probe.wants_sync = not re.search("intra-refresh|open-gop|minutes", name)
+        keeper.probe.sound_slack = 1.5  # fifty cameras begin at once
         keeper.follow(WATCHED)
         return keeper
 
@@ -129,9 +154,9 @@ class Scene:
         wait(self._kept.values())  # not all at once
 
         async def read():
-            return await asyncio.gather(*map(self._read_one, CAMERAS), return_exceptions=True)
+            return await asyncio.gather(*map(self._read_one, self._names), return_exceptions=True)
 
-        return dict(zip(CAMERAS, asyncio.run(read()), strict=True))
+        return dict(zip(self._names, asyncio.run(read()), strict=True))
 
     async def _read_one(self, name):
         units = []
@@ -146,6 +171,11 @@ class Scene:
         """What there is of a stream, once it has been followed for long enough."""
         return self._kept[name].result()
 
+    def lines(self):
+        """What both gateways have said until all was kept."""
+        wait(self._kept.values())
+        return [*self.gateway.lines, *self._quick.lines]
+
     def read(self, name):
         """Tracks and units that `rtspkit.open` gave of a camera."""
         read = self._read.result()[name]
@@ -155,22 +185,29 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory):
+def scene(request, tmp_path_factory):
     require_gstreamer()
     require_ffmpeg()
+    here = [item for item in request.session.items if item.module is request.module and hasattr(item, "callspec")]
     with ExitStack() as stack:
-        yield Scene(tmp_path_factory.mktemp("codecs"), stack)
+        yield Scene(tmp_path_factory.mktemp("codecs"), stack, {item.callspec.params["name"] for item in here})
 
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_it_is_served_as_it_should(scene, name):
     """The rules of HLS, and what the playlist says of the codecs."""
     keeper, variant = scene.kept(name), variant_of(name)
+    # how quick a busy machine is, is for others to say
+    passed_over = "no new segment within"
+    if "no-vui" in name:  # nothing says its rate before it sends
+        passed_over += "|without FRAME-RATE"
+    else:
+        assert float(keeper.attributes["FRAME-RATE"]) == pytest.approx(variant.rate, abs=0.01)
+    keeper.probe.problems = [text for text in keeper.probe.problems if not re.search(passed_over, text)]
     keeper.probe.check()
     wanted = [codec for codec in codecs_of(name) if codec and codec.codecs]
     assert re.fullmatch(",".join(codec.codecs for codec in wanted), keeper.attributes["CODECS"]), keeper.attributes
     assert keeper.attributes["RESOLUTION"] == "{}x{}".format(*variant.size)
-    assert float(keeper.attributes["FRAME-RATE"]) == pytest.approx(variant.rate, abs=0.01)
     streams = keeper.streams()
     assert [stream["codec_name"] for stream in streams] == [codec.name for codec in wanted]
     assert (streams[0]["width"], streams[0]["height"]) == variant.size
@@ -190,8 +227,9 @@ def test_every_picture_comes_out(scene, name):
     # who begins at a CRA picture cannot have those that refer to what was before it
     leading = 3 if name == "clip-h265-open-gop" else 0
     assert len(samples) - leading <= len(pictures) <= len(samples)
-    if name in scene.clips:
-        went_in, came_out = scene.clips[name], pictures[:-4]
+    clip = name.removesuffix(LOW)
+    if clip in scene.clips:
+        went_in, came_out = scene.clips[clip], pictures[:-4]
         assert any(went_in[n : n + len(came_out)] == came_out for n in range(len(went_in))), "other pictures"
 
 
@@ -222,7 +260,13 @@ def test_what_hls_cannot_carry_is_left_out(scene, name):
     assert f"WAR [HLS] [muxer {name}] skipping track 2 ({codecs_of(name)[1].name})" in line
 
 
-@pytest.mark.parametrize("name", CAMERAS)
+def test_the_gateways_complain_of_nothing_else(scene):
+    for line in scene.lines():
+        assert "Traceback" not in line
+        assert "ERR " not in line or "ended the session" in line  # a clip is over
+
+
+@pytest.mark.parametrize("name", [*CAMERAS, *CLIPS])
 def test_the_library_reads_it(scene, name):
     """Tracks, and units without one that is missing."""
     tracks, units = scene.read(name)
@@ -230,8 +274,8 @@ def test_the_library_reads_it(scene, name):
     assert [track.codec for track in tracks] == [codec.codec for codec in wanted]
     assert not any(unit.damaged for unit in units)
     times = sorted(unit.pts for unit in units if unit.track.kind == "video")[:-4]
-    assert all(abs(b - a - 90000 / pipelines.RATE) <= 2 for a, b in pairwise(times))
+    assert all(abs(b - a - 90000 / variant_of(name).rate) <= 2 for a, b in pairwise(times))
     heard = [unit for unit in units if unit.track.kind == "audio"]
     assert bool(heard) == (len(wanted) == 2)
-    apart = {b.pts - a.pts for a, b in pairwise(heard)}
-    assert not heard or max(apart) - min(apart) <= 2, apart
+    # each begins where the one before ends
+    assert not [(a, b) for a, b in pairwise(heard) if abs(b.pts - a.pts - unit_ticks(a.track, a.data)) > 2]

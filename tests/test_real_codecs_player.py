@@ -1,5 +1,6 @@
 """Chromium on the codecs: what it can decode is seen and heard, and of what it cannot the viewer is told."""
 
+import re
 from contextlib import ExitStack
 
 import pytest
@@ -10,13 +11,15 @@ from real.parts import require_gstreamer
 
 pytestmark = [pytest.mark.real]
 
-CAMERAS = ("h264-aac48", "h264-opus", "mjpeg")
-AUDIBLE = ("h264-aac48", "h264-opus")
+AUDIBLE = ("h264-aac48", "h264-opus", "h264-pcma")
 #: Not shown, for Chromium has no decoder or the gateway nothing to serve: what the viewer reads, and the log says.
 TOLD = {
-    "mjpeg": "The camera sends nothing that can be played\nIt offers track 1 (M-JPEG); set its video"
-    " to H.264, or use another of its streams",
+    "h265-aac48": "This browser cannot play H.265\nThe camera sends H.265 ({h265}). Open this page in Safari, or set"
+    " the camera to H.264; its second stream may be H.264 already.",
+    "mjpeg": "The camera sends nothing that can be played\nThe camera sends M-JPEG; choose H.264 or"
+    " H.265 in its settings, or another of its streams",
 }
+CAMERAS = (*AUDIBLE, *TOLD)
 HEARD = "document.querySelector('video').webkitAudioDecodedByteCount"
 
 
@@ -37,11 +40,11 @@ def gateway_of_codecs(tmp_path_factory):
 @pytest.mark.parametrize("name", AUDIBLE)
 def test_it_is_seen_and_heard(gateway_of_codecs, player, name):
     player.open(f"{gateway_of_codecs.base}/{name}/")
-    started = player.plays(timeout=20)
+    started = player.plays(timeout=40)
     heard = player.page.evaluate(HEARD)
     player.wait(4)
     series = player.series(since=started + 0.5)
-    assert (series[-1].position - series[0].position) / (series[-1].at - series[0].at) == pytest.approx(1, abs=0.15)
+    assert (series[-1].position - series[0].position) / (series[-1].at - series[0].at) == pytest.approx(1, abs=0.2)
     assert series[-1].pictures > series[0].pictures
     assert player.page.evaluate(HEARD) > heard > 0
     assert player.page.locator("#unmute").is_visible()
@@ -53,10 +56,11 @@ def test_it_is_seen_and_heard(gateway_of_codecs, player, name):
 @pytest.mark.parametrize("name", TOLD)
 def test_the_viewer_is_told_what_cannot_be_played(gateway_of_codecs, player, tmp_path, name):
     """In words that say what to do; nothing turns, and nothing goes wrong in the page."""
+    expected = re.escape(TOLD[name]).replace(re.escape("{h265}"), r"hvc1\.[0-9A-FL.]+")
     player.open(f"{gateway_of_codecs.base}/{name}/")
-    player.until(lambda: player.message.replace("\n\n", "\n") == TOLD[name], 20, TOLD[name])
+    player.until(lambda: re.fullmatch(expected, player.message.replace("\n\n", "\n")), 30, expected)
     assert not player.page.locator("#spinner").is_visible()
     player.wait(4)
-    assert player.message.replace("\n\n", "\n") == TOLD[name]
+    assert re.fullmatch(expected, player.message.replace("\n\n", "\n"))
     assert not [text for text in player.errors if not text.startswith("Failed to load resource")], player.errors
     assert player.screenshot(tmp_path / "page.png").stat().st_size > 2000

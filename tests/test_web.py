@@ -323,9 +323,9 @@ def test_tells_what_hls_js_finds_it_cannot_play(page, site: Site) -> None:  # ty
 
 @pytest.mark.real
 def test_tells_that_the_camera_sends_nothing_that_can_be_played(page, site: Site) -> None:  # type: ignore[no-untyped-def]
-    site.mode, site.reason = 404, "the camera offers nothing that can be used: track 1 (M-JPEG); set its video to H.264"
+    site.mode, site.reason = 404, "the camera sends M-JPEG; choose H.264 or H.265 in its settings"
     page.goto(site.url)
-    detail = "It offers track 1 (M-JPEG); set its video to H.264"
+    detail = "The camera sends M-JPEG; choose H.264 or H.265 in its settings"
     becomes(page, MESSAGE, f"The camera sends nothing that can be played\n{detail}")
     assert not page.locator("#spinner").is_visible()
     site.mode = "live"

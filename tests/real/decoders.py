@@ -40,10 +40,12 @@ class Decoded:
 
 
 #: Said by ffmpeg of itself or of a live source, not of the media: it reads the init section anew with each live
-#: playlist, its own playlists included; and a repetition is as bad as what is repeated.
+#: playlist, its own playlists included; of pictures whose SPS has no VUI it learns only as it goes how far they are
+#: from their turn; and a repetition is as bad as what is repeated.
 _HARMLESS = re.compile(
     r"skipping .* segments ahead, expired from playlists"
     r"|Found duplicated MOOV Atom"
+    r"|Increasing reorder buffer to \d"
     r"|Last message repeated"
     r"|deprecated pixel format"
     r"|Estimating duration from bitrate",

@@ -44,12 +44,32 @@ def launch_line(stream):
     return "( " + " ".join(f"{branch} name=pay{number}" for number, branch in enumerate(branches)) + " )"
 
 
+class Factory(GstRtspServer.RTSPMediaFactory):
+    """Makes pipelines of a line, whose payloaders may have something behind them."""
+
+    def __init__(self, line):
+        super().__init__()
+        self.line = line
+
+    def do_create_element(self, _url):
+        pipeline = Gst.parse_launch(self.line)
+        last = pipeline.get_by_name("pay0")
+        if "Payloader" in last.get_metadata("klass"):
+            return pipeline
+        # the server looks for the payloader in what has its name
+        last.set_name("last")
+        pipeline.set_name("pay0")
+        pipeline.add_pad(Gst.GhostPad.new("src", last.get_static_pad("src")))
+        outer = Gst.Bin.new(None)
+        outer.add(pipeline)
+        return outer
+
+
 def make_factory(stream, settings):
     """What makes one camera's pipeline when the first reader asks for it."""
-    factory = GstRtspServer.RTSPMediaFactory.new()
     line = launch_line(stream)
     Gst.parse_launch(line).set_state(Gst.State.NULL)  # a mistake shows here, not as a 503 later
-    factory.set_launch(line)
+    factory = Factory(line)
     # one encoder for all readers; but one more of them sets back the time of those that are there already
     factory.set_shared(settings["shared"])
     if settings.get("transports"):

@@ -83,19 +83,13 @@ def video(
     )
 
 
-def h265(*, bframes: int = 0, slices: int = 1, aggregate: str = "none", size: tuple[int, int] = (320, 240)) -> str:
-    """A pipeline to an H.265 payloader; see `video`. With B-pictures, some of them refer to others of them."""
-    pools = "none" if slices == 1 else 1  # without a pool of threads x265 crashes on slices
-    options = (
-        f"pools={pools}:frame-threads=1:scenecut=0:open-gop=0:bframes={bframes}:b-adapt=0:rc-lookahead={bframes + 2}"
-        f":slices={slices}:min-keyint={RATE}"
-    )
-    tune = "" if bframes else "tune=zerolatency "
+def h265() -> str:
+    """A pipeline to an H.265 payloader, small and slow. All have the same: x265 takes no two kinds in one process."""
     return (
-        f"{_pictures(size, RATE)}"
-        f" ! x265enc {tune}speed-preset=ultrafast key-int-max={RATE} bitrate=300 log-level=none"
-        f' option-string="{options}"'
-        f" ! h265parse ! rtph265pay config-interval=-1 aggregate-mode={aggregate} mtu=1400 pt=96"
+        f"{_pictures((320, 240), RATE)}"
+        f" ! x265enc tune=zerolatency speed-preset=ultrafast key-int-max={RATE} bitrate=300 log-level=none"
+        ' option-string="pools=1:frame-threads=1:scenecut=0:open-gop=0:bframes=0"'
+        " ! h265parse ! rtph265pay config-interval=-1 mtu=1400 pt=96"
     )
 
 
@@ -117,10 +111,18 @@ def _sound(rate: int, channels: int, encoder: str, *, wave: str = "sine", form: 
     )
 
 
-def clip(path: Path) -> str:
-    """A pipeline that plays a file of pictures once, as they are."""
+def clip(path: Path, *, aggregate: str = "none") -> str:
+    """A pipeline that plays a file of pictures once, as they are; for `aggregate` see `video`."""
     codec = "h265" if "265" in path.name else "h264"
-    return f"filesrc location={path} ! qtdemux ! {codec}parse ! rtp{codec}pay config-interval=-1 mtu=1400 pt=96"
+    payloader = f"rtp{codec}pay config-interval=-1 aggregate-mode={aggregate} mtu=1400 pt=96"
+    return f"filesrc location={path} ! qtdemux ! {codec}parse ! {payloader}"
+
+
+def in_band(video: str) -> str:
+    """The same without parameter sets in the description: they come with the pictures alone."""
+    codec, more = ("H265", "") if "rtph265pay" in video else ("H264", ",packetization-mode=(string)1")
+    caps = f"application/x-rtp,media=video,clock-rate=90000,encoding-name={codec},payload=96{more}"
+    return f'{video} ! capssetter replace=true join=false caps="{caps}"'
 
 
 def recording(path: Path, payloader: str) -> str:
@@ -163,24 +165,15 @@ CODECS = {
     "h264-pcma": _row(_h264(), _sound(8000, 1, "alawenc ! rtppcmapay pt=8"), 8000, 1),
     "h264-pcmu": _row(_h264(), _sound(8000, 1, "mulawenc ! rtppcmupay pt=0"), 8000, 1),
     "h264-l16": _row(_h264(), _sound(16000, 1, "rtpL16pay pt=97", form=",format=S16BE"), 16000, 1),
-    "h264-l16-stereo": _row(_h264(), _sound(44100, 2, "rtpL16pay pt=10", form=",format=S16BE"), 44100, 2),
+    "h264-l16stereo": _row(_h264(), _sound(44100, 2, "rtpL16pay pt=10", form=",format=S16BE"), 44100, 2),
     "h264-g722": _row(_h264(), _sound(16000, 1, "avenc_g722 ! rtpg722pay pt=9"), 16000, 1),
     "h264-g726": _row(_h264(), _sound(8000, 1, "avenc_g726 bitrate=32000 ! rtpg726pay pt=97"), 8000, 1),
     "h264-b3": _row(_h264(3, pyramid=True)),
     "h264-slices": _row(_h264(slices=3, aggregate="none")),
     "h264-stap": _row(_h264(slices=6, aggregate="max-stap")),
-    "h264-inband": _row(
-        _h264() + ' ! capssetter replace=true join=false caps="application/x-rtp,media=video,'
-        'clock-rate=90000,encoding-name=H264,payload=96,packetization-mode=(string)1"'
-    ),
+    "h264-inband": _row(in_band(_h264())),
     "h265": _row(h265()),
     "h265-aac48": _row(h265(), audio(wave="sine"), 48000, 2),
-    "h265-b": _row(h265(bframes=3)),
-    "h265-slices": _row(h265(slices=3)),
-    "h265-ap": _row(h265(slices=3, aggregate="max")),
-    "h265-inband": _row(
-        h265() + ' ! capssetter replace=true join=false caps="application/x-rtp,media=video,'
-        'clock-rate=90000,encoding-name=H265,payload=96"'
-    ),
+    "h265-pcmu": _row(h265(), _sound(8000, 1, "mulawenc ! rtppcmupay pt=0"), 8000, 1),
     "mjpeg": _row(_pictures((320, 240), RATE) + " ! jpegenc ! rtpjpegpay pt=26"),
 }

@@ -96,8 +96,8 @@
   // that is not worth waiting for.
   function explain(status, body, type) {
     const reason = reasonIn(body, type);
-    if (/nothing (that can be used|of what the camera sends)/.test(reason)) {
-      return ["The camera sends nothing that can be played", reason.replace(/^the camera offers nothing that can be used: /, "It offers "), false];
+    if (status === 404 && /^the camera sends |^the camera offers nothing|can carry nothing/.test(reason)) {
+      return ["The camera sends nothing that can be played", reason[0].toUpperCase() + reason.slice(1), false];
     }
     if (status === 503) return ["Connecting…", reason];
     if (status === 404) return ["The camera is not available", reason || "There is no such camera, or it cannot be reached."];
