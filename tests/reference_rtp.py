@@ -365,7 +365,8 @@ class Receiver:
 
     def cut_at(self, pts: int) -> None:
         self.wanted_cut = pts if self.low_latency else None
-        if self.leading is not None and self.leading.unit is None:
+        # an element of LATM that is arriving is none of a run's media yet
+        if self.leading is not None and (self.leading.unit is None or self.leading.latm is not None):
             self.cut_after(self.leading)
 
     def flush(self) -> None:

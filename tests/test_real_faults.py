@@ -15,7 +15,7 @@ from rtspkit.testing import faults
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 STRICT = pytest.param("strict", marks=pytest.mark.soak)
-#: What others show as well, or is no fault.
+#: What others show as well (`test_server_media_faults`, for one), or is no fault.
 at_leisure = pytest.mark.parametrize("stage", [STRICT], indirect=True)
 
 HOUR = 3600.0
@@ -65,6 +65,7 @@ def test_the_clock_jumps(stage):
         stage.wait(4)
 
 
+@at_leisure
 def test_single_pictures_are_stamped_hours_off(stage):
     with stage.through(bound=1):
         for seconds in (HOUR, -HOUR, 5 * HOUR):
@@ -90,6 +91,7 @@ def test_sound_stops_and_comes_again(stage):
         stage.wait(2)
 
 
+@at_leisure
 def test_sound_comes_late(stage):
     """Announced, but not there when the camera is back."""
     with stage.through(outage=2.5, bound=3, after=5, sound_slack=2):
@@ -138,6 +140,7 @@ def test_an_access_unit_over_its_size(stage):
         stage.wait(4)
 
 
+@at_leisure
 def test_packets_are_lost(stage):
     with stage.through(bound=3, pictures=5, no_sync_for=1):
         stage.camera.lose = 40

@@ -53,7 +53,7 @@ LISTEN = """rtspkitPlayer.hls.on(Hls.Events.ERROR, (_, data) => window.__record.
 }))"""
 #: Seconds that a player has to be running again after a fault is over.
 PATIENCE = 20.0
-#: Seconds that a player may lose besides, where it is not judged strictly.
+#: Seconds that a player may lose besides, where it is not judged strictly; it is not watched for as long then.
 LOOSE = 6.0
 
 
@@ -274,7 +274,8 @@ class Stage:
     # -- what a test calls
 
     def wait(self, seconds: float) -> None:
-        self.browser.wait(seconds)
+        """That long where it is judged strictly, else three quarters of it."""
+        self.browser.wait(seconds if self.is_strict else 0.75 * seconds)
 
     def do(self, command: Callable[..., object], *arguments: object) -> None:
         """A command for the camera."""
@@ -329,7 +330,7 @@ class Stage:
         if no_sync_for:
             allowed["wants_sync"] = False
         if not self.is_strict:
-            bound, pictures = bound + LOOSE, 0.0
+            bound, pictures, after = bound + LOOSE, 0.0, min(after, 3.0)
         passage = Passage(outage, bound, pictures, all_are_out, no_sync_for, shaka, self.is_strict, allowed)
         self._settle()
         since = {name: player.now for name, player in self.players.items()}
