@@ -16,11 +16,12 @@ from typing import Any
 
 import boxes
 import pytest
-from hlsscene import OWN, TCP, VARIANTS, Scene, Viewer, pictures_of, scene
+from hlsscene import OWN, TCP, VARIANTS, Scene, Viewer, pictures_of, scene, until
 from real.clips import ReorderedTrack
 from real.faultcamera import FaultCamera
 from test_h265 import PARAMETERS as H265
 
+import rtspkit
 from rtspkit import h264
 from rtspkit.limits import DEFAULT_LIMITS
 from rtspkit.media import H264Parameters
@@ -423,6 +424,24 @@ async def test_numbers_and_clocks_that_begin_anew() -> None:
         assert set((await tracks(one, "ssrc"))[0]["quirks"]) == {"ssrc-changes"}
         assert set((await tracks(one, "sequence"))[0]["quirks"]) == {"sequence-restarts"}
         assert set((await tracks(one, "stray"))[0]["quirks"]) == {"timestamp-outlier"}
+
+
+async def test_segments_dated_by_the_cameras_clock() -> None:
+    """`useAbsoluteTimestamp`, and the same for those who read the camera unit by unit."""
+    cameras = {name: FaultCamera(clip()) for name in ("theirs", "ours")}
+    for camera in cameras.values():
+        camera.wall_error = [-HOUR]
+    async with scene("quick", cameras, more=TCP, own={"theirs": "    useAbsoluteTimestamp: yes\n", "ours": ""}) as one:
+        viewers = {name: one.viewer(name) for name in cameras}
+        for viewer in viewers.values():
+            await viewer.plays()
+        await until(lambda: abs(dates(viewers["theirs"])[-1] - time.time() + HOUR) < 10)
+        assert abs(dates(viewers["ours"])[-1] - time.time()) < 10
+        async with rtspkit.open(cameras["ours"].url) as camera:
+            async for unit in camera:
+                if unit.wall_clock is not None:
+                    break
+        assert unit.wall_clock == pytest.approx(time.time() - HOUR, abs=5)
 
 
 async def test_clocks_that_stand_or_run_wrong_and_sound_that_does_not_come() -> None:
