@@ -42,7 +42,7 @@ _PLAYED_PROFILES = frozenset({"Baseline", "Main", "Extended", "High"})
 #: The same of H.265, for those that play it at all.
 _PLAYED_H265_PROFILES = frozenset({"Main", "Main 10"})
 _H265_PLAYERS = (
-    "H.265 (Main, Main 10) is played by Safari, by Chrome and Edge only where the graphics chip decodes it; "
+    "Chrome and Edge play H.265 only where the graphics chip decodes it; "
     "set the camera, or its second stream, to H.264 for all browsers"
 )
 #: AAC object types that every browser plays; low delay ones are Safari's alone.
@@ -368,8 +368,11 @@ def playback(tracks: tuple[TrackReport, ...]) -> Playback | None:
         return None
     codecs = ",".join(text for text in strings if text)
     for track in tracks:
+        if track.codec == "h265" and track.profile in _PLAYED_H265_PROFILES:
+            return Playback(codecs, False, False, True, _H265_PLAYERS)
         if track.codec == "h265":
-            return Playback(codecs, False, False, track.profile in _PLAYED_H265_PROFILES, _H265_PLAYERS)
+            reason = f"no browser plays H.265 {track.profile}; set the camera to H.264, or to H.265 Main"
+            return Playback(codecs, False, False, False, reason)
         if track.kind == "video" and track.profile not in _PLAYED_PROFILES:
             reason = f"no browser plays H.264 {track.profile}; set the camera to High, Main or Baseline"
             return Playback(codecs, False, False, False, reason)

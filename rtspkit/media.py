@@ -130,7 +130,7 @@ class AccessUnit:
         track: the track it belongs to, with the parameters in force for this unit.
         pts: presentation time in ticks of `track.clock_rate`; 0 is where the session began, the same
             instant for every track.
-        is_sync: decoding can start here (IDR picture; every audio unit).
+        is_sync: decoding can start here (IDR picture; of H.265 IDR, CRA or BLA; every audio unit).
         data: H.264, H.265: NAL units, each after its length in 4 bytes big-endian (AVCC), without parameter
             sets and access unit delimiters; AAC, Opus: one raw access unit; G.711, G.722, G.726, L16: the coded
             samples of one packet, as they came.
