@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
+import h265_payloads
 import reference_rtp
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,10 +14,21 @@ from test_rtp_properties import SMALL, call, calls, clock, event, picture, quick
 
 from rtspkit.limits import Limits
 from rtspkit.media import Track
-from rtspkit.packetizer import packetize_h264, rtp_packet
+from rtspkit.packetizer import packetize_h264, packetize_h265, rtp_packet
 from rtspkit.rtp import Receiver, access_units, track_stats
 
 MS = 10**6
+
+PACKETIZERS = {"h264": packetize_h264, "h265": packetize_h265}
+Coded: TypeAlias = tuple[Literal["h264", "h265"], list[list[bytes]]]
+coded_pictures: st.SearchStrategy[Coded] = st.tuples(
+    st.just("h264"), st.lists(picture, min_size=1, max_size=12)
+) | st.tuples(st.just("h265"), st.lists(h265_payloads.pictures(), min_size=1, max_size=12))
+
+
+def is_slice(codec: str, nal: bytes) -> bool:
+    return 1 <= nal[0] & 0x1F <= 5 if codec == "h264" else nal[0] >> 1 & 0x3F < 32
+
 
 #: How packets are disturbed: (which, what).
 harm = st.lists(
@@ -110,16 +122,17 @@ def test_noise(noise: list[tuple[bool, bytes]], looks_like_rtp: bool) -> None:
 
 @quick
 @given(
-    pictures=st.lists(picture, min_size=1, max_size=12),
-    max_size=st.integers(3, 400),
+    coded=coded_pictures,
+    max_size=st.integers(4, 400),
     aggregate=st.booleans(),
     sequence=starts,
     delays=st.lists(st.integers(0, 62), min_size=1),
     doubles=st.lists(st.integers(0, 500), max_size=10),
 )
 def test_order_and_duplicates_do_not_show(
-    *, pictures: Any, max_size: int, aggregate: bool, sequence: int, delays: list[int], doubles: list[int]
+    *, coded: Coded, max_size: int, aggregate: bool, sequence: int, delays: list[int], doubles: list[int]
 ) -> None:
+    codec, pictures = coded
     packets = [
         rtp_packet(
             payload.data, payload_type=96, sequence=sequence + n, timestamp=3600 * i, ssrc=7, marker=payload.marker
@@ -127,7 +140,7 @@ def test_order_and_duplicates_do_not_show(
         for n, (i, payload) in enumerate(
             (i, payload)
             for i, nals in enumerate(pictures)
-            for payload in packetize_h264(nals, max_size=max_size, aggregate=aggregate)
+            for payload in PACKETIZERS[codec](nals, max_size=max_size, aggregate=aggregate)
         )
     ]
     # each is overtaken by 62 at most, the first by 15
@@ -141,7 +154,7 @@ def test_order_and_duplicates_do_not_show(
     results = []
     for order in (range(len(packets)), arrivals):
         one = Receiver(fragment_duration=3600)
-        one.add_track(Track(0, "video", "h264", 90000), payload_type=96, origin=0)
+        one.add_track(Track(0, "video", codec, 90000), payload_type=96, origin=0)
         for i in order:
             one.feed_datagram(0, False, packets[i], 10**9)
         one.release(10**9 + 50 * MS)  # the first of them have waited for what they might have overtaken
@@ -156,18 +169,19 @@ def test_order_and_duplicates_do_not_show(
 
 @quick
 @given(
-    pictures=st.lists(picture, min_size=2, max_size=12),
-    max_size=st.integers(3, 400),
+    coded=coded_pictures.filter(lambda coded: len(coded[1]) > 1),
+    max_size=st.integers(4, 400),
     lost=st.sets(st.integers(1, 300), min_size=1, max_size=20),
     delays=st.lists(st.integers(0, 20), min_size=1),
 )
 def test_what_is_lost_is_never_passed_off_as_whole(
-    *, pictures: Any, max_size: int, lost: set[int], delays: list[int]
+    *, coded: Coded, max_size: int, lost: set[int], delays: list[int]
 ) -> None:
     """A unit comes out as it was sent or is marked as damaged; a sync sample has all its slices."""
+    codec, pictures = coded
     packets: list[tuple[int, bytes]] = []
     for i, nals in enumerate(pictures):
-        for payload in packetize_h264(nals, max_size=max_size):
+        for payload in PACKETIZERS[codec](nals, max_size=max_size):
             packet = rtp_packet(
                 payload.data,
                 payload_type=96,
@@ -179,7 +193,7 @@ def test_what_is_lost_is_never_passed_off_as_whole(
             packets.append((i, packet))
     places = sorted((n + delays[n % len(delays)] if n else -1, n) for n in range(len(packets)) if n not in lost)
     one = Receiver(fragment_duration=3600)
-    one.add_track(Track(0, "video", "h264", 90000), payload_type=96, origin=0)
+    one.add_track(Track(0, "video", codec, 90000), payload_type=96, origin=0)
     for _, n in places:
         one.feed_datagram(0, False, packets[n][1], 10**9)
     one.finish()
@@ -196,4 +210,5 @@ def test_what_is_lost_is_never_passed_off_as_whole(
             assert unit.damaged or got == sent
             assert number in harmed or got == sent
             if unit.is_sync:
-                assert [nal for nal in got if nal[0] & 0x1F <= 5] == [nal for nal in sent if nal[0] & 0x1F <= 5]
+                slices = [[nal for nal in nals if is_slice(codec, nal)] for nals in (got, sent)]
+                assert slices[0] == slices[1]
