@@ -36,7 +36,7 @@ _STRETCH = 5.0
 #: Reports of two tracks are compared up to this age (s); they come every five seconds or so.
 _REPORT_AGE = 60.0
 #: Reports may differ so much (s) from what the arrival says, for the sound may take longer than the picture.
-_PLAUSIBLE = 2.0
+_PLAUSIBLE = 1.0
 #: A line is begun anew by findings that are this far from it (s), in a row.
 _FAR = 0.25
 #: The weight of a line's points: each counts so much less than the one after it. About 32 count.
@@ -213,11 +213,12 @@ class _Pair:
         """What its time has to be moved by at present; None: nobody knows."""
         arrived = self.by_arrival.at(time)
         reported = self.by_report.at(time)
-        if reported is not None and (arrived is None or abs(reported - arrived) <= _PLAUSIBLE):
-            if arrived is not None:
-                self.delay = arrived - reported
+        if arrived is None:
+            return None
+        if reported is not None and abs(reported - arrived) <= _PLAUSIBLE:
+            self.delay = arrived - reported
             return reported
-        if arrived is None or (self.delay is None and self.is_exact):
+        if self.delay is None and self.is_exact:
             return None
         return arrived - (self.delay or 0.0)
 

@@ -103,7 +103,7 @@ class SegmenterStats:
         dropped_fragments: not written: of other tracks, without parameter sets, or not to be read.
         dropped_units: audio units left out because their time was taken already or far off.
         silent_units: made where announced audio did not come.
-        restamped_units: whose time was far from their neighbours', or that came while the camera's clock stood.
+        restamped_units: whose time was far from their neighbours', or that came while their clock was wrong.
         discontinuities: since the start, whatever their cause.
         time_jumps: discontinuities, and shifts of time without one, that a jump of the timestamps caused.
         gaps: segments without media, written while none came.

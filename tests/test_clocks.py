@@ -41,6 +41,7 @@ class World:
         sound_late: seconds that sound takes longer to be sent than a picture.
         wall_off: seconds that the camera's wall clock is off.
         wall_clock: what its wall clock shows at a time, where that is nothing usual.
+        report_off: seconds by which the reports of the sound have timestamps of another time.
         stamp: the timestamp (from the first) of a unit of a track, where that is not as the clock has it.
         ssrc: the SSRC of that unit.
         has_origin: RTP-Info says where the tracks began.
@@ -61,6 +62,7 @@ class World:
     tick: float = 0.1
     parts: float | None = None
     wall_clock: Callable[[float], float] | None = None
+    report_off: float = 0.0
     stamp: Callable[[int, int, int], int] = lambda _track, ticks, _number: ticks
     ssrc: Callable[[int, int], int] = lambda track, _number: 11 + track
     off: list[float] = field(default_factory=list)  # sound from picture, s, fragment by fragment
@@ -105,7 +107,7 @@ class World:
             at = 1.0
             while self.reports and at < seconds:
                 for index, rate in enumerate((90_000, 48_000)):
-                    ticks = round(at * (1 + (self.video, self.audio)[index] / 1e6) * rate)
+                    ticks = round((at + self.report_off * index) * (1 + (self.video, self.audio)[index] / 1e6) * rate)
                     wall = WALL + self.wall_off + at * (1 + self.camera / 1e6)
                     if self.wall_clock is not None:
                         wall = self.wall_clock(at)
@@ -243,6 +245,14 @@ def jumping(at: float) -> float:
 )
 def test_reports_that_are_nonsense_do_no_harm(wall_clock: Callable[[float], float]) -> None:
     World(100_000, video=-200, audio=200, wall_clock=wall_clock).play().is_together()
+
+
+def test_reports_count_unless_they_cannot_be_right() -> None:
+    """The arrival does not tell how long sound takes within the camera, but that it does not take a second."""
+    world = World(30_000, report_off=0.2).play()
+    assert world.off[-1] == pytest.approx(-0.2, abs=0.02)
+    for off in (1.5, -1.5, 40.0):
+        World(30_000, report_off=off).play().is_together()
 
 
 def of_sound(change: Callable[[int, int], int]) -> Callable[[int, int, int], int]:
