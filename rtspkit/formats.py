@@ -12,7 +12,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from rtspkit import h264, h265, latm, opus
@@ -51,6 +51,8 @@ _LABELS = {"jpeg": "M-JPEG"}
 _INSTEAD = {"video": "choose H.264 or H.265", "audio": "choose AAC, Opus or G.711"}
 #: Ticks a second; nothing in use goes beyond MPEG's system clock with 27 MHz.
 _FASTEST_CLOCK = 100_000_000
+#: Sound that no player of HLS knows: taken where there is no other.
+_LAST_CHOICE = frozenset({"g722", "g726"})
 #: Of PCM; FLAC has no more (RFC 9639, 9.1.3).
 _MOST_CHANNELS = 8
 
@@ -84,7 +86,7 @@ def select_tracks(
     limits: Limits = DEFAULT_LIMITS,
     quirks: Quirks | None = None,
 ) -> tuple[tuple[MediaTrack, ...], tuple[str, ...]]:
-    """Picks the media to set up: the first usable video and the first usable audio.
+    """Picks the media to set up: the first usable video and the first usable audio, one that HLS carries if there is.
 
     Args:
         description: what the camera offers.
@@ -101,17 +103,24 @@ def select_tracks(
     """
     quirks = Quirks() if quirks is None else quirks
     is_secure = request_url.lower().startswith("rtsps:")
-    tracks: list[MediaTrack] = []
-    skipped: list[str] = []
+    chosen: dict[str, MediaTrack] = {}
+    looks: list[tuple[MediaDescription, MediaTrack | str]] = []
     for media in description.medias:
         url = media_url(description, media, request_url, content_base, quirks)
-        found = _usable(media, len(tracks), url, is_secure=is_secure, limits=limits, quirks=quirks)
+        found = _usable(media, url, is_secure=is_secure, limits=limits, quirks=quirks)
+        looks.append((media, found))
         if isinstance(found, MediaTrack):
-            if all(other.track.kind != found.track.kind for other in tracks):
-                tracks.append(found)
-                continue
-            found = f"another {found.track.kind} track"
-        skipped.append(f"track {media.index + 1} ({', '.join(filter(None, (_label(media), found)))})")
+            before = chosen.get(found.track.kind)
+            if before is None or (before.track.codec in _LAST_CHOICE and found.track.codec not in _LAST_CHOICE):
+                chosen[found.track.kind] = found
+    tracks: list[MediaTrack] = []
+    skipped: list[str] = []
+    for media, found in looks:
+        if isinstance(found, MediaTrack) and chosen[found.track.kind] is found:
+            tracks.append(replace(found, track=replace(found.track, index=len(tracks))))
+            continue
+        reason = f"another {found.track.kind} track" if isinstance(found, MediaTrack) else found
+        skipped.append(f"track {media.index + 1} ({', '.join(filter(None, (_label(media), reason)))})")
     if not tracks:
         raise UnsupportedError(_refusal(description, skipped))
     return tuple(tracks), tuple(skipped)
@@ -140,9 +149,7 @@ def _shown(text: str) -> str:
     return re.sub(r"[^\x20-\x7e]", "?", text)[:40]
 
 
-def _usable(
-    media: MediaDescription, index: int, url: str, *, is_secure: bool, limits: Limits, quirks: Quirks
-) -> MediaTrack | str:
+def _usable(media: MediaDescription, url: str, *, is_secure: bool, limits: Limits, quirks: Quirks) -> MediaTrack | str:
     """The track a media can become, or why it cannot ("" where nothing could be set instead)."""
     proto = media.proto.upper()
     # within TLS nobody has to encrypt them once more: MediaMTX offers to, and does not where it is not asked for
@@ -156,7 +163,7 @@ def _usable(
     # FLIR offers H.264 behind MPEG-4 in one media
     for encoding in media.encodings:
         to_track = _FORMATS.get(encoding.encoding_name or "")
-        found = to_track(_Offer(media, encoding, index, url, limits, quirks)) if to_track else ""
+        found = to_track(_Offer(media, encoding, url, limits, quirks)) if to_track else ""
         if isinstance(found, MediaTrack):
             return found
         reason = reason or found
@@ -165,11 +172,10 @@ def _usable(
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """One encoding of a media, and what its track would be."""
+    """One encoding of a media; its track has its place among the others once all are known."""
 
     media: MediaDescription
     encoding: Encoding
-    index: int
     url: str
     limits: Limits
     quirks: Quirks
@@ -217,9 +223,7 @@ def _pictures(
     quirks.note("clock-rate-missing", not encoding.clock_rate)
     quirks.note("sprop-unusable", sprop is not None and parameters is None)
     quirks.note("sprop-annexb", any(b"\0\0\1" in _base64(text) for text in (sprop or "").split(",")))
-    track = Track(
-        index=offer.index, kind="video", codec=codec, clock_rate=encoding.clock_rate or 90000, parameters=parameters
-    )
+    track = Track(index=0, kind="video", codec=codec, clock_rate=encoding.clock_rate or 90000, parameters=parameters)
     return offer.track(track, packetization_mode=packetization_mode)
 
 
@@ -251,9 +255,7 @@ def _aac(offer: _Offer) -> MediaTrack | str:
     if encoding.clock_rate > _FASTEST_CLOCK:
         return "odd clock rate"
     offer.quirks.note("aac-defaults", "sizelength" not in fmtp)
-    track = Track(
-        index=offer.index, kind="audio", codec="aac", clock_rate=encoding.clock_rate, parameters=AACParameters(config)
-    )
+    track = Track(index=0, kind="audio", codec="aac", clock_rate=encoding.clock_rate, parameters=AACParameters(config))
     return offer.track(track, {"size_length": size, "index_length": index_length, "index_delta_length": delta_length})
 
 
@@ -289,7 +291,7 @@ def _latm(offer: _Offer) -> MediaTrack | str:
         return "without a clock rate"
     if encoding.clock_rate > _FASTEST_CLOCK:
         return "odd clock rate"
-    return offer.track(Track(offer.index, "audio", "aac", encoding.clock_rate, parameters), packing)
+    return offer.track(Track(0, "audio", "aac", encoding.clock_rate, parameters), packing)
 
 
 def _pcm(codec: Codec, bits: int, *, clock_rate: int = 0, rate_factor: int = 1, is_aal2: bool = False) -> _Format:
@@ -310,7 +312,7 @@ def _pcm(codec: Codec, bits: int, *, clock_rate: int = 0, rate_factor: int = 1, 
         if channels > _MOST_CHANNELS:
             return f"{channels} channels"
         parameters = PCMParameters(rate * rate_factor, channels, bits, is_aal2)
-        track = Track(offer.index, "audio", codec, rate, parameters)
+        track = Track(0, "audio", codec, rate, parameters)
         # samples of whole bytes come with those of all channels together
         return offer.track(track, {"block_size": channels * bits // 8 if bits % 8 == 0 else 1})
 
@@ -326,7 +328,7 @@ def _opus(offer: _Offer) -> MediaTrack | str:
     stereo = offer.encoding.fmtp.get("sprop-stereo")
     if stereo is not None:
         channels = 2 if stereo == "1" else 1
-    track = Track(offer.index, "audio", "opus", opus.CLOCK_RATE, OpusParameters(channels))
+    track = Track(0, "audio", "opus", opus.CLOCK_RATE, OpusParameters(channels))
     return offer.track(track)
 
 

@@ -36,6 +36,7 @@ from rtspkit.report import (
     TransportReport,
 )
 from rtspkit.resolver import resolve
+from rtspkit.transcript import Entry
 from rtspkit.url import CameraURL, parse_url
 
 __all__ = ["probe"]
@@ -93,6 +94,7 @@ class _Probe:
             try:
                 camera = await connect(self._url, options=self._options, memory=self._memory, tap=self._tap)
             except RtspkitError as error:
+                self._take(self._findings.transcript.finish(time.monotonic()))  # what never became a message tells, too
                 if isinstance(error, (ConnectionLost, TimeoutExceeded)) and not self._findings.is_connected:
                     return self._report(no_connection(self._url, error))
                 return self._report(refusal(self._url, error, self._findings))
@@ -102,7 +104,7 @@ class _Probe:
                 await camera.close()
         finally:
             if self._recorder is not None and self._save is not None:
-                self._recorder.add(self._findings.transcript.finish(time.monotonic()))
+                self._take(self._findings.transcript.finish(time.monotonic()))
                 self._recorder.save(self._save)
 
     async def _look_up(self) -> bool:
@@ -116,7 +118,9 @@ class _Probe:
         return bool(addresses)
 
     def _tap(self, way: Literal["in", "out"], data: bytes, socket: int | None = None) -> None:
-        entries = self._findings.transcript.feed(time.monotonic(), way, data, socket)
+        self._take(self._findings.transcript.feed(time.monotonic(), way, data, socket))
+
+    def _take(self, entries: list[Entry]) -> None:
         self._findings.feed(entries)
         if self._recorder is not None:
             self._recorder.add(entries)

@@ -44,7 +44,7 @@ def test_a_whole_session() -> None:
     assert camera.first == f"DESCRIBE {URL} RTSP/1.0"
     assert camera.headers["Accept"] == "application/sdp"
     assert isinstance(described, Described)
-    assert described.skipped == ("track 3 (PCMU)",)
+    assert described.skipped == ("track 3 (PCMU, another audio track)",)
     video, audio = described.tracks
     assert connection.state is State.DESCRIBED
 
@@ -160,7 +160,7 @@ def test_description_that_is_none(camera: Camera) -> None:
 def test_nothing_usable(camera: Camera) -> None:
     camera.connection.describe(0.0)
     with pytest.raises(UnsupportedError, match="track 1"):
-        camera.answer(body="v=0\nm=audio 0 RTP/AVP 0\n")
+        camera.answer(body="v=0\nm=audio 0 RTP/AVP 3\n")
     assert camera.connection.state is State.IDLE
 
 

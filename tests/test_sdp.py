@@ -415,3 +415,11 @@ def test_encryption_within_tls_is_not_needed() -> None:
     assert [track.track.codec for track in tracks] == ["h264"]
     with pytest.raises(UnsupportedError, match="H264, encrypted"):
         select_tracks(description, "rtsp://camera/x", "rtsps://camera/x/")
+
+
+def test_sound_that_hls_carries_comes_before_sound_that_it_does_not() -> None:
+    tracks, skipped = tracks_of("v=0\nm=audio 0 RTP/AVP 9\nm=audio 0 RTP/AVP 8\nm=audio 0 RTP/AVP 0\n")
+    assert [(track.track.codec, track.track.index) for track in tracks] == [("pcma", 0)]
+    assert skipped == ("track 1 (G722, another audio track)", "track 3 (PCMU, another audio track)")
+    tracks, _ = tracks_of("v=0\nm=audio 0 RTP/AVP 9\n")
+    assert [track.track.codec for track in tracks] == ["g722"]
