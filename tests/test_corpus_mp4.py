@@ -40,11 +40,11 @@ def build_track(given):
             parameters = H264Parameters(bytes.fromhex(codec["sps_hex"]), (bytes.fromhex(codec["pps_hex"]),))
         return Track(index, "video", "h264", given["time_scale"], parameters)
     if codec["_type"] == "H265":
-        h265 = None
+        sets = None
         if codec["sps_hex"] is not None:
             vps, sps, pps = (bytes.fromhex(codec[name]) for name in ("vps_hex", "sps_hex", "pps_hex"))
-            h265 = H265Parameters(vps, sps, (pps,))
-        return Track(index, "video", "h265", given["time_scale"], h265)
+            sets = H265Parameters(vps, sps, (pps,))
+        return Track(index, "video", "h265", given["time_scale"], sets)
     if codec["_type"] == "MPEG4Audio":
         fields = codec["config"]
         config = aac.build_config(fields["sample_rate"], fields["channel_count"], fields["type"])

@@ -47,6 +47,7 @@ def test_h265() -> None:
         ("track 1 (M-JPEG, choose H.264 or H.265)", "track 1 (M-JPEG, choose H.264 or H.265)"),
         ("track 2 (G723, choose AAC, Opus or G.711)", "track 2 (Generic, choose AAC, Opus or G.711)"),
         ("track 2 (G726-32, 9 channels)", "track 2 (G726, 9 channels)"),
+        ("track 2 (HEVC, another video track)", "track 2 (H265, another video track)"),
         ("track 3 (VND.ONVIF.METADATA)", "track 3 (Generic)"),
         ("whatever", "whatever"),
     ],

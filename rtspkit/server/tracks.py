@@ -31,6 +31,7 @@ _LABELS: dict[Codec, str] = {
 _SKIPPED = {
     "h264": "H264",
     "h265": "H265",
+    "hevc": "H265",
     "av1": "AV1",
     "vp8": "VP8",
     "vp9": "VP9",
