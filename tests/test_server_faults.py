@@ -157,7 +157,7 @@ async def test_the_source_stalls_while_requests_are_blocked() -> None:
 
         answers = await asyncio.gather(*(ask() for _ in range(200)))
         assert {status for status, _ in answers} == {200}  # the gap is an answer
-        assert max(seconds for _, seconds in answers) < 8
+        assert max(seconds for _, seconds in answers) < 10  # 8, and what a busy machine takes
         await viewer.until(lambda: viewer.media[-1] == "gap")
         one.camera.faults = []
         await viewer.plays()
@@ -177,7 +177,7 @@ async def test_the_source_stalls_before_its_first_media() -> None:
         for name, camera in cameras.items():
             assert (await one.client.get(f"/{name}/index.m3u8")).status_code == 200
             camera.faults = []
-            assert (await one.client.get(f"/{name}/stream.m3u8")).status_code == 200
+            await one.viewer(name).plays()
 
 
 # -- R54, R55 -------------------------------------------------------------
