@@ -4,7 +4,8 @@ Strategy: decode times go on in even steps, a picture each; `Reordering` says wh
 is shown before one that came earlier would be decoded too late then: so the whole output, sound and all, is shown
 later by as many pictures as may be overtaken, and no picture is shown before it is decoded. How many that are the SPS
 says, or what has come so far, whichever is more; it only grows, for going back would show something twice. A camera
-without B-pictures is not delayed, whatever its SPS allows.
+without B-pictures is not delayed, whatever its SPS allows, nor is one that stamps a picture too late now and then: that
+pictures go back has to happen again, or be in the slice headers.
 
 That pictures are reordered shows with the first one that goes back. With parts that may be one part too late: where
 the times of a part have a hole, the picture order counts say whether pictures are still to come that fill it.
@@ -48,6 +49,7 @@ class Decoding:
         self.delay = 0
         self._lead = lead
         self._overtaken = 0  # pictures, as the SPS says
+        self._is_sure = False  # one that goes back is no single wrong time
         self.set_track(track)
 
     def set_track(self, track: Track) -> None:
@@ -84,6 +86,7 @@ class Decoding:
         unit = median_low([after - before for before, after in pairwise(ordered)] or [lead.unit])
         unit = max(1, unit if last is None else min(unit, lead.unit))
         self.order = Reordering(lead.rate, unit, is_reordered=True)
+        self._is_sure = last is None or awaited > 0
         # a hierarchy as deep as it can be
         self.order.overtaken = self._overtaken or awaited.bit_length()
         if last is None:
@@ -98,11 +101,12 @@ class Decoding:
         distances = [after - before for before, after in pairwise(restamp.times_of(run))]
         if max(distances) * 2 <= min(distances) * 3:
             return 0
-        units = [piece.data for piece in restamp.pieces(run, [1] * times.units)]
-        steps = PictureOrder(self._track).steps(units)
-        if steps is None or min(steps) <= 0:
-            return 0
-        return max(steps) // min(steps) - 1
+        steps = self._steps(run, times.units)
+        return 0 if steps is None or min(steps) <= 0 else max(steps) // min(steps) - 1
+
+    def _steps(self, run: Run, count: int) -> list[int] | None:
+        """From each of so many pictures to the next, as their slice headers say."""
+        return PictureOrder(self._track).steps([piece.data for piece in restamp.pieces(run, [1] * count)])
 
     @staticmethod
     def _ahead(run: Run, times: Survey) -> int:
@@ -135,10 +139,16 @@ class Decoding:
             run: it.
             decoded: when its pictures are, in output time.
         """
-        shift = self._lead.shift
-        late = max(time - pts - shift for time, pts in zip(decoded, restamp.times_of(run), strict=True))
+        shift, shown = self._lead.shift, restamp.times_of(run)
+        late = max(time - pts - shift for time, pts in zip(decoded, shown, strict=True))
         usual = max(order.overtaken, self._overtaken) * order.unit
         # what is more is no order, but a clock that is uneven
         more = max(0, min(max(usual, late), usual + order.unit, self._lead.rate) - self.delay)
+        if not more or not (self._is_sure or order.groups > 1):
+            return 0
+        if any(after < before for before, after in pairwise(shown)):
+            steps = self._steps(run, len(shown))
+            if steps is not None and min(steps) > 0:
+                return 0  # they come in order, and it is their times that are wrong
         self.delay += more
         return more

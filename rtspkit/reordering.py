@@ -23,6 +23,8 @@ _MOST_REORDERED = 16
 #: Pictures in a row that pass the latest one before an encoder counts as one without B-pictures: 10 s of 25 a second,
 #: for some put them in only where it pays.
 _REMEMBERED = 250
+#: One that goes back this many units or fewer behind another is no single wrong time.
+_NEAR = 32
 #: A distance from here on (s) is a jump, not a camera so slow.
 _LONGEST = 10
 
@@ -34,12 +36,13 @@ class Reordering:
         unit: from one unit to the next, lately; 0 while nothing is known.
         latest: the latest pts so far; 0 before the first unit.
         overtaken: the most pictures by now that a single one had come after and is shown before.
+        groups: how often, lately, some came that are shown before the latest.
         left: so many pictures in order until it is forgotten that they are not; 0: they are shown as they come.
     """
 
     __slots__ = (
-        "_ahead", "_base", "_before", "_count", "_last", "_lately", "_longest", "_units",
-        "latest", "left", "overtaken", "unit",
+        "_ahead", "_base", "_before", "_count", "_grouped", "_last", "_lately", "_longest", "_units",
+        "groups", "latest", "left", "overtaken", "unit",
     )  # fmt: skip
 
     def __init__(self, rate: int, unit: int = 0, *, is_reordered: bool = False) -> None:
@@ -59,7 +62,7 @@ class Reordering:
         self.latest = 0
         self._base: int | None = None  # the latest before that
         self._count = 0  # units since the latest came, itself among them
-        self._units = self.overtaken = 0
+        self._units = self._grouped = self.overtaken = self.groups = 0
         self._lately: deque[int] = deque(maxlen=_MOST_REORDERED)  # pts
 
     @property
@@ -103,6 +106,9 @@ class Reordering:
             self.left = _REMEMBERED
             if not self._before:
                 self.unit = min(self.unit, abs(pts - self._last))
+            if self._count == 1:
+                self.groups = self.groups + 1 if self._units - self._grouped <= _NEAR else 1
+                self._grouped = self._units
             self._count += 1
             self.overtaken = max(self.overtaken, sum(other > pts for other in self._lately))
         self._lately.append(pts)

@@ -89,3 +89,11 @@ def test_patterns_that_change(groups: list[str], part_duration: float | None) ->
     delays = [pts - place * UNIT for (_, pts), (place, _) in zip(times, pictures, strict=False)]
     assert delays == sorted(delays)
     assert delays[-1] - delays[0] <= 2 * UNIT
+
+
+@pytest.mark.parametrize("part_duration", [None, 0.2])
+def test_one_picture_that_is_stamped_too_late_delays_nothing(part_duration: float | None) -> None:
+    pictures = [(place + (4 if place in {60, 130} else 0), not place % 50) for place in range(200)]
+    times = play(VIDEO, pictures, part_duration)
+    assert {pts - place * UNIT for (_, pts), (place, _) in zip(times, pictures, strict=False)} == {times[0][1]}
+    assert len(times) > 140
