@@ -1,9 +1,10 @@
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import final
 
 from typing_extensions import Buffer
 
 from rtspkit.errors import RtspkitError
+from rtspkit.latm import StreamMux
 from rtspkit.limits import Limits
 from rtspkit.media import Fragment, Track
 
@@ -49,6 +50,9 @@ class Receiver:
         index_length: int = 3,
         index_delta_length: int = 3,
         unit_ticks: int = 1024,
+        stream_mux: StreamMux | None = None,
+        read_mux: Callable[[bytes], StreamMux] | None = None,
+        block_size: int = 1,
     ) -> None: ...
     def pin(self, index: int, address: str | None, rtp_port: int | None, rtcp_port: int | None) -> None: ...
     def take_fragments(self) -> list[Fragment]: ...
