@@ -242,7 +242,7 @@ class Muxer:
         self._units.clock = (now, wall)
         try:
             fragment = self._carriage.take(fragment)
-        except (ValueError, TypeError) as error:
+        except (RtspkitError, ValueError, TypeError) as error:
             self._segmenter.refuse(str(error))
             return
         self._take(self._segmenter.write(fragment, now=now, wall=wall))

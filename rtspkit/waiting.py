@@ -122,8 +122,15 @@ class Bell:
                 self.count -= len(group)
                 for future, (_, deliver) in group.items():
                     if not future.done():
-                        is_sent = deliver is not None and deliver(response)
-                        future.set_result(Outcome.SENT if is_sent else response)
+                        future.set_result(self._answer(response, deliver))
+
+    def _answer(self, response: Response, deliver: Deliver | None) -> Response | Outcome:
+        """Send the answer at once, where that can be done; how the wait has ended."""
+        try:
+            return Outcome.SENT if deliver is not None and deliver(response) else response
+        except Exception as error:  # one viewer's connection is nothing to the others, nor to the camera
+            self._loop.call_exception_handler({"message": "a held request could not be answered", "exception": error})
+            return Outcome.LEFT
 
     def close(self) -> None:
         """Nobody waits here any more."""

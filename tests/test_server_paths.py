@@ -1057,7 +1057,7 @@ async def test_a_clock_that_cannot_be_believed_is_told_of_once(lines: list[str])
         camera.quirks = ("annexb-in-rtp", "timestamps-stand")
         camera.send(3)
     assert [line for line in lines if "track 1" in line and "WAR" in line] == [
-        "WAR [path cam] [RTSP source] track 1 (h264): Timestamps do not advance; times of arrival are used."
+        "WAR [path cam] [RTSP source] track 1 (H264): Timestamps do not advance; times of arrival are used."
     ]
 
 

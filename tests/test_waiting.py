@@ -41,6 +41,23 @@ def bell_of(stream: Stream) -> Bell:
     return Bell(stream)  # type: ignore[arg-type]
 
 
+async def test_an_answer_that_cannot_be_written_is_nothing_to_the_others() -> None:
+    stream, told = Stream(), []
+    bell = bell_of(stream)
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+
+    def fails(_: Response) -> bool:
+        raise OSError("gone")
+
+    first = bell.wait(Wanted("it"), FAR, fails)
+    second = bell.wait(Wanted("it"), FAR, lambda _: True)
+    third = bell.wait(Wanted("it"), FAR)
+    answer = stream.gets("it")
+    assert (first.result(), second.result(), third.result()) == (Outcome.LEFT, Outcome.SENT, answer)
+    assert [str(error) for error in told] == ["gone"]
+    assert bell.count == 0
+
+
 async def test_only_those_wake_who_can_be_answered() -> None:
     stream = Stream()
     bell = bell_of(stream)

@@ -39,7 +39,7 @@ from rtspkit.server.pace import Gate
 from rtspkit.server.retry import Retry, classify
 from rtspkit.server.source import Connect, Source, in_background
 from rtspkit.server.state import StateFile
-from rtspkit.server.tracks import describe, labels
+from rtspkit.server.tracks import describe, labels, named
 from rtspkit.server.viewers import Viewers
 from rtspkit.ticker import Ticker
 from rtspkit.url import SCHEMES
@@ -383,6 +383,8 @@ class Path:
 
     def _first_fragment(self, fragment: Fragment, now: float) -> bool:
         """The first media of a connection: the path is live. False where more is needed first."""
+        camera = self.source.camera
+        self.skipped = camera.skipped if camera else ()
         tracks = self._ready_tracks(fragment.tracks, now)
         if tracks is None:
             self._set(self.state, "waiting for the camera's parameter sets")
@@ -390,8 +392,6 @@ class Path:
         if not fragment.is_sync:  # nothing can be shown before; some cameras never send one unasked
             self._await_sync(fragment, now)
             return False
-        camera = self.source.camera
-        self.skipped = camera.skipped if camera else ()
         muxer = self.output.muxer
         if muxer is not None and not muxer.accepts(tracks):
             # tracks never change within a playlist
@@ -431,9 +431,7 @@ class Path:
         if self.output.muxer is not None and self.output.muxer.accepts(tracks):
             return tracks
         (missing, *_) = (track for track in tracks if track.parameters is None)
-        self._log.warning(
-            "track %d (%s) is left out: its parameters do not come", missing.index + 1, *labels([missing])
-        )
+        self._log.warning("%s is left out: its parameters do not come", named(missing, tracks, self.skipped))
         return known
 
     def _await_sync(self, fragment: Fragment, now: float) -> None:

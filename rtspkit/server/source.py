@@ -23,6 +23,7 @@ from rtspkit.quirks import SENTENCES
 from rtspkit.server.config import PathConfig
 from rtspkit.server.log import Logger, logger
 from rtspkit.server.pace import Gate
+from rtspkit.server.tracks import named
 from rtspkit.server.values import redact_url
 from rtspkit.ticker import Ticker
 
@@ -224,9 +225,10 @@ class Source:
         """Logs what was lost since the last time, and, once, a clock that cannot be believed."""
         if self.camera is None:
             return
-        for number, track in enumerate(self.camera.health().tracks, 1):
-            for quirk in _CLOCK_QUIRKS.intersection(track.quirks):
-                self._warn_once("%s", f"track {number} ({track.codec}): {SENTENCES[quirk]}")
+        camera = self.camera
+        for track, health in zip(camera.tracks, camera.health().tracks, strict=False):
+            for quirk in _CLOCK_QUIRKS.intersection(health.quirks):
+                self._warn_once("%s", f"{named(track, camera.tracks, camera.skipped)}: {SENTENCES[quirk]}")
         lost = self.camera.stats().packets_lost
         if lost > self._lost_reported:
             count = lost - self._lost_reported

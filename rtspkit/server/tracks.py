@@ -12,7 +12,7 @@ from typing import Any
 from rtspkit import codecs
 from rtspkit.media import Codec, Track
 
-__all__ = ["announced", "describe", "labels", "not_carried", "properties", "skipped_label"]
+__all__ = ["announced", "describe", "labels", "named", "not_carried", "properties", "skipped_label"]
 
 _LABELS: dict[Codec, str] = {
     "h264": "H264",
@@ -85,6 +85,14 @@ def announced(tracks: Sequence[Track], skipped: Sequence[str]) -> list[tuple[str
     for match in filter(None, map(_NUMBERED.fullmatch, skipped)):
         found.insert(min(int(match[1]) - 1, len(found)), (_label(match[2]), None))
     return found
+
+
+def named(track: Track, tracks: Sequence[Track], skipped: Sequence[str]) -> str:
+    """A track in use as log lines call it, numbered among all that the camera announced: "track 2 (G711)"."""
+    for place, (label, found) in enumerate(announced(tracks, skipped), 1):
+        if found is not None and found.index == track.index:
+            return f"track {place} ({label})"
+    raise LookupError(f"{track} is none of the tracks")
 
 
 def not_carried(names: Sequence[str], tracks: Sequence[Track], skipped: Sequence[str]) -> list[str]:
