@@ -22,7 +22,9 @@ from test_server_paths import QUICK, FakeNetwork, running
 from rtspkit.asgi import HLSApp, PathNotFound
 from rtspkit.server import http
 from rtspkit.server.http import Front, Server, bind, loop_factory, split_address
+from rtspkit.server.replies import OwnReply
 from rtspkit.server.web import player_page
+from rtspkit.waiting import REPLY
 
 
 @pytest.fixture(params=["httptools", "h11"])
@@ -90,7 +92,14 @@ def length(size: int) -> tuple[bytes, bytes]:
     return b"content-length", b"%d" % size
 
 
-async def sent(answer: list[dict[str, Any]], *, is_ours: bool, method: str = "GET", keep_alive: bool = True) -> Wire:
+async def sent(
+    answer: list[dict[str, Any]],
+    *,
+    is_ours: bool,
+    method: str = "GET",
+    keep_alive: bool = True,
+    at_once: bool = False,
+) -> Wire:
     """What uvicorn writes when an app answers so, by itself or as we have it; "failed" where it refuses to."""
     impl = pytest.importorskip("uvicorn.protocols.http.httptools_impl")
     wire = Wire()
@@ -110,13 +119,25 @@ async def sent(answer: list[dict[str, Any]], *, is_ours: bool, method: str = "GE
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         with contextlib.suppress(RuntimeError):
+            if at_once:
+                start, *rest = answer
+                body = tuple(message["body"] for message in rest if message["body"])
+                assert scope["extensions"][REPLY](start["status"], start["headers"], body)
+                return
             for message in answer:
                 await send(message)
             return
         wire.write(b"|failed")
 
-    await cycle.run_asgi(http._Reply(SimpleNamespace(cycle=cycle), cycle, app) if is_ours else app)
+    await cycle.run_asgi(OwnReply(SimpleNamespace(cycle=cycle), cycle, app) if is_ours else app)
     return wire
+
+
+@pytest.mark.parametrize("body", [(b"body",), (), (b"a", LONG, b"b")], ids=len)
+async def test_a_reply_at_once_is_that_of_uvicorn(body: tuple[bytes, ...]) -> None:
+    answer = messages(200, [length(sum(map(len, body)))], *(body or (b"",)))
+    ours, theirs = [await sent(answer, is_ours=is_ours, at_once=is_ours) for is_ours in (True, False)]
+    assert b"".join(ours.calls) == b"".join(theirs.calls)
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,12 @@ import fcntl
 import gzip
 import hashlib
 import importlib.util
-import re
 import socket
 import sys
 import termios
 import time
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
-from http import HTTPStatus
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -32,8 +30,9 @@ from rtspkit.asgi import HLSApp
 from rtspkit.server.log import logger
 from rtspkit.server.manager import PathManager
 from rtspkit.server.paths import VIEWER, Path
+from rtspkit.server.replies import Header, OwnReply
 from rtspkit.server.web import CONTENT_SECURITY_POLICY, asset, index_page
-from rtspkit.waiting import LEAVING, REPLY, Outcome, Reply, Waiter, resolve
+from rtspkit.waiting import REPLY, Outcome, Reply, Waiter, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, MutableMapping
@@ -56,17 +55,6 @@ IDLE_TIME = 30
 STALL_TIME = 10.0
 #: Connections of one listener.
 CONNECTIONS = 20_000
-#: Bytes of a body that are copied behind its head rather than handed over beside it.
-_JOINED = 16 * 1024
-#: Statuses whose replies have a body wherever it is not HEAD that asks.
-_WITH_BODY = frozenset(status.value for status in HTTPStatus if status >= 200) - {204, 205, 304}
-#: Headers that say how the body is sent.
-_FRAMING = frozenset({b"connection", b"transfer-encoding"})
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-
-_Header = tuple[bytes, bytes]
-
 
 # -- sockets --------------------------------------------------------------
 
@@ -186,105 +174,6 @@ class _Signal:
         return True
 
 
-@lru_cache(maxsize=64)
-def _head(status: int, headers: tuple[_Header, ...]) -> tuple[bytes, int] | None:
-    """The text of a reply's head, the same for all who get it, and the length of its body.
-
-    None where that is not for us to say: a body is not always sent, or its length not known, or a header is odd.
-    """
-    lengths = [value for name, value in headers if name == b"content-length"]
-    is_plain = all(
-        _NAME.fullmatch(name) and name not in _FRAMING and _VALUE.fullmatch(value) for name, value in headers
-    )
-    if status not in _WITH_BODY or len(lengths) != 1 or not lengths[0].isdigit() or not is_plain:
-        return None
-    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, HTTPStatus(status).phrase.encode(), lines), int(lengths[0])
-
-
-class _Reply:
-    """An app's answer to one request, sent as uvicorn does, for less: thousands are sent at one instant.
-
-    The head is put into text once for everybody, and goes out with the first bytes of the body, in one system call.
-    Whatever is not as usual is left to uvicorn.
-    """
-
-    __slots__ = ("_app", "_cycle", "_head", "_left", "_protocol")
-
-    def __init__(self, protocol: Any, cycle: Any, app: App) -> None:
-        self._protocol = protocol
-        self._cycle = cycle
-        self._app = app
-        self._head = b""
-        self._left: int | None = None  # bytes of the body that are still to come; None: uvicorn sends it
-
-    def __call__(self, scope: Scope, receive: Receive, _send: Send) -> Awaitable[None]:
-        # `on_response_complete` takes them away again, for they refer to the scope that they are in
-        scope["extensions"] = {LEAVING: self.set_leaving, REPLY: self.send_whole}
-        return self._app(scope, receive, self.send)
-
-    def set_leaving(self, future: Waiter | None) -> None:
-        """The extension `LEAVING`."""
-        protocol = self._protocol
-        if protocol.cycle is self._cycle:  # else its client has got the answer, and asked for something else
-            protocol.leaving = future
-            if future is not None and protocol.transport.is_closing():
-                resolve(future, Outcome.LEFT)
-
-    def send_whole(self, status: int, headers: Sequence[_Header], body: Sequence[bytes]) -> bool:
-        """The extension `REPLY`."""
-        cycle = self._cycle
-        is_ready = not (cycle.disconnected or cycle.flow.write_paused or cycle.transport.is_closing())
-        if cycle.response_started or not is_ready or not self._begin(status, headers):
-            return False
-        for number, piece in enumerate(body, 1):
-            self._send_body(piece, is_last=number == len(body))
-        return True
-
-    async def send(self, message: Message) -> None:
-        cycle = self._cycle
-        if not cycle.response_started and message["type"] == "http.response.start":
-            headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
-            if self._begin(message["status"], headers):
-                return
-        if self._left is None or cycle.response_complete or message["type"] != "http.response.body":
-            await cycle.send(message)
-            return
-        if cycle.flow.write_paused and not cycle.disconnected:
-            await cycle.flow.drain()
-        if not cycle.disconnected:
-            self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
-
-    def _begin(self, status: int, headers: Sequence[_Header]) -> bool:
-        """The head goes out with the body; False where the reply is not as usual."""
-        cycle = self._cycle
-        if not cycle.keep_alive or cycle.scope["method"] == "HEAD":
-            return False
-        found = _head(status, (*cycle.default_headers, *headers))
-        if found is None:
-            return False
-        self._head, self._left = found
-        cycle.response_started, cycle.waiting_for_100_continue = True, False
-        return True
-
-    def _send_body(self, body: bytes, *, is_last: bool) -> None:
-        cycle, left = self._cycle, self._left or 0
-        if len(body) > left or (is_last and len(body) < left):
-            raise RuntimeError("a reply's body is not as long as its head says")
-        self._left = left - len(body)
-        head, self._head = self._head, b""
-        if head and len(body) > _JOINED:
-            cycle.transport.writelines((head, body))
-        else:
-            cycle.transport.write(head + body)
-        if is_last:
-            cycle.response_complete = True
-            cycle.message_event.set()
-            if not cycle.keep_alive:  # the server is being closed
-                cycle.transport.close()
-            cycle.on_response()
-
-
 class _Deadlines:
     """Mixed into a uvicorn protocol: bounds on a request's headers, on idling, on readers who do not read.
 
@@ -313,7 +202,7 @@ class _Deadlines:
 
     def _start_asgi_task(self, cycle: Any, app: App) -> None:  # httptools only: with h11 both are as uvicorn has them
         cycle.message_event = _Signal()
-        super()._start_asgi_task(cycle, _Reply(self, cycle, app))  # type: ignore[misc]
+        super()._start_asgi_task(cycle, OwnReply(self, cycle, app))  # type: ignore[misc]
 
     def _awaits_request(self) -> bool:
         return self.cycle is None or bool(self.cycle.response_complete)
@@ -504,7 +393,7 @@ def _header(scope: Scope, name: bytes) -> bytes:
     return next((bytes(value) for key, value in scope["headers"] if key == name), b"")
 
 
-async def _reply(scope: Scope, send: Send, status: int, headers: Sequence[_Header], body: bytes = b"") -> None:
+async def _reply(scope: Scope, send: Send, status: int, headers: Sequence[Header], body: bytes = b"") -> None:
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
@@ -515,7 +404,7 @@ def _dressed(send: Send) -> Send:
 
     async def dressed(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers: list[_Header] = list(message.get("headers", ()))
+            headers: list[Header] = list(message.get("headers", ()))
             if any(key == b"content-type" and value.startswith(b"text/html") for key, value in headers):
                 headers.append((b"content-security-policy", CONTENT_SECURITY_POLICY.encode()))
             if not any(key == b"x-content-type-options" for key, _ in headers):
@@ -565,7 +454,7 @@ class _Counted:
                 logger("HLS", f"muxer {path.name}").info("is being read by %s", readers)
         await self._send(message)
 
-    def reply(self, status: int, headers: Sequence[_Header], body: Sequence[bytes]) -> bool:
+    def reply(self, status: int, headers: Sequence[Header], body: Sequence[bytes]) -> bool:
         """The extension `REPLY`; where more is to be done than to count, the answer takes the usual way."""
         path = self._path
         if self._reply is None or self._is_fresh or path.viewers.limit or not self._reply(status, headers, body):
