@@ -160,7 +160,7 @@ class Camera:
     Attributes:
         url: printing it shows no password.
         tracks: what is received, by index, with the parameters in force.
-        skipped: what is not, such as "track 2 (PCMU)".
+        skipped: what is not, such as "track 2 (MPA, choose AAC, Opus or G.711)".
         local_address, remote_address: "host:port" of the two ends of the RTSP connection.
         transport: what carries the media.
         range: what is played, as far as the camera says; it has an end where it is a recording, and no camera.

@@ -40,7 +40,8 @@ AUDIO_GAP = 0.2
 _COUNTED_FROM = 0.05
 #: Audio that is this far (s) behind a fragment without any is taken to have stopped.
 _SILENCE_AFTER = 0.5
-#: No more silence (s) than this at once: a fragment is seldom longer than a second.
+#: No more silence (s) than this at once: some cameras' fragments last more than twenty seconds; beyond this it is
+#: another time.
 _SILENCE_LONGEST = 60.0
 
 
@@ -57,7 +58,10 @@ class TrackTime:
         self.set_track(track)
 
     def set_track(self, track: Track) -> None:
-        """Take what the parameters say of what one unit lasts: an AAC frame; else 1/25 s of video, 20 ms of sound."""
+        """Take what the parameters say of what one unit lasts: an AAC access unit or a FLAC block.
+
+        Where they say nothing it is 1/25 s of video, 20 ms of sound.
+        """
         fixed = unit_ticks(track)
         self._track = track
         self._varies = fixed is None and track.kind == "audio"

@@ -319,7 +319,10 @@ def no_media(
             return Advice(
                 "no-units",
                 f"{url.address} sends packets, but no picture and no sound can be made of them",
-                ("See that the codec is H.264, H.265 or AAC, then record the session with --save and send it in.",),
+                (
+                    "See that the codec is H.264 or H.265, and AAC, Opus or G.711, then record the session with --save "
+                    "and send it in.",
+                ),
             )
         ended = f": {error}" if isinstance(error, ConnectionLost) else f" within {seconds:.0f} s"
         return Advice(

@@ -37,7 +37,7 @@ class Described:
     Attributes:
         description: the whole SDP.
         tracks: what can be set up.
-        skipped: what cannot, such as "track 2 (PCMU)".
+        skipped: what cannot, such as "track 2 (MPA, choose AAC, Opus or G.711)".
     """
 
     description: SessionDescription

@@ -45,8 +45,6 @@ _VIDEO_NAMES = {
     "vp9": "VP9",
     "av1": "AV1",
 }
-#: What people know by another name.
-_LABELS = {"jpeg": "M-JPEG"}
 #: What to choose in a camera's settings where its encoding is not received.
 _INSTEAD = {"video": "choose H.264 or H.265", "audio": "choose AAC, Opus or G.711"}
 #: Ticks a second; nothing in use goes beyond MPEG's system clock with 27 MHz.
@@ -96,7 +94,7 @@ def select_tracks(
         quirks: takes what is odd about them.
 
     Returns:
-        The tracks, and the names of what is left out ("track 2 (PCMU)"; tracks count from 1).
+        The tracks, and the names of what is left out ("track 2 (MPA, choose AAC, Opus or G.711)"; tracks count from 1).
 
     Raises:
         UnsupportedError: nothing can be used; the message names what was offered.
@@ -137,8 +135,10 @@ def _refusal(description: SessionDescription, skipped: list[str]) -> str:
 
 
 def _label(media: MediaDescription) -> str:
+    if media.encoding_name == "jpeg":
+        return _VIDEO_NAMES["jpeg"]  # what people know by another name
     if media.encoding_name:
-        return _LABELS.get(media.encoding_name) or _shown(media.encoding_name.upper())
+        return _shown(media.encoding_name.upper())
     if media.payload_type is not None:
         return f"payload type {media.payload_type}"
     return _shown(media.kind) or "no format"

@@ -25,7 +25,7 @@ class Liveness:
         media_timeout: seconds without media after which a camera is lost.
 
     Attributes:
-        how: the camera has said goodbye.
+        how: in what words the camera has said goodbye; "" while it has not.
     """
 
     def __init__(self, media_timeout: float) -> None:

@@ -58,7 +58,7 @@ class CameraReader:
 
     @property
     def skipped(self) -> tuple[str, ...]:
-        """What the camera offers and is not received, such as "track 2 (PCMU)"."""
+        """What the camera offers and is not received, such as "track 2 (MPA, choose AAC, Opus or G.711)"."""
         return self.camera.skipped
 
     @property

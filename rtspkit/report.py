@@ -274,7 +274,7 @@ class ProbeReport:
         server: what the camera calls itself.
         session: how it is kept.
         tracks: what is received.
-        skipped: what is not, such as "track 2 (PCMU)".
+        skipped: what is not, such as "track 2 (MPA, choose AAC, Opus or G.711)".
         quirks: what the camera gets wrong and was put up with.
         playback: what the tracks can be played with.
         notes: what is worth knowing though it plays.

@@ -311,7 +311,10 @@ def _scrub_aac(payload: bytes) -> bytes:
 
 
 def _scrub_latm(payload: bytes) -> bytes:
-    """Units after their lengths; of an element that goes on from another packet a byte here and there is kept."""
+    """Units after their lengths; of an element that goes on from another packet a byte here and there is kept.
+
+    With the configuration in band nothing is aligned: lengths and configuration are lost.
+    """
     parts: list[bytes] = []
     while payload:
         long = len(payload) - len(payload.lstrip(b"\xff"))

@@ -66,7 +66,7 @@ def _label(encoding: str) -> str:
 
 
 def skipped_label(skipped: str) -> str:
-    """ "track 2 (PCMU)" -> "track 2 (G711)"; a reason behind a comma is kept."""
+    """ "track 3 (PCMU, another audio track)" -> "track 3 (G711, another audio track)"; a reason is kept."""
     match = _NUMBERED.fullmatch(skipped)
     if match is None:
         return skipped
@@ -79,7 +79,7 @@ def announced(tracks: Sequence[Track], skipped: Sequence[str]) -> list[tuple[str
 
     Args:
         tracks: those in use.
-        skipped: the others, "track 2 (PCMU)" each, numbered from 1 among all.
+        skipped: the others, "track 3 (PCMU, another audio track)" each, numbered from 1 among all.
     """
     found: list[tuple[str, Track | None]] = [(_LABELS[track.codec], track) for track in tracks]
     for match in filter(None, map(_NUMBERED.fullmatch, skipped)):
