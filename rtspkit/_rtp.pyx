@@ -687,6 +687,16 @@ cdef class Receiver:
             return due - t.run_due >= t.duration - (t.unit_distance >> 1)
         return due - t.samples().pts >= t.duration
 
+    cdef wall_clock_of(self, TrackState t, int64_t pts):
+        """The camera's clock at an instant of a track; by another track's sender reports where it has none itself."""
+        cdef TrackState other
+        if t.have_wall:
+            return self.wall_clock(t.track.index, pts)
+        for other in self.states:
+            if other.have_wall:
+                return self.wall_clock(other.track.index, scale(pts, other.clock_rate, t.clock_rate))
+        return None
+
     cdef int cut(self, bint have_next, int64_t next_pts) except -1:
         """Hands over all whole units; the units that are arriving move to new buffers."""
         cdef TrackState t
@@ -710,8 +720,8 @@ cdef class Receiver:
         for t in self.states:
             if t.table.size == 0:
                 continue
-            if t.have_wall and not runs:
-                wall = self.wall_clock(t.track.index, t.samples().pts)
+            if not runs:
+                wall = self.wall_clock_of(t, t.samples().pts)
             whole = t.unit_start if t.unit_open else t.media.size
             size = t.media.size - whole
             rest.data = NULL

@@ -82,11 +82,21 @@ def rows(report: ProbeReport) -> Iterator[Row]:
 
 def _verdict(report: ProbeReport) -> Iterator[Row]:
     if report.problem is None:
-        yield Row("PLAYS", f"{_in_browsers(report)}{'; take note of what stands below' * bool(report.notes)}", "good")
+        text = f"{_in_browsers(report)}{'; take note of what stands below' * bool(report.notes)}"
+        if _lacks_picture(report):
+            yield Row("SOUND ONLY", f"the video is left out, and the sound plays {text}", "warning")
+        else:
+            yield Row("PLAYS", text, "good")
         return
     yield Row("DOES NOT PLAY", report.problem.text, "bad")
     for number, text in enumerate(report.problem.try_next):
         yield Row("" if number else "try", f"- {text}")
+
+
+def _lacks_picture(report: ProbeReport) -> bool:
+    """Whether the camera offers video and none of it can be received."""
+    has_video = any(track.kind == "video" for track in report.tracks)
+    return bool(report.tracks) and not has_video and any("choose H.264" in name for name in report.skipped)
 
 
 def _in_browsers(report: ProbeReport) -> str:

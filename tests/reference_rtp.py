@@ -698,6 +698,10 @@ class Receiver:
             return due - t.run_due >= duration - (t.order.unit >> 1)
         return due - t.samples[0].pts >= duration
 
+    def wall_clock_of(self, t: TrackState, pts: int) -> float | None:
+        other = next((other for other in (t, *self.states) if other.wall is not None), t)
+        return self.wall_clock(other.track.index, scale(pts, other.track.clock_rate, t.track.clock_rate))
+
     def cut(self, next_pts: int | None) -> None:
         self.wanted_cut = None
         if self.leading is None:
@@ -714,7 +718,7 @@ class Receiver:
             if not t.samples:
                 continue
             if not runs:
-                wall = self.wall_clock(t.track.index, t.samples[0].pts)
+                wall = self.wall_clock_of(t, t.samples[0].pts)
             records = b"".join(struct.pack("=qqII", s.pts, s.arrival, s.size, s.flags) for s in t.samples)
             runs.append(Run(t.track.index, records, b"".join(s.data for s in t.samples)))
             t.samples = []

@@ -118,3 +118,11 @@ def test_lines_have_moods() -> None:
     moods = dict(lines(replace(REPORT, problem=Advice("x", "dead"))))
     assert moods["rtsp://h/"] == "title"
     assert moods["DOES NOT PLAY   dead"] == "bad"
+
+
+def test_a_camera_whose_video_cannot_be_received() -> None:
+    sound = TrackReport(0, "audio", "pcma", "fLaC", 8000)
+    playback = Playback("fLaC", True, True, True)
+    report = replace(REPORT, tracks=(sound,), playback=playback, skipped=("track 1 (M-JPEG, choose H.264 or H.265)",))
+    assert row(report, "SOUND ONLY").startswith("the video is left out, and the sound plays in Chrome")
+    assert row(replace(report, skipped=("track 1 (VND.ONVIF.METADATA)",)), "PLAYS").startswith("in Chrome")

@@ -143,6 +143,17 @@ def test_wall_clock_over_a_wrap() -> None:
     assert camera.receiver.wall_clock(0, 0) == 1.7e9 - 1
 
 
+def test_wall_clock_of_a_track_without_reports() -> None:
+    """The other track's reports say when a fragment began: some cameras report for one of them only."""
+    camera = Camera(audio=True)
+    camera.picture(IDR, at=1.0, now=1.0)
+    camera.sound(b"\x21\x10", at=1.5, now=1.5)
+    camera.receiver.set_wall_clock(1, 72000, 1.7e9)
+    (fragment,) = camera.fragments()
+    assert fragment.runs[0].track == 0
+    assert fragment.wall_clock == pytest.approx(1.7e9 - 0.5)
+
+
 def test_rtcp_on_its_channel_and_on_the_rtp_channel() -> None:
     camera = Camera(audio=True)
     report = sender_report(ssrc=1, ntp=ntp_timestamp(1.7e9), timestamp=5, packet_count=6, octet_count=7)
