@@ -59,7 +59,6 @@ cdef enum:
     CODEC_H265 = 6
 
     FRAME_HEADER = 4            # '$', channel, 16-bit length (RFC 2326, 10.12)
-    FRAME_MAX = 65535 + 4
     RTP_HEADER = 12
     DOLLAR = 0x24
 
@@ -77,13 +76,15 @@ cdef enum:
     QUIET_BYTES = 48 * 1024     # may wait in a socket that is left alone: the first window of TCP has 64 KB
 
 # codec -> the depacketizer of its tracks
-CODECS = {
+_CODECS = {
     "h264": CODEC_H264, "h265": CODEC_H265, "aac": CODEC_AAC, "opus": CODEC_OPUS, "pcma": CODEC_WHOLE,
     "pcmu": CODEC_WHOLE, "g722": CODEC_WHOLE, "g726": CODEC_WHOLE, "l16": CODEC_WHOLE,
 }
 
 cdef int64_t SECOND = 1000000000
-cdef int64_t SILENT_PORT = 2 * SECOND   # after which another port may take the place of a learned one
+# After which another port may take the place of a learned one: media that come never pause for so long, so nobody else
+# gets in between, and it is soon enough for a camera that goes on from there not to be lost (`Limits.media_timeout`).
+cdef int64_t SILENT_PORT = 2 * SECOND
 cdef int64_t FASTEST_CLOCK = 100000000  # ticks a second; the fastest in use, MPEG's system clock, has 27 MHz
 
 
@@ -124,7 +125,8 @@ cdef class Receiver:
         os_error: the error number of the socket's last read; 0 for none.
         bytes_received: all bytes of the connection, and of datagrams, since the receiver was made.
         found: the bytes that `Drain` found when it was last called.
-        media_arrival: monotonic ns of the last RTP packet of a known track; 0 before the first.
+        media_arrival: monotonic ns of the last new RTP packet of a known track; repeated ones over UDP do not count.
+            0 before the first.
         quiet_until: monotonic ns before which `Drain` leaves the socket alone, for nothing ends a fragment.
         unknown_bytes: bytes on channels nobody set up.
         resyncs: how often garbage was skipped between messages.
@@ -197,7 +199,11 @@ cdef class Receiver:
         free(self.partial.data)
 
     def set_latency(self, fragment_duration, bint low_latency):
-        """How fragments end from now on, the open one too; the arguments are those that a receiver is made with."""
+        """How fragments end from now on, the open one too; the arguments are those that a receiver is made with.
+
+        Raises:
+            LocalProtocolError: the duration is not one from 0 to 1000000 s.
+        """
         cdef TrackState t
         if not 0 <= fragment_duration <= 1e6:
             raise LocalProtocolError(f"fragment_duration is {fragment_duration}: it is seconds, up to 1000000")
@@ -224,8 +230,8 @@ cdef class Receiver:
             size_length: AAC-hbr's sizeLength, index_length, index_delta_length: bits in an AU header.
             unit_ticks: duration of one AAC access unit in ticks.
             stream_mux: the configuration of AAC that comes in LATM, a `rtspkit.latm.StreamMux`; None: it is not known.
-            block_size: of PCM, the bytes of one sample of all channels: a packet has whole ones.
             read_mux: what reads those that come in band, `rtspkit.latm.read_element`; None: none do.
+            block_size: of PCM, the bytes of one sample of all channels: a packet has whole ones.
         """
         cdef TrackState state = TrackState.__new__(TrackState)
         cdef int index = len(self.states)
@@ -244,9 +250,9 @@ cdef class Receiver:
             raise LocalProtocolError(f"an access unit of {unit_ticks} ticks")
         if not 1 <= block_size <= 1024:
             raise LocalProtocolError(f"a block of {block_size} bytes")
-        if track.codec not in CODECS:
+        if track.codec not in _CODECS:
             raise LocalProtocolError(f"no depacketizer for {track.codec}")
-        state.codec = CODECS[track.codec]
+        state.codec = _CODECS[track.codec]
         if track.codec == "aac" and (stream_mux is not None or read_mux is not None):
             state.codec = CODEC_LATM
         if state.codec == CODEC_H264:
@@ -411,7 +417,7 @@ cdef class Receiver:
     def set_shift(self, int index, int64_t ticks):
         """Moves the pts of a track: by a 200th of the time that passes; at once at first, and by 0.25 s or more."""
         cdef TrackState t = self.track_state(index)
-        if not -(<int64_t>1 << 60) <= ticks <= <int64_t>1 << 60:
+        if not -(<int64_t>1 << 59) <= ticks <= <int64_t>1 << 59:
             raise LocalProtocolError(f"a shift of {ticks} ticks is out of range")
         if t.shift == t.wanted_shift:
             t.shifted = t.ticks

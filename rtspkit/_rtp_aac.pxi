@@ -11,7 +11,14 @@ cdef int aac(Receiver receiver, TrackState t, Packet* packet, int64_t now) excep
     cdef size_t header_bits, header_size, position, unit_size
     cdef uint32_t bits, index
     cdef bint is_piece
+    cdef int missing = t.gap - t.unit_skipped  # not counting the last packet of the unit whose rest is passed over
+    cdef bint is_rest = t.unit_skipped and packet.timestamp == t.unit_timestamp
     cdef int64_t pts = receiver.tick(t, packet, now)
+    t.gap = 0
+    t.has_marker |= packet.marker
+    t.unit_skipped = is_rest and not packet.marker
+    if is_rest:  # of a unit of which a piece is missing, or that is too long
+        return 0
     if size < 2:
         t.broken += 1
         return 0
@@ -38,6 +45,10 @@ cdef int aac(Receiver receiver, TrackState t, Packet* packet, int64_t now) excep
         is_piece = False
     elif not is_piece:
         t.drop_fragment()
+    if missing > 0 and is_piece and t.has_marker:  # maybe not the first; of a sender without markers it is whole
+        t.unit_timestamp = packet.timestamp
+        t.unit_skipped = True
+        return 0
     receiver.cut_before(t, pts, now)
     if is_piece:
         return aac_piece(receiver, t, packet, p + header_size, unit_size, pts, now)
@@ -103,6 +114,7 @@ cdef int aac_piece(
     if t.media.size - t.unit_start + size > receiver.limit_unit:
         t.drop_fragment()
         t.broken += 1
+        t.unit_skipped = not packet.marker
         return 0
     t.reserve_media(size)
     append(&t.media, p, size)

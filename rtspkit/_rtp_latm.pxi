@@ -10,10 +10,10 @@ cdef enum:
 
 
 cdef int latm(Receiver receiver, TrackState t, Packet* packet, int64_t now) except -1:
-    cdef bint gap = t.gap
+    cdef bint gap = t.gap != 0
     cdef bint is_rest = t.had_time and packet.timestamp == t.unit_timestamp and (t.unit_skipped or gap)
     cdef int64_t pts
-    t.gap = False
+    t.gap = 0
     if t.fragment_open and packet.timestamp != t.unit_timestamp:
         # its last packet had no marker: what has come is whole, or it is broken
         t.fragment_open = False

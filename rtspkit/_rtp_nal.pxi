@@ -42,7 +42,7 @@ cdef int access_unit(Receiver receiver, TrackState t, Packet* packet, int64_t no
         if t.gap:
             # What is missing may be the end of that unit, the beginning of this one, or both.
             t.after_loss = True
-    t.gap = False
+    t.gap = 0
     pts = receiver.tick(t, packet, now)
     if not t.unit_open:
         lied = t.may_go_on and packet.timestamp == t.unit_timestamp and goes_on(t, packet)

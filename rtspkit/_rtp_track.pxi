@@ -100,7 +100,7 @@ cdef class TrackState:
     cdef bint has_irap              # there was a picture that it can start with always ...
     cdef int64_t irap_pts           # ... the last one's pts
     cdef bint after_loss            # packets were lost since the last whole unit
-    cdef bint gap                   # they were lost right before the packet that is being read
+    cdef int gap                    # so many were lost right before the packet that is being read
     cdef bint may_go_on             # the last unit ended with a marker, which may have lied
     cdef bint marker_lies           # it has: markers do not tell where units end
     cdef uint32_t unit_timestamp
@@ -277,7 +277,7 @@ cdef class TrackState:
             self.restarts += 1
             self.note(QUIRK_SSRC_CHANGES)
             if packet.sequence != <uint16_t>self.next_sequence:
-                self.lose()
+                self.lose(1)
             self.have_time = False
             self.former_ssrc = self.ssrc
             self.ssrc_arrival = packet.arrival
@@ -289,7 +289,7 @@ cdef class TrackState:
                 if gap:
                     self.seen = self.seen << gap if gap < 64 else 0
                     self.lost += gap
-                    self.lose()
+                    self.lose(gap)
                 self.seen |= 1
                 self.next_sequence += <uint64_t>gap + 1
                 self.suspect = -1
@@ -307,7 +307,7 @@ cdef class TrackState:
             else:
                 self.restarts += 1
                 self.note(QUIRK_SEQUENCE_RESTARTS)
-                self.lose()
+                self.lose(1)
                 self.have_time = False
                 self.start_sequence(packet)
         self.received += 1
@@ -330,16 +330,19 @@ cdef class TrackState:
         self.seen = 1
         self.suspect = -1
 
-    cdef void lose(self) noexcept nogil:
-        """Packets are missing here: what was arriving is not whole."""
+    cdef void lose(self, int count) noexcept nogil:
+        """So many packets are missing here, or it is not known how many (1): what was arriving is not whole."""
         cdef Sample* last
         if self.may_go_on and self.marker_lies and self.table.size:
             # with a marker on every slice nothing says that the last unit had all of them
             last = <Sample*>(self.table.data + self.table.size) - 1
             self.damaged_units += not last.flags & SAMPLE_DAMAGED
             last.flags = SAMPLE_DAMAGED
+        if self.fragment_open and not self.is_video:
+            self.unit_skipped = self.fragment_size == 0  # in pieces: those to come do not tell what is missing
         self.drop_fragment()
-        self.after_loss = self.gap = self.references_lost = True
+        self.after_loss = self.references_lost = True
+        self.gap = count
         self.may_go_on = False
         if self.unit_open:
             self.unit_damaged = True

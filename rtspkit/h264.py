@@ -21,8 +21,6 @@ from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import H264Parameters
 
 __all__ = [
-    "ASPECT_RATIOS",
-    "EXTENDED_SAR",
     "NAL_AUD",
     "NAL_END_OF_SEQUENCE",
     "NAL_END_OF_STREAM",
@@ -46,6 +44,7 @@ __all__ = [
     "nal_type",
     "parameters_from_sprop",
     "parse_sps",
+    "read_picture_shape",
     "remove_emulation_prevention",
     "split_annexb",
     "split_avcc",
@@ -86,12 +85,12 @@ _PROFILE_NAMES = {
     244: "High 4:4:4 Predictive",
 }
 #: Table E-1: aspect_ratio_idc from 1 on; H.265 has the same.
-ASPECT_RATIOS: Final = (
+_ASPECT_RATIOS = (
     (1, 1), (12, 11), (10, 11), (16, 11), (40, 33), (24, 11), (20, 11), (32, 11),
     (80, 33), (18, 11), (15, 11), (64, 33), (160, 99), (4, 3), (3, 2), (2, 1),
 )  # fmt: skip
 #: The aspect_ratio_idc that is followed by a ratio.
-EXTENDED_SAR: Final = 255
+_EXTENDED_SAR = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,18 +313,15 @@ def _skip_scaling_list(bits: BitReader, size: int) -> None:
             return  # the rest repeats the last one
 
 
-def _parse_vui(bits: BitReader) -> _VUI:
-    """E.1.1."""
-    vui = _VUI()
+def read_picture_shape(bits: BitReader) -> tuple[int, int]:
+    """The sample aspect ratio; both VUIs begin alike as far as the chroma location (H.264, E.1.1; H.265, E.2.1)."""
+    ratio = (0, 0)
     if bits.flag():  # aspect_ratio_info_present_flag
         aspect_ratio_idc = bits.read(8)
-        ratio = (0, 0)
-        if aspect_ratio_idc == EXTENDED_SAR:
+        if aspect_ratio_idc == _EXTENDED_SAR:
             ratio = bits.read(16), bits.read(16)
-        elif 1 <= aspect_ratio_idc <= len(ASPECT_RATIOS):
-            ratio = ASPECT_RATIOS[aspect_ratio_idc - 1]
-        if all(ratio):  # else it is unspecified
-            vui.sample_aspect_ratio = ratio
+        elif 1 <= aspect_ratio_idc <= len(_ASPECT_RATIOS):
+            ratio = _ASPECT_RATIOS[aspect_ratio_idc - 1]
     if bits.flag():  # overscan_info_present_flag
         bits.skip(1)
     if bits.flag():  # video_signal_type_present_flag
@@ -335,6 +331,13 @@ def _parse_vui(bits: BitReader) -> _VUI:
     if bits.flag():  # chroma_loc_info_present_flag
         bits.unsigned("chroma_sample_loc_type_top_field", 5)
         bits.unsigned("chroma_sample_loc_type_bottom_field", 5)
+    return ratio if all(ratio) else (1, 1)  # it is unspecified
+
+
+def _parse_vui(bits: BitReader) -> _VUI:
+    """E.1.1."""
+    vui = _VUI()
+    vui.sample_aspect_ratio = read_picture_shape(bits)
     if bits.flag():  # timing_info_present_flag
         num_units_in_tick, time_scale = bits.read(32), bits.read(32)
         vui.fixed_frame_rate = bits.flag()

@@ -18,7 +18,7 @@ from typing import Final
 
 from rtspkit._bits import BitReader
 from rtspkit.errors import LimitExceeded, RemoteProtocolError
-from rtspkit.h264 import ASPECT_RATIOS, EXTENDED_SAR, clean_parameter_set, remove_emulation_prevention, sprop_nals
+from rtspkit.h264 import clean_parameter_set, read_picture_shape, remove_emulation_prevention, sprop_nals
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.media import H265Parameters
 
@@ -477,24 +477,7 @@ def _predicted_set(bits: BitReader, before: tuple[int, ...]) -> tuple[int, ...]:
 def _parse_vui(bits: BitReader, max_sub_layers: int) -> _VUI:
     """E.2.1."""
     vui = _VUI()
-    if bits.flag():  # aspect_ratio_info_present_flag
-        aspect_ratio_idc = bits.read(8)
-        ratio = (0, 0)
-        if aspect_ratio_idc == EXTENDED_SAR:
-            ratio = bits.read(16), bits.read(16)
-        elif 1 <= aspect_ratio_idc <= len(ASPECT_RATIOS):
-            ratio = ASPECT_RATIOS[aspect_ratio_idc - 1]
-        if all(ratio):  # else it is unspecified
-            vui.sample_aspect_ratio = ratio
-    if bits.flag():  # overscan_info_present_flag
-        bits.skip(1)
-    if bits.flag():  # video_signal_type_present_flag
-        bits.skip(4)  # video_format, video_full_range_flag
-        if bits.flag():  # colour_description_present_flag
-            bits.skip(24)
-    if bits.flag():  # chroma_loc_info_present_flag
-        bits.unsigned("chroma_sample_loc_type_top_field", 5)
-        bits.unsigned("chroma_sample_loc_type_bottom_field", 5)
+    vui.sample_aspect_ratio = read_picture_shape(bits)
     bits.skip(1)  # neutral_chroma_indication_flag
     vui.field_seq = bits.flag()
     bits.skip(1)  # frame_field_info_present_flag

@@ -33,7 +33,7 @@ def take(receiver: Receiver, t: TrackState, packet: Packet, now: int) -> None:
 
     latm = t.latm
     assert latm is not None
-    gap, t.gap = t.gap, False
+    gap, t.gap = t.gap > 0, 0
     is_rest = t.had_time and packet.timestamp == latm.timestamp and (latm.skipping or gap)
     if t.unit is not None and packet.timestamp != latm.timestamp:
         element, t.unit = bytes(t.unit.partial or b""), None

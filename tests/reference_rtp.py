@@ -159,7 +159,9 @@ class TrackState:
         self.wall: tuple[int, float] | None = None
         self.samples: list[Sample] = []
         self.unit: Unit | None = None
-        self.after_loss = self.gap = self.may_go_on = False
+        self.after_loss = self.may_go_on = False
+        self.gap = 0  # packets that are missing before the one whose turn it is
+        self.rest: int | None = None  # AAC in pieces: the timestamp of the unit whose other pieces are passed over
         self.marker_lies = False
         self.last_timestamp = 0  # of the last unit
         self.irap_pts: int | None = None  # of the last picture that decoding can start with always
@@ -211,7 +213,7 @@ class TrackState:
             if gap < MAX_DROPOUT:
                 if gap:
                     self.counters["lost"] += gap
-                    self.lose()
+                    self.lose(gap)
                 self.accepted.add(self.next + gap)
                 self.next += gap + 1
                 self.suspect = None
@@ -243,12 +245,15 @@ class TrackState:
         self.accepted = {packet.sequence}
         self.suspect = None
 
-    def lose(self) -> None:
+    def lose(self, count: int = 1) -> None:
         if self.may_go_on and self.marker_lies and self.samples:
             self.counters["damaged_units"] += not self.samples[-1].flags & DAMAGED
             self.samples[-1].flags = DAMAGED
+        if self.unit is not None and self.unit.partial is not None and not self.unit.whole_size:
+            self.rest = self.unit.timestamp
         self.drop_partial()
-        self.after_loss = self.gap = self.references_lost = True
+        self.after_loss = self.references_lost = True
+        self.gap = count
         self.may_go_on = False
         if self.unit is not None:
             self.unit.damaged = True
@@ -762,8 +767,8 @@ class Receiver:
             if not t.has_marker and t.counters["units"] >= 8:
                 t.quirks.add("marker-never-set")
             self.end_unit(t)
-            t.after_loss |= t.gap
-        t.gap = False
+            t.after_loss |= t.gap > 0
+        t.gap = 0
         pts = self.tick(t, packet, now)
         if t.unit is None:
             lied = t.may_go_on and packet.timestamp == t.last_timestamp and goes_on(codec, payload)
@@ -953,6 +958,14 @@ class Receiver:
 
     def aac(self, t: TrackState, packet: Packet, now: int) -> None:
         pts = self.tick(t, packet, now)
+        missing = t.gap - (t.rest is not None)
+        t.gap = 0
+        t.has_marker |= packet.marker
+        is_rest = packet.timestamp == t.rest
+        if not is_rest or packet.marker:
+            t.rest = None
+        if is_rest:
+            return
         header_bits = int.from_bytes(packet.payload[:2], "big")
         header_size = (header_bits + 7) // 8
         width = t.size_length + t.index_length
@@ -973,6 +986,9 @@ class Receiver:
             is_piece = False
         elif not is_piece:
             t.drop_partial()
+        if missing > 0 and is_piece and t.has_marker:
+            t.rest = packet.timestamp
+            return
         self.cut_before(t, pts, now)
         if is_piece:
             self.aac_piece(t, packet, data, pts, now)
@@ -1012,6 +1028,7 @@ class Receiver:
         if len(t.unit.partial) > self.limits.access_unit_size:
             t.drop_partial()
             t.counters["broken"] += 1
+            t.rest = None if packet.marker else packet.timestamp
         elif packet.marker:
             self.end_pieces(t)
 

@@ -375,5 +375,8 @@ def test_a_track_is_moved_slowly_and_far_at_once() -> None:
     assert [pts(number) for number in range(5, 7)] == [733, 733]
     receiver.set_shift(0, -90_000)
     assert pts(7) == -90_000 == receiver.shift(0)
-    with pytest.raises(LocalProtocolError, match="out of range"):
-        receiver.set_shift(0, 2**62)
+    for end in (2**59, -(2**59)):  # four times the way from one to the other fits in 64 bits
+        receiver.set_shift(0, end)
+        assert receiver.shift(0) == end
+        with pytest.raises(LocalProtocolError, match="out of range"):
+            receiver.set_shift(0, end + (1 if end > 0 else -1))
