@@ -12,7 +12,9 @@ unless these step by more than a fifth of a second: cameras stamp sound by the c
 with the same time. What timestamps and samples differ by goes into the distances of blocks, a 64th of it into each, so
 that a sample clock that is slow or fast is followed. Where packets are known to be missing there are zero samples. At a
 step the block is filled up with them, and the next begins at the new time; timestamps that step with every packet, of a
-clock with another rate, are not believed.
+clock with another rate, are not believed, and the steps that were are taken back. Nor are timestamps believed that are
+more than a fifth of a second from where the samples are without ever having stepped: nothing is followed then, until
+they have gone on as the samples do for a second, which is a step.
 
 The twin of this module, in plain Python, is `tests/reference_flac.py`.
 
@@ -47,7 +49,8 @@ cdef enum:
 
     STEP = 5                # a timestamp that is more than a second / STEP off is another time, not an inexact one
     STEPS = 3               # so many packets in a row that step are believed
-    SLEW = 6                # 1 / 2**SLEW of a difference, and of a block at most, goes into each distance of blocks
+    SLEW = 6                # 1 / 2**SLEW of a difference goes into each distance of blocks ...
+    SLEW_MOST = 7           # ... and 1 / 2**SLEW_MOST of a block at most: no crystal is off by so much
 
 
 # Times beyond this many ticks are garbage; below it nothing here overflows.
@@ -351,7 +354,9 @@ cdef class Encoder:
     cdef Py_ssize_t channels, block_size, filled
     cdef int64_t rate, block_pts, arrival
     cdef int64_t ahead, last_count  # of the last packet: by how much its timestamp is ahead of its samples; how many
-    cdef int steps                  # packets in a row whose timestamps stepped
+    cdef int steps                  # packets in a row whose timestamps stepped ...
+    cdef int64_t stepped            # ... and how far
+    cdef int64_t mark, steady       # `ahead` some time ago, while it is too far to be followed; samples since then
     cdef uint32_t rate_code, frame_number
     cdef bint is_running, is_damaged
     cdef Buffer frames, records
@@ -440,13 +445,29 @@ cdef class Encoder:
             elif is_near or self.steps == STEPS:
                 self.ahead += change
             else:
-                if self.filled:
-                    self.fill(self.block_size - self.filled)
-                self.block_pts, self.ahead = pts, 0
-            self.steps = 0 if is_near else min(self.steps + 1, STEPS)
+                self.stepped += pts - (self.block_pts + self.filled)
+                self.step_to(pts)
+            if is_near:
+                self.steps = 0
+                self.stepped = 0
+            elif self.steps < STEPS:
+                self.steps += 1
+                if self.steps == STEPS:
+                    self.block_pts -= self.stepped
+                    self.ahead += self.stepped
+            if not -limit <= self.ahead <= limit:
+                if self.steady >= self.rate:
+                    change = self.ahead - self.mark
+                    self.mark, self.steady = self.ahead, 0
+                    if -self.rate <= change << SLEW <= self.rate:
+                        self.step_to(pts)
+                self.steady += count
+            else:
+                self.mark, self.steady = self.ahead, 0
         else:
             self.is_running = True
             self.block_pts, self.ahead, self.steps = pts, 0, 0
+            self.stepped = self.mark = self.steady = 0
         self.last_count = count
         self.is_damaged |= is_damaged
         self.arrival = packet.arrival
@@ -456,6 +477,13 @@ cdef class Encoder:
             p += part * width
             count -= part
             self.advance(part)
+        return 0
+
+    cdef int step_to(self, int64_t pts) except -1:
+        """What comes now is at another time."""
+        if self.filled:
+            self.fill(self.block_size - self.filled)
+        self.block_pts, self.ahead = pts, 0
         return 0
 
     cdef int fill(self, int64_t count) except -1:
@@ -485,13 +513,14 @@ cdef class Encoder:
 
     cdef int advance(self, Py_ssize_t count) except -1:
         """Count what was put into the block, and write it where it is full."""
-        cdef int64_t step, most = max(1, self.block_size >> SLEW)
+        cdef int64_t step = 0, most = max(1, self.block_size >> SLEW_MOST), limit = self.rate // STEP
         self.filled += count
         if self.filled == self.block_size:
             self.put_block()
-            # away from 0: what is left of a difference goes, too
-            step = (self.ahead if self.ahead < 0 else self.ahead + (1 << SLEW) - 1) >> SLEW
-            step = min(max(step, -most), most)
+            if -limit <= self.ahead <= limit:
+                # away from 0: what is left of a difference goes, too
+                step = (self.ahead if self.ahead < 0 else self.ahead + (1 << SLEW) - 1) >> SLEW
+                step = min(max(step, -most), most)
             self.ahead -= step
             self.block_pts += self.block_size + step
             self.filled = 0

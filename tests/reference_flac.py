@@ -64,6 +64,8 @@ class Blocks:
         self.held: list[tuple[int, ...]] = []
         self.start: int | None = None  # pts of the first sample held
         self.ahead = self.arrival = self.last_count = self.steps = 0
+        self.stepped = 0  # how far the packets in a row did that stepped
+        self.mark = self.steady = 0  # `ahead` when it was looked at last, while it is far; samples since
         self.is_damaged = False
         self.found: list[Block] = []
 
@@ -80,11 +82,12 @@ class Blocks:
         pts = min(max(pts, -(2**60)), 2**60)
         if self.start is None:
             self.start, self.ahead, self.steps = pts, 0, 0
+            self.stepped = self.mark = self.steady = 0
         else:
             change = pts - (self.start + len(self.held)) - self.ahead
             limit = self.rate // 5
             if -limit - self.last_count <= change <= limit:
-                self.steps = 0
+                self.steps = self.stepped = 0
                 if is_damaged and change > 0:
                     self._silence(change)
                 else:
@@ -93,13 +96,29 @@ class Blocks:
                 self.ahead += change
             else:
                 self.steps += 1
-                if self.held:
-                    self._silence(self.size - len(self.held))
-                self.start, self.ahead = pts, 0
+                self.stepped += pts - self.start - len(self.held)
+                self._step(pts)
+                if self.steps == 3:  # there is no believing them, nor the ones before
+                    self.start -= self.stepped
+                    self.ahead = self.stepped
+            if abs(self.ahead) <= limit:
+                self.mark, self.steady = self.ahead, 0
+            elif self.steady < self.rate:
+                self.steady += len(instants)
+            else:
+                is_even = 64 * abs(self.ahead - self.mark) <= self.rate
+                self.mark, self.steady = self.ahead, len(instants)
+                if is_even:
+                    self._step(pts)
         self.last_count = len(instants)
         self.is_damaged |= is_damaged
         self.arrival = arrival
         self._put(instants)
+
+    def _step(self, pts: int) -> None:
+        if self.held:
+            self._silence(self.size - len(self.held))
+        self.start, self.ahead = pts, 0
 
     def _silence(self, count: int) -> None:
         for _ in range(count):
@@ -114,7 +133,9 @@ class Blocks:
                 channels = tuple(zip(*self.held, strict=True))
                 self.found.append(Block(self.start, self.arrival, self.is_damaged, channels))
                 step = -(-self.ahead // 64) if self.ahead > 0 else self.ahead // 64
-                step = max(-(self.size // 64 or 1), min(self.size // 64 or 1, step))
+                step = max(-(self.size // 128 or 1), min(self.size // 128 or 1, step))
+                if abs(self.ahead) > self.rate // 5:
+                    step = 0
                 self.ahead -= step
                 self.start += self.size + step
                 self.held, self.is_damaged = [], False
