@@ -93,17 +93,26 @@ cdef bint h264_goes_on(const uint8_t* p, size_t size) noexcept nogil:
 cdef int h264_set_key(const uint8_t* nal, size_t size) noexcept nogil:
     """Of a parameter set: its key in `TrackState.parameter_sets`; -1 where it is none or cannot be used."""
     cdef int identifier
+    cdef size_t bit = 8
     if size >= 4 and nal[0] & 0x1F == NAL_SPS:
-        return KEY_SPS
+        return KEY_SPS if h264_sps_id(nal, size) >= 0 else -1
     if size < 2 or nal[0] & 0x1F != NAL_PPS:
         return -1
-    identifier = exp_golomb(nal, size, 8)
+    identifier = exp_golomb(nal, size, &bit)
     return identifier if identifier <= 255 else -1
+
+
+cdef int h264_sps_id(const uint8_t* nal, size_t size) noexcept nogil:
+    """seq_parameter_set_id, which stands behind profile and level; -1 where it is none."""
+    cdef size_t bit = 32
+    cdef int identifier = exp_golomb(nal, size, &bit)
+    return identifier if identifier <= 31 else -1
 
 
 cdef object h264_parameters(dict sets):
     """What is in force; None until there are an SPS and a PPS."""
-    pps = picture_parameter_sets(sets)
-    if KEY_SPS not in sets or not pps:
+    sps = sets.get(KEY_SPS)
+    if sps is None:
         return None
-    return H264Parameters(sets[KEY_SPS], pps)
+    pps = picture_parameter_sets(sets, h264_sps_id(<const uint8_t*>PyBytes_AsString(sps), <size_t>len(sps)), 1)
+    return H264Parameters(sps, pps) if pps else None

@@ -22,6 +22,7 @@ cdef enum:
     H265_AP = 48
     H265_FU = 49
     H265_FU_TYPE = 0x3F         # of an FU header
+    H265_SPS_HEAD = 96          # bytes of an SPS that its id is among, with profile and level of seven sub-layers
 
 
 cdef inline int h265_type(const uint8_t* header) noexcept nogil:
@@ -64,7 +65,8 @@ cdef inline NalKind h265_kind(const uint8_t* header) noexcept nogil:
             return KIND_BROKEN_LINK if nal_type <= H265_BLA_N_LP else KIND_SYNC_SLICE
         return KIND_SKIPPED_SLICE if H265_RASL_N <= nal_type <= H265_RASL_R else KIND_SLICE
     if nal_type <= H265_PPS:
-        return KIND_PARAMETER_SET
+        # Those of another layer (nuh_layer_id) have ids like the base layer's, whose decoders ignore them.
+        return KIND_LEFT_OUT if header[0] & 1 or header[1] >> 3 else KIND_PARAMETER_SET
     if nal_type == H265_END_OF_SEQUENCE or nal_type == H265_END_OF_BITSTREAM:
         return KIND_END
     if nal_type == H265_AUD or nal_type == H265_FILLER or nal_type >= H265_AP:  # the last are RTP's own
@@ -97,21 +99,56 @@ cdef bint h265_goes_on(const uint8_t* p, size_t size) noexcept nogil:
 cdef int h265_set_key(const uint8_t* nal, size_t size) noexcept nogil:
     """Of a parameter set: its key in `TrackState.parameter_sets`; -1 where it is none or cannot be used."""
     cdef int identifier
+    cdef size_t bit = 16
     if size < 3:
         return -1
     if h265_type(nal) == H265_VPS:
         return KEY_VPS
     if h265_type(nal) == H265_SPS:
-        return KEY_SPS if size >= 15 else -1  # as far as profile, tier and level, which open it
+        return KEY_SPS if h265_sps_id(nal, size) >= 0 else -1
     if h265_type(nal) != H265_PPS:
         return -1
-    identifier = exp_golomb(nal, size, 16)
+    identifier = exp_golomb(nal, size, &bit)
     return identifier if identifier <= 63 else -1
+
+
+cdef int h265_sps_id(const uint8_t* nal, size_t size) noexcept nogil:
+    """sps_seq_parameter_set_id, which stands behind profile, tier and level (7.3.3); -1 where it is none."""
+    cdef uint8_t[H265_SPS_HEAD] head
+    cdef size_t have = 0, i
+    cdef int zeros = 0
+    cdef int layer, layers, identifier
+    cdef size_t bit = 120  # behind the general ones
+    for i in range(size):
+        if zeros >= 2 and nal[i] == 3:  # emulation_prevention_three_byte
+            zeros = 0
+            continue
+        zeros = 0 if nal[i] else zeros + 1
+        head[have] = nal[i]
+        have += 1
+        if have == H265_SPS_HEAD:
+            break
+    if have < 15:
+        return -1
+    layers = head[2] >> 1 & 7  # sps_max_sub_layers_minus1
+    if layers == 7:
+        return -1
+    if layers:
+        if have < 17:
+            return -1
+        bit += 16
+        for layer in range(layers):
+            i = 15 + (layer >> 2)
+            bit += 88 * (head[i] >> (7 - 2 * (layer & 3)) & 1)  # sub_layer_profile_present_flag
+            bit += 8 * (head[i] >> (6 - 2 * (layer & 3)) & 1)  # sub_layer_level_present_flag
+    identifier = exp_golomb(head, have, &bit)
+    return identifier if identifier <= 15 else -1
 
 
 cdef object h265_parameters(dict sets):
     """What is in force; None until there are a VPS, an SPS and a PPS."""
-    pps = picture_parameter_sets(sets)
-    if KEY_VPS not in sets or KEY_SPS not in sets or not pps:
+    sps = sets.get(KEY_SPS)
+    if sps is None or KEY_VPS not in sets:
         return None
-    return H265Parameters(sets[KEY_VPS], sets[KEY_SPS], pps)
+    pps = picture_parameter_sets(sets, h265_sps_id(<const uint8_t*>PyBytes_AsString(sps), <size_t>len(sps)), 2)
+    return H265Parameters(sets[KEY_VPS], sps, pps) if pps else None

@@ -366,8 +366,21 @@ cdef int know_parameter_sets(TrackState t, nals) except -1:
     return 0
 
 
-cdef tuple picture_parameter_sets(dict sets):
-    return tuple([nal for key, nal in sets.items() if key < KEY_SPS])
+cdef tuple picture_parameter_sets(dict sets, int sps_id, size_t header):
+    """Those that name this SPS; others are left from before a change, and a decoder complains of them.
+
+    Args:
+        header: bytes of a NAL unit's header.
+    """
+    return tuple([nal for key, nal in sets.items() if key < KEY_SPS and named_sps(nal, header) == sps_id])
+
+
+cdef int named_sps(bytes pps, size_t header) except -2:
+    """The seq_parameter_set_id of a PPS, behind its own id; -1 where it cannot be read."""
+    cdef const uint8_t* nal = <const uint8_t*>PyBytes_AsString(pps)
+    cdef size_t bit = 8 * header
+    exp_golomb(nal, <size_t>len(pps), &bit)
+    return exp_golomb(nal, <size_t>len(pps), &bit)
 
 
 cdef const uint8_t* find_start_code(const uint8_t* p, size_t size) noexcept nogil:
@@ -384,13 +397,16 @@ cdef const uint8_t* find_start_code(const uint8_t* p, size_t size) noexcept nogi
     return NULL
 
 
-cdef int exp_golomb(const uint8_t* nal, size_t size, size_t bit) noexcept nogil:
-    """The Exp-Golomb number from a bit on, below 511; -1 where it cannot be read."""
-    cdef int zeros = 0
+cdef int exp_golomb(const uint8_t* nal, size_t size, size_t* bit) noexcept nogil:
+    """The Exp-Golomb number from a bit on, below 511, and the bit behind it; -1 from one on that cannot be read."""
+    cdef uint32_t zeros = 0
+    cdef size_t start = bit[0]
     cdef size_t bits = size * 8
-    while bit < bits and not nal[bit >> 3] >> (7 - (bit & 7)) & 1:
+    while start < bits and not nal[start >> 3] >> (7 - (start & 7)) & 1:
         zeros += 1
-        bit += 1
-    if zeros > 8 or bit + zeros >= bits:
+        start += 1
+    if zeros > 8 or start + zeros >= bits:
+        bit[0] = bits
         return -1
-    return <int>read_bits(nal, bit, zeros + 1) - 1
+    bit[0] = start + zeros + 1
+    return <int>read_bits(nal, start, zeros + 1) - 1

@@ -5,8 +5,11 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 VPS = bytes.fromhex("40010c01ffff016000000300")
-SPS = bytes.fromhex("42010101600000030090000003000003001e")
+SPS = bytes.fromhex("42010101600000030090000003000003001ea0")
 PPS = bytes.fromhex("4401c172b422")
+SPS_1 = SPS[:-1] + b"\x40"  # sps_seq_parameter_set_id 1
+PPS_OF_SPS_1 = bytes.fromhex("4401a0")
+SPS_OF_LAYERS = b"\x42\x01\x03" + b"\xf1" * 12 + b"\x40\x00\x78\xa0"  # two, one with a level of its own
 
 
 def header(kind: int, temporal: int = 1) -> bytes:
@@ -19,7 +22,12 @@ slice_kinds = st.sampled_from([0, 1, 1, 1, 6, 8, 9, 9, 16, 18, 19, 20, 21, 21, 2
 kinds = slice_kinds | st.sampled_from([32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 47, 50, 63])
 zeros = st.sampled_from([b"\0", b"\0\0", b"\0\0\1", b"\0\0\0\1", b"\0\0\3"])
 bodies = st.lists(st.binary(max_size=40) | zeros, max_size=4).map(b"".join)
-sets = st.sampled_from([VPS, SPS, PPS, VPS + b"\1", SPS + b"\1", PPS + b"\1", b"\x44\x01\x40", SPS[:9], b"\x40\x01"])
+sets = st.sampled_from(
+    [
+        *(VPS, SPS, PPS, VPS + b"\1", SPS + b"\1", PPS + b"\1", b"\x44\x01\x40", SPS[:9], b"\x40\x01"),
+        *(SPS_1, PPS_OF_SPS_1, SPS_OF_LAYERS, SPS_OF_LAYERS[:16], PPS[:1] + b"\x09" + PPS[2:], b"\x43" + SPS[1:]),
+    ]
+)
 nal_units = (
     st.builds(
         lambda kind, temporal, data: header(kind, temporal) + data, kinds, st.sampled_from([1, 1, 1, 2, 0]), bodies

@@ -7,8 +7,11 @@ good for is one word: "slice", "sync" (decoding can start with it), "link" (sync
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
+from rtspkit.h264 import remove_emulation_prevention
 from rtspkit.media import H264Parameters, H265Parameters
 
 SLICES = {"slice", "sync", "link", "leading"}
@@ -21,12 +24,18 @@ class Fragment(NamedTuple):
     body: bytes
 
 
-def exp_golomb(data: bytes) -> int:
-    """The Exp-Golomb number that opens `data`, or -1; not beyond 510."""
-    bits = "".join(f"{byte:08b}" for byte in data[:8])
-    zeros = len(bits) - len(bits.lstrip("0"))
-    code = bits[zeros : 2 * zeros + 1]
-    return int(code, 2) - 1 if zeros <= 8 and len(code) == zeros + 1 else -1
+def exp_golomb(bits: str) -> Iterator[int]:
+    """The Exp-Golomb numbers that open `bits`; -1 for ever from the first on that is not there or beyond 510."""
+    while True:
+        zeros = len(bits) - len(bits.lstrip("0"))
+        code = bits[zeros : 2 * zeros + 1]
+        whole = zeros <= 8 and len(code) == zeros + 1
+        yield int(code, 2) - 1 if whole else -1
+        bits = bits[2 * zeros + 1 :] if whole else ""
+
+
+def as_bits(data: bytes) -> str:
+    return "".join(f"{byte:08b}" for byte in data)
 
 
 class H264:
@@ -56,14 +65,16 @@ class H264:
     def key(self, nal: bytes) -> int | str | None:
         """ "sps", the number of a PPS, or None for what is no parameter set that can be used."""
         if self.nal_type(nal) == 7:
-            return "sps" if len(nal) >= 4 else None
-        number = exp_golomb(nal[1:])
+            return "sps" if 0 <= self.sps_id(nal) <= 31 else None
+        number = next(exp_golomb(as_bits(nal[1:])))
         return number if self.nal_type(nal) == 8 and 0 <= number <= 255 else None
 
-    @staticmethod
-    def parameters(sets: dict[Any, bytes]) -> H264Parameters | None:
-        pps = tuple(nal for key, nal in sets.items() if isinstance(key, int))
-        return H264Parameters(sets["sps"], pps) if "sps" in sets and pps else None
+    def sps_id(self, sps: bytes) -> int:
+        return next(exp_golomb(as_bits(sps[4:])))
+
+    def parameters(self, sets: dict[Any, bytes]) -> H264Parameters | None:
+        pps = picture_sets(self, sets)
+        return H264Parameters(sets["sps"], pps) if pps else None
 
 
 class H265:
@@ -80,7 +91,8 @@ class H265:
         words |= dict.fromkeys([19, 20, 21], "sync") | dict.fromkeys([8, 9], "leading")
         words |= dict.fromkeys([32, 33, 34], "set") | dict.fromkeys([35, 38, *range(48, 64)], "left out")
         words |= dict.fromkeys([36, 37], "end") | dict.fromkeys([39, 40], "message")
-        return words.get(self.nal_type(nal), "other")
+        word = words.get(self.nal_type(nal), "other")
+        return "left out" if word == "set" and (nal[0] & 1 or nal[1] >> 3) else word  # nuh_layer_id
 
     def read(self, payload: bytes) -> bytes | list[bytes] | Fragment | str:
         if len(payload) < 2:
@@ -100,14 +112,30 @@ class H265:
         if kind == 32:
             return "vps"
         if kind == 33:
-            return "sps" if len(nal) >= 15 else None
-        number = exp_golomb(nal[2:])
+            return "sps" if 0 <= self.sps_id(nal) <= 15 else None
+        number = next(exp_golomb(as_bits(nal[2:])))
         return number if kind == 34 and 0 <= number <= 63 else None
 
-    @staticmethod
-    def parameters(sets: dict[Any, bytes]) -> H265Parameters | None:
-        pps = tuple(nal for key, nal in sets.items() if isinstance(key, int))
-        return H265Parameters(sets["vps"], sets["sps"], pps) if {"vps", "sps"} <= set(sets) and pps else None
+    def sps_id(self, sps: bytes) -> int:
+        bits = as_bits(remove_emulation_prevention(sps))
+        sub_layers, bits = int("0" + bits[20:23], 2), bits[120:]
+        if sub_layers:
+            flags, bits = bits[:16], bits[16:]
+            bits = bits[88 * flags[: 2 * sub_layers : 2].count("1") + 8 * flags[1 : 2 * sub_layers : 2].count("1") :]
+        return next(exp_golomb(bits)) if sub_layers < 7 else -1
+
+    def parameters(self, sets: dict[Any, bytes]) -> H265Parameters | None:
+        pps = picture_sets(self, sets)
+        return H265Parameters(sets["vps"], sets["sps"], pps) if pps and "vps" in sets else None
+
+
+def picture_sets(codec: H264 | H265, sets: dict[Any, bytes]) -> tuple[bytes, ...]:
+    """Each PPS that names the SPS."""
+    if "sps" not in sets:
+        return ()
+    found = {key: list(islice(exp_golomb(as_bits(nal[codec.header_size :])), 2)) for key, nal in sets.items()}
+    number = codec.sps_id(sets["sps"])
+    return tuple(nal for key, nal in sets.items() if isinstance(key, int) and found[key][1] == number)
 
 
 def recovers(nal: bytes) -> bool:

@@ -15,7 +15,7 @@ from rtspkit.media import H265Parameters
 VPS = bytes.fromhex("40010c01ffff01600000030090000003000003001e928090")
 SPS = bytes.fromhex("42010101600000030090000003000003001ea01020416592a4932bc05a020000030002000003003210")
 PPS = bytes.fromhex("4401c172b42240")
-OTHER_PPS = bytes.fromhex("4401a0")  # pps_pic_parameter_set_id 0
+OTHER_PPS = bytes.fromhex("4401c0")  # pps_pic_parameter_set_id 0
 PARAMETERS = H265Parameters(VPS, SPS, (PPS,))
 # libx265, 322x182 of 4:2:2 with 10 bits, two sub-layers, default scaling lists, pixels 4:3, buffering model
 SPS_ODD = bytes.fromhex(

@@ -238,6 +238,18 @@ def test_changed_parameter_set_begins_a_fragment() -> None:
     assert [fragment.next_pts for fragment in fragments] == [7200, 10800, None]
 
 
+def test_picture_parameter_sets_of_another_sps_are_left_out() -> None:
+    """The stream goes on with an SPS of id 1; what was sent with id 0 before is not in force any more."""
+    camera = Camera(fragment_duration=10)
+    other, its_own = b"\x67\x42\xc0\x1f\x40", b"\x68\x48"
+    camera.picture(SPS, PPS, IDR, at=0)
+    camera.picture(other, its_own, IDR, at=1)
+    assert [fragment.tracks[0].parameters for fragment in camera.fragments()] == [
+        H264Parameters(SPS, (PPS,)),
+        H264Parameters(other, (its_own,)),
+    ]
+
+
 def test_repeated_parameter_sets_change_nothing() -> None:
     camera = Camera(fragment_duration=10)
     for i in range(3):
@@ -280,7 +292,9 @@ def test_announced_rubbish_gives_way_to_what_is_sent() -> None:
     assert fragment.tracks[0].parameters == H264Parameters(SPS, (PPS,))
 
 
-@pytest.mark.parametrize("broken", [b"\x67", b"\x67\x42\xc0", b"\x68", b"\x68\x00\x00", b"\x67" + b"x" * 2000])
+@pytest.mark.parametrize(
+    "broken", [b"\x67", b"\x67\x42\xc0", b"\x67\x42\xc0\x1f\x04\x20", b"\x68", b"\x68\x00\x00", b"\x67" + b"x" * 2000]
+)
 def test_broken_parameter_sets_are_counted(broken: bytes) -> None:
     camera = Camera()
     camera.picture(SPS, PPS, IDR, at=0)

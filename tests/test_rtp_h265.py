@@ -363,6 +363,41 @@ def test_changed_parameter_sets(changed: tuple[bytes, ...], parameters: H265Para
     assert camera.counted().parameter_changes == 1
 
 
+def test_picture_parameter_sets_of_another_sps_are_left_out() -> None:
+    camera = Camera()
+    layers = BitWriter().u(4, 0).u(3, 2).u(1, 1).u(88, 1).u(8, 93)  # three, the first with all of its own
+    layers.u(2, 3).u(2, 1).u(12, 0).u(88, 1).u(8, 90).u(8, 93)
+    other, third = nal(layers.ue(5).u(8, 7), 33), nal(BitWriter().ue(2, 5).u(8, 1), 34)
+    camera.picture(SECOND_PPS, IDR, at=0)
+    camera.picture(VPS, other, third, IDR, at=1)
+    units = camera.units()
+    assert [unit.track.parameters for unit in units] == [
+        H265Parameters(VPS, SPS, (PPS, SECOND_PPS)),
+        H265Parameters(VPS, other, (third,)),
+    ]
+
+
+def test_parameter_sets_of_other_layers_are_left_out() -> None:
+    camera = Camera()
+    layer_1, layer_32 = SPS_ODD[:1] + b"\x09" + SPS_ODD[2:], b"\x45" + OTHER_PPS[1:]
+    camera.picture(VPS, SPS, PPS, layer_1, layer_32, IDR, at=0)
+    units = camera.units()
+    assert [nal_units(unit.data) for unit in units] == [[IDR]]
+    assert {unit.track.parameters for unit in units} == {TRACK.parameters}
+    assert (camera.counted().broken, camera.counted().parameter_changes) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "broken", [SPS[:15], nal(BitWriter().u(8, 1).u(96, 1).ue(16), 33), b"\x42\1\x0f" + SPS_ODD[3:]]
+)
+def test_an_sps_without_an_id_is_broken(broken: bytes) -> None:
+    camera = Camera()
+    camera.picture(broken, IDR, at=0)
+    (unit,) = camera.units()
+    assert unit.track.parameters == TRACK.parameters
+    assert camera.counted().broken == 1
+
+
 def test_sets_in_the_description_that_are_none() -> None:
     camera = Camera(H265Parameters(PPS, b"", (b"\x44", PPS)))
     camera.picture(VPS, SPS, IDR, at=0)

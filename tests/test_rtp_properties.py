@@ -116,6 +116,8 @@ nal = st.builds(lambda header, data: bytes([header]) + data, nal_header, body) |
         SPS + b"\1",
         PPS + b"\1",
         b"\x68\x40",
+        b"\x67\x42\xc0\x1f\x5a",  # seq_parameter_set_id 1 ...
+        b"\x68\xa0",  # ... and a PPS of it
         b"\x65\x88\x80\0",
         b"\x41\x9a\x12",
         b"\x65\x08",
