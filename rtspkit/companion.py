@@ -23,7 +23,7 @@ from rtspkit import restamp, silence
 from rtspkit.codecs import unit_ticks
 from rtspkit.media import SAMPLE, SAMPLE_SIZE, Run, Track
 from rtspkit.restamp import Survey
-from rtspkit.standing import UnitClock
+from rtspkit.standing import BesideClock, UnitClock
 
 if TYPE_CHECKING:
     from rtspkit.fmp4 import FragmentRun
@@ -113,6 +113,7 @@ class Companion:
         self._silent_unit = silence.silent_unit(track, self.time.unit)
         self._is_even = unit_ticks(track) is not None  # all units last the same
         self._clock = UnitClock(track.clock_rate)
+        self._beside = BesideClock(track.clock_rate)
 
     def row(
         self, run: Run | None, video: int, edge: int, *, has_video: bool, is_starting: bool, is_timed: bool
@@ -134,9 +135,12 @@ class Companion:
         if run is None:
             is_long = edge - video >= _SILENCE_AFTER * self.time.rate
             return self._silent_row(edge if self._is_silent or is_long else video)
+        times = restamp.survey(run)
         if self._is_even:
-            self._clock.take(run, restamp.survey(run), self.time.unit)
-        if not is_timed or self._clock.is_used:
+            self._clock.take(run, times, self.time.unit)
+        if has_video and times.units:
+            self._beside.take(times.first, video, edge)
+        if not is_timed or self._clock.is_used or self._beside.is_used:
             left = self._counted(run, video)
             if left is None:
                 return None
@@ -176,6 +180,7 @@ class Companion:
     def forget(self) -> None:
         """Time starts anew: what was held belongs to the time before."""
         self._clock.forget()
+        self._beside.forget()
         if self._held is not None:
             self._stats.dropped_units += restamp.survey(self._held).units
             self._held = None

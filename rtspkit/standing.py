@@ -7,10 +7,12 @@ stopped, and a run with a wild timestamp does not count; the second span makes i
 with which some cameras and recorders begin.
 
 Sound needs no arrival: its units last what they last. Where over two seconds of them the timestamps went another way,
-and not because some are missing, the units are counted (`UnitClock`).
+and not because some are missing, the units are counted (`UnitClock`). Where units are not sent while nothing is said
+(Opus), and where the samples go wrong as the timestamps do, only the pictures beside it can tell: sound that twice in a
+row gets half a second further from them, or back, is of another clock (`BesideClock`).
 
 Which cameras: some stamp every unit alike after their clock was set, or count in milliseconds what they announce
-as 90 kHz.
+as 90 kHz; some count Opus in the ticks of the rate that was recorded; some send 16,000 samples of G.711 a second.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from itertools import pairwise
 from rtspkit.media import Run
 from rtspkit.restamp import Survey, contiguous, survey, times_of
 
-__all__ = ["ArrivalClock", "UnitClock"]
+__all__ = ["ArrivalClock", "BesideClock", "UnitClock"]
 
 _NANOSECONDS = 1_000_000_000
 #: Arrivals (ns) that are looked at together.
@@ -38,6 +40,10 @@ _BAD, _GOOD = 2, 4
 #: Sound is looked at for so long (s), and its timestamps may go so much further or less far than its units: no crystal
 #: is off by so much, but a sampling rate that was told wrong is.
 _SOUND_SPAN, _SOUND_OFF = 2, 0.03
+#: So far (s) from the pictures do the timestamps of sound get before it counts: packets come in bursts.
+_BESIDE_OFF = 0.5
+#: Longer (s) without any sound, nobody knows how its clock went on.
+_BESIDE_PAUSE = 0.25
 
 
 class ArrivalClock:
@@ -160,3 +166,44 @@ class UnitClock:
             is_off = abs(self._ticks - self._lasted) > _SOUND_OFF * self._lasted
             self.is_used = is_off and 2 * self._odd > self._units
             self._ticks = self._lasted = self._odd = self._units = 0
+
+
+class BesideClock:
+    """Watches the timestamps of sound beside the time of the pictures.
+
+    Attributes:
+        is_used: units are counted at present.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self.is_used = False
+        self._rate = rate
+        self.forget()
+
+    def forget(self) -> None:
+        """Time starts anew; whether units are counted stays."""
+        self._start: tuple[int, int] | None = None  # a timestamp, and the time of the pictures beside it
+        self._streak = 0  # spans in a row that went wrong; below 0: the sound fell behind
+        self._edge = 0
+
+    def take(self, first: int, video: int, edge: int) -> None:
+        """Look at the sound of a fragment.
+
+        Args:
+            first: its first timestamp, or one of its own time that goes on with it; ticks, as all.
+            video, edge: where its pictures begin and end on the output's timeline.
+        """
+        if self._start is None or video - self._edge > _BESIDE_PAUSE * self._rate:
+            self._start, self._streak, self._edge = (first, video), 0, edge
+            return
+        self._edge = edge
+        passed = video - self._start[1]
+        off = first - self._start[0] - passed
+        if abs(off) > max(_BESIDE_OFF * self._rate, _SOUND_OFF * passed):
+            self._streak = max(1, self._streak + 1) if off > 0 else min(-1, self._streak - 1)
+            self.is_used |= abs(self._streak) >= _BAD
+        elif _SOUND_OFF * passed > _BESIDE_OFF * self._rate:
+            self.is_used, self._streak = False, 0
+        else:
+            return
+        self._start = first, video

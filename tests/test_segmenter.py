@@ -19,7 +19,7 @@ from fragments import (
 from rtspkit import silence
 from rtspkit.aac import build_config
 from rtspkit.errors import LocalProtocolError
-from rtspkit.media import AACParameters, Fragment, H264Parameters, OpusParameters, Run, Track
+from rtspkit.media import SAMPLE, AACParameters, Fragment, H264Parameters, OpusParameters, Run, Track
 from rtspkit.opus import silent_packet
 from rtspkit.restamp import join
 from rtspkit.segmenter import Segmenter, playable
@@ -539,6 +539,22 @@ def test_opus_that_rests_while_nothing_is_said_is_silent_meanwhile() -> None:
         assert own == [0, 1, 2, 23, 24, 45, 46, 49]
     assert segmenter.stats.silent_units == 3 * 40
     assert is_without_gap(outputs, 3 * 48_000)
+
+
+@pytest.mark.parametrize("factor", [0, 1 / 6, 1 / 3, 90 / 48, 2])
+def test_opus_with_timestamps_of_another_rate_stays_beside_the_pictures(factor: float) -> None:
+    segmenter = make((VIDEO, OPUS))
+    outputs = []
+    for number in range(30):
+        fragment = second(number, [], OPUS)
+        heard = opus_run(range(number * 48_000, (number + 1) * 48_000, 960))
+        records = [(round(pts * factor), *rest) for pts, *rest in SAMPLE.iter_unpack(heard.samples)]
+        heard = heard._replace(samples=b"".join(SAMPLE.pack(*record) for record in records))
+        outputs += write(segmenter, fragment._replace(runs=(*fragment.runs, heard)))
+    for video, sound in zip(runs(outputs, 1)[-20:], runs(outputs, 2)[-20:], strict=True):
+        assert abs(sound.dts / 48_000 - video.dts / 90_000) <= 0.1
+        assert abs(sound.end / 48_000 - video.end / 90_000) <= 0.1
+    assert segmenter.stats.dropped_units <= 100
 
 
 def test_opus_alone_leads() -> None:

@@ -9,7 +9,7 @@ from fragments import make_run
 
 from rtspkit.media import SAMPLE, Run
 from rtspkit.restamp import survey, times_of
-from rtspkit.standing import ArrivalClock, UnitClock
+from rtspkit.standing import ArrivalClock, BesideClock, UnitClock
 
 RATE = 90_000
 
@@ -135,3 +135,38 @@ def test_sound_is_not_counted_where_it_is_as_it_may_be() -> None:
         [1024 * (20 if number % 10 == 0 else 1) for number in range(500)],  # packets are missing, or nobody speaks
     ):
         assert not any(sound(steps))
+
+
+def beside(times: Iterable[tuple[float, float]], length: float = 1.0) -> list[bool]:
+    """Whether units are counted behind each fragment of `length`; (first timestamp, begin of the pictures), in s."""
+    clock = BesideClock(48_000)
+    used = []
+    for first, video in times:
+        clock.take(round(first * 48_000), round(video * 48_000), round((video + length) * 48_000))
+        used.append(clock.is_used)
+    return used
+
+
+@pytest.mark.parametrize("length", [0.2, 1.0, 4.0])
+@pytest.mark.parametrize("factor", [0, 1 / 6, 1 / 3, 0.5, 0.9, 1.1, 90 / 48, 2, 6])
+def test_sound_is_counted_where_it_leaves_the_pictures(factor: float, length: float) -> None:
+    span = 2 * (0.6 / abs(factor - 1) + length)
+    bad = round((span + 2 * length) / length)
+    assert beside([(factor * n * length, n * length) for n in range(bad)], length)[-1]
+    # good again, from another time on
+    good = round(40 / length)
+    times = [(factor * min(n, bad) * length + max(0, n - bad) * length, n * length) for n in range(bad + good)]
+    assert not beside(times, length)[-1]
+
+
+def test_sound_that_stays_beside_the_pictures_is_not_counted() -> None:
+    rng = random.Random(1)
+    for times in (
+        *([(n * (1 + drift), n) for n in range(2000)] for drift in (0.002, -0.002, 0.02)),
+        [(n + rng.uniform(-0.24, 0.24), n) for n in range(2000)],
+        [(n // 2 * 2 + 0.4 * (n % 2), n) for n in range(300)],  # every other time some of it comes late
+        [(n + (3600 if n % 40 == 7 else 0), n) for n in range(300)],  # a wild timestamp
+        [(n + 3 * (n > 50), n) for n in range(300)],  # a step, such as a clock makes that is set
+        [(n - 10 * (n >= 30), n) for n in [*range(20), *range(30, 100)]],  # it stopped, and its clock with it
+    ):
+        assert not any(beside(times))
