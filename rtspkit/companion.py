@@ -38,6 +38,8 @@ STEP = 5.0
 AUDIO_GAP = 0.2
 #: So near (s) to video does audio begin whose units are counted from then on.
 _COUNTED_FROM = 0.05
+#: So far (s) from video may it get where its rate is not what it says.
+_PACED_SLACK = 0.1
 #: Audio that is this far (s) behind a fragment without any is taken to have stopped.
 _SILENCE_AFTER = 0.5
 #: No more silence (s) than this at once: some cameras' fragments last more than twenty seconds; beyond this it is
@@ -101,7 +103,8 @@ class Companion:
         self._stats = stats
         self._is_silent = False  # what was written last was made here …
         self._was_late = False  # … in place of sound that came too late for it
-        self._is_counted = False  # units go one after the other, for the clock is wrong
+        self._is_counted = False  # units go one after the other, for the clock is wrong ...
+        self._phase = 0.0  # ... and of those that come too fast, one is kept where this is less than one
         self._held: Run | None = None
         self._silent_unit: bytes | None = None
         self.set_track(track)
@@ -139,7 +142,7 @@ class Companion:
         if self._is_even:
             self._clock.take(run, times, self.time.unit)
         if has_video and times.units:
-            self._beside.take(times.first, video, edge)
+            self._beside.take(times.first, video, edge, times.units * self.time.unit)
         if not is_timed or self._clock.is_used or self._beside.is_used:
             left = self._counted(run, video)
             if left is None:
@@ -158,18 +161,28 @@ class Companion:
 
     def _counted(self, run: Run, video: int) -> Run | None:
         """Units one after the other from where audio stands, or from where video is, where that is far from it."""
-        time = self.time
+        time, pace = self.time, self._beside.pace
         count = restamp.survey(run).units
         self._stats.restamped_units += count
-        slack = round((AUDIO_GAP if self._is_counted else _COUNTED_FROM) * time.rate)
+        if pace > 1.0:
+            places = [(self._phase + number) % pace < 1.0 for number in range(count)]
+            self._phase = (self._phase + count) % pace
+            self._stats.dropped_units += count - sum(places)
+            run, count = restamp.chosen(run, places), sum(places)
+            if not count:
+                return None
+        far = _COUNTED_FROM if not self._is_counted else AUDIO_GAP if pace == 1.0 else _PACED_SLACK
+        slack = round(far * time.rate)
+        # too little sound is spread, as far as durations may hide it
+        step = max(time.unit, min(round(time.unit / pace), round(AUDIO_GAP * time.rate)))
         ahead = time.end - video
-        first = (video if -ahead > slack else time.end) - time.shift
+        first = (video if -ahead > slack else time.end + step - time.unit) - time.shift
         surplus = min(count, -(-(ahead - slack) // time.unit)) if ahead > slack else 0
         self._stats.dropped_units += surplus
         if surplus == count:
             return None
         self._is_counted = True
-        return restamp.contiguous(restamp.pieces(run, [surplus, count - surplus])[1], time.unit, first=first)
+        return restamp.contiguous(restamp.pieces(run, [surplus, count - surplus])[1], step, first=first)
 
     def hold(self, run: Run) -> None:
         """Audio that came without video, where a part would have to begin with it: it goes with the next video."""

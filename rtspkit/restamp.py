@@ -20,7 +20,19 @@ from typing import NamedTuple
 from rtspkit import _fmp4
 from rtspkit.media import SAMPLE, SAMPLE_SIZE, Run
 
-__all__ = ["Piece", "Survey", "contiguous", "drop_before", "join", "pieces", "split", "spread", "survey", "times_of"]
+__all__ = [
+    "Piece",
+    "Survey",
+    "chosen",
+    "contiguous",
+    "drop_before",
+    "join",
+    "pieces",
+    "split",
+    "spread",
+    "survey",
+    "times_of",
+]
 
 _SYNC = 1
 #: Samples that agree with each other on a far-off time before it is believed.
@@ -220,3 +232,9 @@ def pieces(run: Run, counts: Sequence[int]) -> list[Run]:
     if offset != len(data):
         raise ValueError(f"the samples announce {offset} bytes, but there are {len(data)}")
     return runs
+
+
+def chosen(run: Run, places: Sequence[bool]) -> Run:
+    """The run with those of its samples only for which `places`, one for each of them, says so."""
+    left = [piece for piece, is_wanted in zip(pieces(run, [1] * len(places)), places, strict=True) if is_wanted]
+    return Run(run.track, b"".join(piece.samples for piece in left), b"".join(piece.data for piece in left))

@@ -9,7 +9,8 @@ with which some cameras and recorders begin.
 Sound needs no arrival: its units last what they last. Where over two seconds of them the timestamps went another way,
 and not because some are missing, the units are counted (`UnitClock`). Where units are not sent while nothing is said
 (Opus), and where the samples go wrong as the timestamps do, only the pictures beside it can tell: sound that twice in a
-row gets half a second further from them, or back, is of another clock (`BesideClock`).
+row gets half a second further from them, or back, is of another clock (`BesideClock`); where its samples do, too, it is
+thinned out, or spread.
 
 Which cameras: some stamp every unit alike after their clock was set, or count in milliseconds what they announce
 as 90 kHz; some count Opus in the ticks of the rate that was recorded; some send 16,000 samples of G.711 a second.
@@ -173,10 +174,12 @@ class BesideClock:
 
     Attributes:
         is_used: units are counted at present.
+        pace: how much of sound comes in the time of so much of pictures; 1.0 where only the timestamps are wrong.
     """
 
     def __init__(self, rate: int) -> None:
         self.is_used = False
+        self.pace = 1.0
         self._rate = rate
         self.forget()
 
@@ -184,26 +187,30 @@ class BesideClock:
         """Time starts anew; whether units are counted stays."""
         self._start: tuple[int, int] | None = None  # a timestamp, and the time of the pictures beside it
         self._streak = 0  # spans in a row that went wrong; below 0: the sound fell behind
-        self._edge = 0
+        self._edge = self._lasted = 0
 
-    def take(self, first: int, video: int, edge: int) -> None:
+    def take(self, first: int, video: int, edge: int, lasts: int) -> None:
         """Look at the sound of a fragment.
 
         Args:
             first: its first timestamp, or one of its own time that goes on with it; ticks, as all.
             video, edge: where its pictures begin and end on the output's timeline.
+            lasts: what its units last.
         """
         if self._start is None or video - self._edge > _BESIDE_PAUSE * self._rate:
-            self._start, self._streak, self._edge = (first, video), 0, edge
+            self._start, self._streak, self._edge, self._lasted = (first, video), 0, edge, lasts
             return
         self._edge = edge
+        lasted, self._lasted = self._lasted, self._lasted + lasts
         passed = video - self._start[1]
         off = first - self._start[0] - passed
         if abs(off) > max(_BESIDE_OFF * self._rate, _SOUND_OFF * passed):
             self._streak = max(1, self._streak + 1) if off > 0 else min(-1, self._streak - 1)
-            self.is_used |= abs(self._streak) >= _BAD
+            if abs(self._streak) >= _BAD:
+                is_other = abs(lasted - passed) > max(_BESIDE_OFF * self._rate, _SOUND_OFF * passed) and passed > 0
+                self.is_used, self.pace = True, max(0.1, min(lasted / passed, 10.0)) if is_other else 1.0
         elif _SOUND_OFF * passed > _BESIDE_OFF * self._rate:
-            self.is_used, self._streak = False, 0
+            self.is_used, self.pace, self._streak = False, 1.0, 0
         else:
             return
-        self._start = first, video
+        self._start, self._lasted = (first, video), lasts

@@ -557,6 +557,20 @@ def test_opus_with_timestamps_of_another_rate_stays_beside_the_pictures(factor: 
     assert segmenter.stats.dropped_units <= 100
 
 
+@pytest.mark.parametrize("pace", [0.5, 0.8, 1.1, 2])
+def test_sound_that_comes_at_another_rate_stays_beside_the_pictures(pace: float) -> None:
+    segmenter = make((VIDEO, OPUS))
+    outputs = []
+    for number in range(40):
+        fragment = second(number, [], OPUS)
+        first, last = (round(at * pace * 50) for at in (number, number + 1))
+        heard = opus_run(range(first * 960, last * 960, 960))
+        outputs += write(segmenter, fragment._replace(runs=(*fragment.runs, heard)))
+    for video, sound in zip(runs(outputs, 1)[-20:], runs(outputs, 2)[-20:], strict=True):
+        assert abs(sound.dts / 48_000 - video.dts / 90_000) <= 0.15
+        assert abs(sound.end / 48_000 - video.end / 90_000) <= 0.15
+
+
 def test_opus_alone_leads() -> None:
     alone = replace(OPUS, index=0)
     segmenter = make((alone,))

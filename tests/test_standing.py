@@ -142,7 +142,9 @@ def beside(times: Iterable[tuple[float, float]], length: float = 1.0) -> list[bo
     clock = BesideClock(48_000)
     used = []
     for first, video in times:
-        clock.take(round(first * 48_000), round(video * 48_000), round((video + length) * 48_000))
+        clock.take(
+            round(first * 48_000), round(video * 48_000), round((video + length) * 48_000), round(length * 48_000)
+        )
         used.append(clock.is_used)
     return used
 
@@ -170,3 +172,19 @@ def test_sound_that_stays_beside_the_pictures_is_not_counted() -> None:
         [(n - 10 * (n >= 30), n) for n in [*range(20), *range(30, 100)]],  # it stopped, and its clock with it
     ):
         assert not any(beside(times))
+
+
+@pytest.mark.parametrize("length", [0.2, 1.0])
+@pytest.mark.parametrize("pace", [0.5, 0.9, 1.1, 2.0])
+def test_sound_of_another_rate_has_another_pace(pace: float, length: float) -> None:
+    clock = BesideClock(48_000)
+    for n in range(round(30 / length)):
+        begin, end = (round(number * length * 48_000) for number in (n, n + 1))
+        clock.take(round(begin * pace), begin, end, round((end - begin) * pace))
+    assert clock.is_used
+    assert clock.pace == pytest.approx(pace, rel=0.01)
+    for n in range(round(30 / length), round(90 / length)):
+        begin, end = (round(number * length * 48_000) for number in (n, n + 1))
+        clock.take(begin, begin, end, end - begin)
+    assert not clock.is_used
+    assert clock.pace == 1.0
