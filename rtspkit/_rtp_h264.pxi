@@ -95,24 +95,24 @@ cdef int h264_set_key(const uint8_t* nal, size_t size) noexcept nogil:
     cdef int identifier
     cdef size_t bit = 8
     if size >= 4 and nal[0] & 0x1F == NAL_SPS:
-        return KEY_SPS if h264_sps_id(nal, size) >= 0 else -1
+        bit = 32  # seq_parameter_set_id stands behind profile and level
+        identifier = exp_golomb(nal, size, &bit)
+        return KEY_SPS + identifier if 0 <= identifier <= 31 else -1
     if size < 2 or nal[0] & 0x1F != NAL_PPS:
         return -1
     identifier = exp_golomb(nal, size, &bit)
     return identifier if identifier <= 255 else -1
 
 
-cdef int h264_sps_id(const uint8_t* nal, size_t size) noexcept nogil:
-    """seq_parameter_set_id, which stands behind profile and level; -1 where it is none."""
-    cdef size_t bit = 32
-    cdef int identifier = exp_golomb(nal, size, &bit)
-    return identifier if identifier <= 31 else -1
+cdef int h264_named_pps(const uint8_t* body, size_t size) noexcept nogil:
+    """pic_parameter_set_id of a slice; -1 where it cannot be read."""
+    cdef size_t bit = 0
+    exp_golomb(body, size, &bit)  # first_mb_in_slice
+    exp_golomb(body, size, &bit)  # slice_type
+    return exp_golomb(body, size, &bit)
 
 
-cdef object h264_parameters(dict sets):
-    """What is in force; None until there are an SPS and a PPS."""
-    sps = sets.get(KEY_SPS)
-    if sps is None:
-        return None
-    pps = picture_parameter_sets(sets, h264_sps_id(<const uint8_t*>PyBytes_AsString(sps), <size_t>len(sps)), 1)
-    return H264Parameters(sps, pps) if pps else None
+cdef object h264_parameters(TrackState t):
+    """What is in force; None until there are an SPS and a PPS of it."""
+    pps = picture_parameter_sets(t)
+    return H264Parameters(t.parameter_sets[t.sps_key], pps) if pps else None

@@ -105,7 +105,8 @@ cdef int h265_set_key(const uint8_t* nal, size_t size) noexcept nogil:
     if h265_type(nal) == H265_VPS:
         return KEY_VPS
     if h265_type(nal) == H265_SPS:
-        return KEY_SPS if h265_sps_id(nal, size) >= 0 else -1
+        identifier = h265_sps_id(nal, size)
+        return KEY_SPS + identifier if identifier >= 0 else -1
     if h265_type(nal) != H265_PPS:
         return -1
     identifier = exp_golomb(nal, size, &bit)
@@ -145,10 +146,14 @@ cdef int h265_sps_id(const uint8_t* nal, size_t size) noexcept nogil:
     return identifier if identifier <= 15 else -1
 
 
-cdef object h265_parameters(dict sets):
-    """What is in force; None until there are a VPS, an SPS and a PPS."""
-    sps = sets.get(KEY_SPS)
-    if sps is None or KEY_VPS not in sets:
-        return None
-    pps = picture_parameter_sets(sets, h265_sps_id(<const uint8_t*>PyBytes_AsString(sps), <size_t>len(sps)), 2)
-    return H265Parameters(sets[KEY_VPS], sps, pps) if pps else None
+cdef int h265_named_pps(const uint8_t* body, size_t size) noexcept nogil:
+    """slice_pic_parameter_set_id of a picture that decoding can start with; -1 where it cannot be read."""
+    cdef size_t bit = 2  # behind first_slice_segment_in_pic_flag, no_output_of_prior_pics_flag
+    return exp_golomb(body, size, &bit)
+
+
+cdef object h265_parameters(TrackState t):
+    """What is in force; None until there are a VPS, an SPS and a PPS of it."""
+    pps = picture_parameter_sets(t)
+    vps = t.parameter_sets.get(KEY_VPS)
+    return H265Parameters(vps, t.parameter_sets[t.sps_key], pps) if vps is not None and pps else None

@@ -251,6 +251,8 @@ cdef int begin_slice(Receiver receiver, TrackState t, NalKind kind, const uint8_
         kind = KIND_SYNC_SLICE
     t.unit_vcl = True
     if kind >= KIND_SYNC_SLICE and not t.unit_sync:
+        if t.has_several_sps:
+            choose_sps(receiver, t, body, size)
         t.unit_sync = True
         # Pictures that refer to what was before it (RASL, H.265, 8.1.3) cannot be decoded where a stream begins with
         # it, nor well where something before it was lost.
@@ -333,22 +335,40 @@ cdef int parameter_set(Receiver receiver, TrackState t, const uint8_t* nal, size
         t.broken += 1
         return 0
     known = t.parameter_sets.get(key)
-    if key == KEY_SPS:
+    if KEY_SPS <= key < KEY_VPS:
         t.has_own_sps = True
-        if known is None:
+        if not t.sps_key:
             t.note(QUIRK_PARAMETER_SETS_ONLY_IN_BAND)
-    if known is not None:
-        if len(known) == <Py_ssize_t>size and not memcmp(PyBytes_AsString(known), nal, size):
-            return 0
+    if known is not None and len(known) == <Py_ssize_t>size and not memcmp(PyBytes_AsString(known), nal, size):
+        return 0
+    keep_parameter_set(t, key, PyBytes_FromStringAndSize(<char*>nal, <Py_ssize_t>size))
+    put_in_force(receiver, t, is_change=known is not None)
+    return 0
+
+
+cdef int put_in_force(Receiver receiver, TrackState t, bint is_change) except -1:
+    """Begins a new fragment with the parameter sets that are in force from now on."""
+    if is_change:
         t.parameter_changes += not t.has_changed
         t.has_changed = True
-    new = PyBytes_FromStringAndSize(<char*>nal, <Py_ssize_t>size)
     receiver.cut(t is receiver.leading, t.unit_pts)
-    t.parameter_sets[key] = new
-    parameters = h264_parameters(t.parameter_sets) if t.codec == CODEC_H264 else h265_parameters(t.parameter_sets)
+    parameters = h264_parameters(t) if t.codec == CODEC_H264 else h265_parameters(t)
     if parameters is not None:
         t.track = _replace(t.track, parameters=parameters)
         receiver.tracks = tuple([(<TrackState>state).track for state in receiver.states])
+    return 0
+
+
+cdef int choose_sps(Receiver receiver, TrackState t, const uint8_t* body, size_t size) except -1:
+    """The SPS that a slice names, by its PPS, is in force from now on."""
+    cdef int key = h264_named_pps(body, size) if t.codec == CODEC_H264 else h265_named_pps(body, size)
+    pps = t.parameter_sets.get(key) if key < KEY_SPS else None
+    if pps is None:
+        return 0
+    key = KEY_SPS + named_sps(pps, t.nal_header)
+    if key != t.sps_key and KEY_SPS <= key < KEY_VPS and key in t.parameter_sets:
+        t.sps_key = key
+        put_in_force(receiver, t, is_change=True)
     return 0
 
 
@@ -362,17 +382,27 @@ cdef int know_parameter_sets(TrackState t, nals) except -1:
     for nal in nals:
         key = set_key(t, <const uint8_t*>PyBytes_AsString(nal), <size_t>len(nal))
         if key >= 0:
-            t.parameter_sets[key] = nal
+            keep_parameter_set(t, key, nal)
     return 0
 
 
-cdef tuple picture_parameter_sets(dict sets, int sps_id, size_t header):
-    """Those that name this SPS; others are left from before a change, and a decoder complains of them.
+cdef int keep_parameter_set(TrackState t, int key, bytes nal) except -1:
+    t.parameter_sets[key] = nal
+    if KEY_SPS <= key < KEY_VPS:
+        if not t.sps_key:
+            t.sps_key = key
+        elif key != t.sps_key:
+            t.has_several_sps = True
+    return 0
 
-    Args:
-        header: bytes of a NAL unit's header.
-    """
-    return tuple([nal for key, nal in sets.items() if key < KEY_SPS and named_sps(nal, header) == sps_id])
+
+cdef tuple picture_parameter_sets(TrackState t):
+    """Those that name the SPS in force; of others, left from before a change or not in use, a decoder complains."""
+    cdef int key
+    return tuple([
+        nal for key, nal in t.parameter_sets.items()
+        if key < KEY_SPS and KEY_SPS + named_sps(nal, t.nal_header) == t.sps_key
+    ])
 
 
 cdef int named_sps(bytes pps, size_t header) except -2:

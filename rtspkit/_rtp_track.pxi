@@ -1,8 +1,8 @@
 # What a Receiver keeps for one track, and RFC 3550's rules for its sequence numbers. Included by _rtp.pyx.
 
 cdef enum ParameterSetKey:
-    KEY_SPS = 256               # beyond every PPS id
-    KEY_VPS
+    KEY_SPS = 256               # and its id; beyond every PPS id
+    KEY_VPS = 288               # beyond every SPS id
 
 
 @cython.final
@@ -130,8 +130,10 @@ cdef class TrackState:
     # H.265: pictures before the next sync sample are missing, or damaged; what refers to them is left out
     cdef bint references_lost, skips_leading
 
-    # H.264, H.265: the parameter sets in force, by PPS id or one of ParameterSetKey
+    # H.264, H.265: the last parameter sets of each id, by PPS id or ParameterSetKey
     cdef dict parameter_sets
+    cdef int sps_key                # of the SPS in force; 0: there is none yet
+    cdef bint has_several_sps       # with different ids: a picture says which one it is of
     cdef size_t nal_header          # bytes of a NAL unit's header ...
     cdef uint8_t nal_type_bits      # ... and where its first one has the type
 

@@ -25,7 +25,14 @@ bodies = st.lists(st.binary(max_size=40) | zeros, max_size=4).map(b"".join)
 sets = st.sampled_from(
     [
         *(VPS, SPS, PPS, VPS + b"\1", SPS + b"\1", PPS + b"\1", b"\x44\x01\x40", SPS[:9], b"\x40\x01"),
-        *(SPS_1, PPS_OF_SPS_1, SPS_OF_LAYERS, SPS_OF_LAYERS[:16], PPS[:1] + b"\x09" + PPS[2:], b"\x43" + SPS[1:]),
+        *(
+            SPS_1,
+            PPS_OF_SPS_1,
+            SPS_OF_LAYERS,
+            SPS_OF_LAYERS[:16],
+            PPS[:1] + b"\x09" + PPS[2:],
+            b"\x43" + SPS[1:],
+        ),
     ]
 )
 nal_units = (
@@ -49,7 +56,13 @@ fragments = st.builds(
     st.sampled_from([1, 1, 1, 0]),
     bodies | st.sampled_from([b"\x80", SPS[2:], PPS[2:], b"\1" + VPS, bytes(300)]),
 )
-payloads = st.one_of(nal_units, nal_units, fragments, fragments, aggregation_packets, st.binary(max_size=60))
+#: Two SPS, a PPS with id 0 of either and one with id 1 of the second, and pictures of both PPS.
+two_sps = st.lists(
+    st.sampled_from([VPS, SPS, PPS, SPS_1, PPS_OF_SPS_1, b"\x44\x01\x48", b"\x26\x01\xa0\x80", b"\x26\x01\x90\x80"]),
+    min_size=3,
+    max_size=6,
+).map(lambda nals: header(48) + b"".join(len(n).to_bytes(2, "big") + n for n in nals))
+payloads = st.one_of(nal_units, nal_units, fragments, fragments, aggregation_packets, two_sps, st.binary(max_size=60))
 
 _slice_bodies = st.binary(min_size=1, max_size=300).map(lambda data: data.replace(b"\0", b"\2") + b"\x80")
 

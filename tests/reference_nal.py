@@ -62,19 +62,23 @@ class H264:
             return [payload[1:]]
         return payload if kind <= 23 and (kind or b"\x00\x00\x01" in payload[:4]) else "discarded"
 
-    def key(self, nal: bytes) -> int | str | None:
-        """ "sps", the number of a PPS, or None for what is no parameter set that can be used."""
+    def key(self, nal: bytes) -> Any:
+        """("sps", its number), the number of a PPS, or None for what is no parameter set that can be used."""
         if self.nal_type(nal) == 7:
-            return "sps" if 0 <= self.sps_id(nal) <= 31 else None
+            return ("sps", self.sps_id(nal)) if 0 <= self.sps_id(nal) <= 31 else None
         number = next(exp_golomb(as_bits(nal[1:])))
         return number if self.nal_type(nal) == 8 and 0 <= number <= 255 else None
 
     def sps_id(self, sps: bytes) -> int:
         return next(exp_golomb(as_bits(sps[4:])))
 
-    def parameters(self, sets: dict[Any, bytes]) -> H264Parameters | None:
-        pps = picture_sets(self, sets)
-        return H264Parameters(sets["sps"], pps) if pps else None
+    def named_pps(self, body: bytes) -> int:
+        """The PPS of a slice."""
+        return list(islice(exp_golomb(as_bits(body[:16])), 3))[2]
+
+    def parameters(self, sets: dict[Any, bytes], sps: Any) -> H264Parameters | None:
+        pps = picture_sets(self, sets, sps)
+        return H264Parameters(sets[sps], pps) if pps else None
 
 
 class H265:
@@ -107,12 +111,12 @@ class H265:
             return [payload[2:]]
         return payload if kind < 48 else "discarded"
 
-    def key(self, nal: bytes) -> int | str | None:
+    def key(self, nal: bytes) -> Any:
         kind = self.nal_type(nal) if len(nal) >= 3 else 0
         if kind == 32:
             return "vps"
         if kind == 33:
-            return "sps" if 0 <= self.sps_id(nal) <= 15 else None
+            return ("sps", self.sps_id(nal)) if 0 <= self.sps_id(nal) <= 15 else None
         number = next(exp_golomb(as_bits(nal[2:])))
         return number if kind == 34 and 0 <= number <= 63 else None
 
@@ -124,18 +128,22 @@ class H265:
             bits = bits[88 * flags[: 2 * sub_layers : 2].count("1") + 8 * flags[1 : 2 * sub_layers : 2].count("1") :]
         return next(exp_golomb(bits)) if sub_layers < 7 else -1
 
-    def parameters(self, sets: dict[Any, bytes]) -> H265Parameters | None:
-        pps = picture_sets(self, sets)
-        return H265Parameters(sets["vps"], sets["sps"], pps) if pps and "vps" in sets else None
+    def named_pps(self, body: bytes) -> int:
+        return next(exp_golomb(as_bits(body[:16])[2:]))
+
+    def parameters(self, sets: dict[Any, bytes], sps: Any) -> H265Parameters | None:
+        pps = picture_sets(self, sets, sps)
+        return H265Parameters(sets["vps"], sets[sps], pps) if pps and "vps" in sets else None
 
 
-def picture_sets(codec: H264 | H265, sets: dict[Any, bytes]) -> tuple[bytes, ...]:
-    """Each PPS that names the SPS."""
-    if "sps" not in sets:
-        return ()
-    found = {key: list(islice(exp_golomb(as_bits(nal[codec.header_size :])), 2)) for key, nal in sets.items()}
-    number = codec.sps_id(sets["sps"])
-    return tuple(nal for key, nal in sets.items() if isinstance(key, int) and found[key][1] == number)
+def named_sps(codec: H264 | H265, pps: bytes) -> tuple[str, int]:
+    """The key of the SPS that a PPS is for."""
+    return "sps", list(islice(exp_golomb(as_bits(pps[codec.header_size :])), 2))[1]
+
+
+def picture_sets(codec: H264 | H265, sets: dict[Any, bytes], sps: Any) -> tuple[bytes, ...]:
+    """Each PPS that names this SPS."""
+    return tuple(nal for key, nal in sets.items() if isinstance(key, int) and named_sps(codec, nal) == sps)
 
 
 def recovers(nal: bytes) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 import reference_latm
 from reference_latm import LATM
-from reference_nal import H264, H265, SLICES, goes_on, recovers
+from reference_nal import H264, H265, SLICES, goes_on, named_sps, recovers
 from reference_nal import Fragment as NALFragment
 
 from rtspkit import opus
@@ -171,13 +171,19 @@ class TrackState:
         self.nal = NAL_CODECS.get(track.codec)
         self.references_lost, self.skips_leading = True, False
         self.sets: dict[Any, bytes] = {}
+        self.sps: Any = None  # the key of the one in force
         told = track.parameters
         if isinstance(told, H264Parameters | H265Parameters):
             assert self.nal is not None
             vps = (told.vps,) if isinstance(told, H265Parameters) else ()
             for nal in (*vps, told.sps, *told.pps):
                 if nal and (key := self.nal.key(nal)) is not None:
-                    self.sets[key] = nal
+                    self.keep(key, nal)
+
+    def keep(self, key: Any, nal: bytes) -> None:
+        self.sets[key] = nal
+        if self.sps is None and isinstance(key, tuple):
+            self.sps = key
 
     @property
     def is_video(self) -> bool:
@@ -903,6 +909,11 @@ class Receiver:
                     word = "sync"
             unit.vcl = True
             if word in {"sync", "link"} and not unit.sync:
+                pps = t.sets.get(t.nal.named_pps(body))
+                sps = named_sps(t.nal, pps) if pps else None
+                if sps != t.sps and sps in t.sets:
+                    t.sps = sps
+                    self.put_in_force(t, unit, is_change=True)
                 unit.sync = True
                 t.skips_leading = t.references_lost or word == "link"
                 t.references_lost = False
@@ -938,18 +949,22 @@ class Receiver:
             t.counters["broken"] += 1
             return
         known = t.sets.get(key)
-        if key == "sps":
+        if isinstance(key, tuple):
             t.has_own_sps = True
-            if known is None:
+            if t.sps is None:
                 t.quirks.add("parameter-sets-only-in-band")
         if nal == known:
             return
-        if known is not None and not unit.changed:
+        t.keep(key, nal)
+        self.put_in_force(t, unit, is_change=known is not None)
+
+    def put_in_force(self, t: TrackState, unit: Unit, *, is_change: bool) -> None:
+        assert t.nal is not None
+        if is_change and not unit.changed:
             t.parameter_changes += 1
             unit.changed = True
         self.cut(unit.pts if t is self.leading else None)
-        t.sets[key] = nal
-        parameters = t.nal.parameters(t.sets)
+        parameters = t.nal.parameters(t.sets, t.sps)
         if parameters is not None:
             t.track = replace(t.track, parameters=parameters)
             self.tracks = tuple(state.track for state in self.states)

@@ -211,6 +211,10 @@ def test_flush_keeps_the_unit_that_arrives() -> None:
     assert [unit.data for unit in camera.units()] == [avcc(P)]
 
 
+SECOND_SPS, PPS_OF_SECOND_SPS = b"\x67\x42\xc0\x1f\x40", b"\x68\x48"  # both with id 1
+OF_SECOND_SPS = b"\x65\x88\x48"  # macroblock 0, an I slice, PPS 1
+
+
 # -- parameter sets ---------------------------------------------------------------------------------------------------
 
 
@@ -241,13 +245,24 @@ def test_changed_parameter_set_begins_a_fragment() -> None:
 def test_picture_parameter_sets_of_another_sps_are_left_out() -> None:
     """The stream goes on with an SPS of id 1; what was sent with id 0 before is not in force any more."""
     camera = Camera(fragment_duration=10)
-    other, its_own = b"\x67\x42\xc0\x1f\x40", b"\x68\x48"
     camera.picture(SPS, PPS, IDR, at=0)
-    camera.picture(other, its_own, IDR, at=1)
+    camera.picture(SECOND_SPS, PPS_OF_SECOND_SPS, OF_SECOND_SPS, at=1)
     assert [fragment.tracks[0].parameters for fragment in camera.fragments()] == [
         H264Parameters(SPS, (PPS,)),
-        H264Parameters(other, (its_own,)),
+        H264Parameters(SECOND_SPS, (PPS_OF_SECOND_SPS,)),
     ]
+
+
+def test_the_sps_of_the_picture_is_in_force() -> None:
+    """Two with each IDR picture; which one it is of, its slices say."""
+    camera = Camera(fragment_duration=10)
+    of_unknown = b"\x65\x88\x68"  # macroblock 0, an I slice, PPS 2
+    for i, picture in enumerate([OF_SECOND_SPS, IDR, IDR, OF_SECOND_SPS, of_unknown, b"\x65\x04\x21", IDR]):
+        camera.picture(SPS, PPS, SECOND_SPS, PPS_OF_SECOND_SPS, picture, at=i)
+    first, second = H264Parameters(SPS, (PPS,)), H264Parameters(SECOND_SPS, (PPS_OF_SECOND_SPS,))
+    fragments = camera.fragments()
+    assert [fragment.tracks[0].parameters for fragment in fragments] == [second, first, first, *[second] * 3, first]
+    assert fragments[1].tracks is fragments[2].tracks
 
 
 def test_repeated_parameter_sets_change_nothing() -> None:

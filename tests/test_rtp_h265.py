@@ -369,12 +369,24 @@ def test_picture_parameter_sets_of_another_sps_are_left_out() -> None:
     layers.u(2, 3).u(2, 1).u(12, 0).u(88, 1).u(8, 90).u(8, 93)
     other, third = nal(layers.ue(5).u(8, 7), 33), nal(BitWriter().ue(2, 5).u(8, 1), 34)
     camera.picture(SECOND_PPS, IDR, at=0)
-    camera.picture(VPS, other, third, IDR, at=1)
+    camera.picture(VPS, other, third, b"\x26\x01\x98\x80", at=1)  # of PPS 2
     units = camera.units()
     assert [unit.track.parameters for unit in units] == [
         H265Parameters(VPS, SPS, (PPS, SECOND_PPS)),
         H265Parameters(VPS, other, (third,)),
     ]
+
+
+def test_the_sps_of_the_picture_is_in_force() -> None:
+    camera = Camera()
+    other, its_own = nal(BitWriter().u(8, 1).u(96, 1).ue(3).u(8, 1), 33), nal(BitWriter().ue(2, 3).u(8, 1), 34)
+    of_other = b"\x26\x01\x98\x80"  # the first segment, PPS 2
+    for i, picture in enumerate([b"\x26\x01\xa0\x80", of_other, of_other, IDR]):
+        camera.picture(VPS, SPS, PPS, other, its_own, picture, at=i)
+    second = H265Parameters(VPS, other, (its_own,))
+    units = camera.units()
+    assert [unit.track.parameters for unit in units] == [TRACK.parameters, second, second, TRACK.parameters]
+    assert camera.counted().parameter_changes == 2
 
 
 def test_parameter_sets_of_other_layers_are_left_out() -> None:

@@ -116,8 +116,6 @@ nal = st.builds(lambda header, data: bytes([header]) + data, nal_header, body) |
         SPS + b"\1",
         PPS + b"\1",
         b"\x68\x40",
-        b"\x67\x42\xc0\x1f\x5a",  # seq_parameter_set_id 1 ...
-        b"\x68\xa0",  # ... and a PPS of it
         b"\x65\x88\x80\0",
         b"\x41\x9a\x12",
         b"\x65\x08",
@@ -136,7 +134,13 @@ fu_a = st.builds(
     st.sampled_from([1, 1, 5, 5, 7, 8, 6, 0, 28]),
     body | st.sampled_from([b"\x88", SPS[1:], PPS[1:], bytes(300)]),
 )
-h264_payload = st.one_of(nal, nal, fu_a, fu_a, stap_a, st.binary(max_size=60))
+#: Two SPS, a PPS with id 0 of either and one with id 1 of the second, and pictures of both PPS.
+two_sps = st.lists(
+    st.sampled_from([SPS, PPS, b"\x67\x42\xc0\x1f\x5a", b"\x68\xa0", b"\x68\x48", b"\x65\x88\x84", b"\x65\x88\x48"]),
+    min_size=3,
+    max_size=6,
+).map(lambda nals: b"\x78" + b"".join(len(n).to_bytes(2, "big") + n for n in nals))
+h264_payload = st.one_of(nal, nal, fu_a, fu_a, stap_a, two_sps, st.binary(max_size=60))
 
 
 @st.composite
@@ -443,6 +447,24 @@ def test_same_as_reference(given_: Input) -> None:
     receiver.finish()
     model.finish()
     assert visible(receiver, len(given_.setups)) == visible(model, len(given_.setups))
+
+
+@quick
+@given(
+    st.tuples(st.just("h264"), st.lists(two_sps, min_size=2, max_size=6))
+    | st.tuples(st.just("h265"), st.lists(h265_payloads.two_sps, min_size=2, max_size=6))
+)
+def test_same_sps_as_reference(given_: tuple[str, list[bytes]]) -> None:
+    codec, payloads = given_
+    results = []
+    for one in (Receiver(fragment_duration=3600), reference_rtp.Receiver(fragment_duration=3600)):
+        one.add_track(Track(0, "video", codec, 90000), payload_type=96, channels=(0, 1), origin=0)
+        for i, payload in enumerate(payloads):
+            packet = rtp_packet(payload, payload_type=96, sequence=i, timestamp=3600 * i, ssrc=7, marker=True)
+            one.feed(interleaved_frame(0, packet), 10**9 + 40_000_000 * i)
+        one.finish()
+        results.append(visible(one, 1))
+    assert results[0] == results[1]
 
 
 @settings(quick, max_examples=300)
