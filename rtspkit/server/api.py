@@ -34,7 +34,7 @@ from rtspkit.server.tracks import announced, properties
 from rtspkit.server.values import camel
 
 if TYPE_CHECKING:
-    from rtspkit.server.http import App, Receive, Scope, Send
+    from rtspkit.server.replies import App, Receive, Scope, Send
 
 __all__ = ["create_api", "health_item", "path_item"]
 

@@ -35,13 +35,7 @@ from rtspkit.server.web import CONTENT_SECURITY_POLICY, asset, index_page
 from rtspkit.waiting import REPLY, Outcome, Reply, Waiter, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, MutableMapping
-
-    Scope = MutableMapping[str, Any]
-    Message = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[Message]]
-    Send = Callable[[Message], Awaitable[None]]
-    App = Callable[[Scope, Receive, Send], Awaitable[None]]
+    from rtspkit.server.replies import App, Message, Receive, Scope, Send
 
 __all__ = ["Front", "Server", "bind", "loop_factory", "peer_address", "split_address"]
 
