@@ -11,14 +11,13 @@ from urllib.parse import urlencode
 
 import pytest
 from certificates import certificates
-from real.browser import Player, chromium
+from real.browser import Player, chromium, speed
 from real.decoders import Decoder
 from real.gateway import Gateway
 from real.gstcamera import GstCamera
 from real.network import Network
 from real.pageserver import PageServer
 from real.parts import require_chromium, require_ffmpeg, require_gstreamer
-from test_real_player import speed
 
 pytestmark = pytest.mark.real
 

@@ -58,6 +58,11 @@ class Moment:
     dropped: int
 
 
+def speed(series: list[Moment]) -> float:
+    """Seconds of media a second, over the whole series."""
+    return (series[-1].position - series[0].position) / (series[-1].at - series[0].at)
+
+
 @dataclass
 class Refusal:
     """An answer of status 400 or more."""
@@ -109,6 +114,20 @@ class Player:
             return len(series) == 4 and series[-1].position > series[0].position + 0.2
 
         return self.until(runs, timeout, "the picture does not run")
+
+    def plays_evenly(self, seconds: float = 3.0, tolerance: float = 0.15, timeout: float = 20.0) -> float:
+        """Waits until media passed as fast as time for so many seconds; gives the page's time then.
+
+        For after an outage: a player that goes on with the first segment there is has no stock, and may halt once more
+        until the live edge is far enough ahead.
+        """
+        begin = self.now
+
+        def does() -> bool:
+            series = self.series(since=max(begin, self.now - seconds))
+            return self.now > begin + seconds and abs(speed(series) - 1) < tolerance
+
+        return self.until(does, timeout, f"media do not pass as fast as time for {seconds} s")
 
     def series(self, since: float = 0.0) -> list[Moment]:
         return [Moment(*row) for row in self.page.evaluate("window.__record.series") if row[0] >= since]
