@@ -291,7 +291,7 @@ def _latm(offer: _Offer) -> MediaTrack | str:
         return "without a clock rate"
     if encoding.clock_rate > _FASTEST_CLOCK:
         return "odd clock rate"
-    return offer.track(Track(0, "audio", "aac", encoding.clock_rate, parameters), packing)
+    return offer.track(Track(0, "audio", "aac", encoding.clock_rate, parameters, is_latm=True), packing)
 
 
 def _pcm(codec: Codec, bits: int, *, clock_rate: int = 0, rate_factor: int = 1, is_aal2: bool = False) -> _Format:

@@ -113,6 +113,7 @@ class Track:
         codec: one of `Codec`.
         clock_rate: ticks a second of every timestamp of this track.
         parameters: what a decoder needs first; None until the camera has sent it (in band).
+        is_latm: AAC came in LATM elements (RFC 6416); its access units are as others' are.
     """
 
     index: int
@@ -120,6 +121,7 @@ class Track:
     codec: Codec
     clock_rate: int
     parameters: CodecParameters | None = None
+    is_latm: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -317,7 +317,7 @@ LATM = "m=audio 0 RTP/AVP 97\na=rtpmap:97 MP4A-LATM/24000/2\na=fmtp:97 profile-l
 def test_latm(fmtp: str, config: str | None, is_in_band: bool) -> None:
     (track,), _ = tracks_of(LATM + fmtp + "\n")
     parameters = None if config is None else AACParameters(bytes.fromhex(config))
-    assert track.track == Track(0, "audio", "aac", 24000, parameters)
+    assert track.track == Track(0, "audio", "aac", 24000, parameters, is_latm=True)
     assert ("read_mux" in track.packing) is is_in_band
     assert ("stream_mux" in track.packing) is (config is not None)
 

@@ -274,7 +274,7 @@ async def test_a_camera_of_which_hls_can_carry_nothing_says_so() -> None:
 
 async def test_pictures_do_not_wait_for_ever_for_the_parameters_of_sound(lines: list[str]) -> None:
     network = FakeNetwork()
-    unknown = replace(AUDIO, parameters=None)
+    unknown = replace(AUDIO, parameters=None, is_latm=True)
     network.answer = lambda: FakeCamera((VIDEO, unknown))
     async with running(network, timing=replace(QUICK, parameters=0.1)) as (_, path):
         camera = await network.camera()
@@ -289,7 +289,7 @@ async def test_pictures_do_not_wait_for_ever_for_the_parameters_of_sound(lines: 
         camera.send(tracks=(VIDEO, AUDIO))  # they come after all: too late for this playlist
         assert muxer.tracks == (VIDEO,)
         assert muxer.media_stats.dropped_fragments == 0
-    assert "WAR [path cam] track 2 (MPEG-4 Audio) is left out: its parameters do not come" in lines
+    assert "WAR [path cam] track 2 (MPEG-4 Audio LATM) is left out: its parameters do not come" in lines
 
 
 async def test_a_camera_that_is_back_without_the_parameters_of_its_sound_goes_on() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import test_h265 as h265
@@ -33,6 +33,17 @@ def test_sound(codec: Codec, parameters: CodecParameters | None, label: str, exp
     assert properties(track) == expected
 
 
+def test_aac_in_latm() -> None:
+    track = Track(0, "audio", "aac", 16000, AACParameters(build_config(16000, 1)), is_latm=True)
+    assert labels([track, Track(1, "audio", "aac", 16000)]) == ["MPEG-4 Audio LATM", "MPEG-4 Audio"]
+    assert properties(track) == {"channelCount": 1, "sampleRate": 16000}
+
+
+@pytest.mark.parametrize("codec", get_args(Codec))
+def test_every_codec_has_a_label(codec: Codec) -> None:
+    assert labels([Track(0, "audio", codec, 8000)]) != ["Generic"]
+
+
 def test_h265() -> None:
     track = Track(0, "video", "h265", 90000, h265.PARAMETERS)
     assert labels([track]) == ["H265"]
@@ -47,6 +58,8 @@ def test_h265() -> None:
         ("track 1 (M-JPEG, choose H.264 or H.265)", "track 1 (M-JPEG, choose H.264 or H.265)"),
         ("track 2 (G723, choose AAC, Opus or G.711)", "track 2 (Generic, choose AAC, Opus or G.711)"),
         ("track 2 (G726-32, 9 channels)", "track 2 (G726, 9 channels)"),
+        ("track 2 (AAL2-G726-32, 9 channels)", "track 2 (G726, 9 channels)"),
+        ("track 2 (MP4A-LATM, without a config)", "track 2 (MPEG-4 Audio LATM, without a config)"),
         ("track 2 (HEVC, another video track)", "track 2 (H265, another video track)"),
         ("track 3 (VND.ONVIF.METADATA)", "track 3 (Generic)"),
         ("whatever", "whatever"),

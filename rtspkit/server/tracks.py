@@ -10,25 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from rtspkit import codecs
-from rtspkit.media import Codec, Track
+from rtspkit.media import Track
 
 __all__ = ["announced", "describe", "labels", "named", "not_carried", "properties", "skipped_label"]
 
-_LABELS: dict[Codec, str] = {
-    "h264": "H264",
-    "h265": "H265",
-    "aac": "MPEG-4 Audio",
-    "opus": "Opus",
-    "pcma": "G711",
-    "pcmu": "G711",
-    "g722": "G722",
-    "g726": "G726",
-    "l16": "LPCM",
-    "flac": "FLAC",
-}
-
-#: encoding name of an SDP -> label
-_SKIPPED = {
+#: A `Codec`, or the encoding name of an SDP -> label; whatever else there is is "Generic".
+_LABELS = {
     "h264": "H264",
     "h265": "H265",
     "hevc": "H265",
@@ -44,6 +31,7 @@ _SKIPPED = {
     "mpa": "MPEG-1/2 Audio",
     "ac3": "AC3",
     "opus": "Opus",
+    "flac": "FLAC",
     "vorbis": "Vorbis",
     "speex": "Speex",
     "g722": "G722",
@@ -58,11 +46,9 @@ _SKIPPED = {
 _NUMBERED = re.compile(r"track (\d+) \((.*)\)", re.DOTALL)
 
 
-def _label(encoding: str) -> str:
-    name = encoding.lower().partition(",")[0]  # "aac, refused by the camera"
-    if name.startswith("g726"):
-        return "G726"
-    return _SKIPPED.get(name, "Generic")
+def _label(name: str) -> str:
+    name = name.lower().partition(",")[0]  # "aac, refused by the camera"
+    return "G726" if "g726" in name else _LABELS.get(name, "Generic")  # "aal2-g726-32"
 
 
 def skipped_label(skipped: str) -> str:
@@ -81,7 +67,9 @@ def announced(tracks: Sequence[Track], skipped: Sequence[str]) -> list[tuple[str
         tracks: those in use.
         skipped: the others, "track 3 (PCMU, another audio track)" each, numbered from 1 among all.
     """
-    found: list[tuple[str, Track | None]] = [(_LABELS[track.codec], track) for track in tracks]
+    found: list[tuple[str, Track | None]] = [
+        (_label("mp4a-latm" if track.is_latm else track.codec), track) for track in tracks
+    ]
     for match in filter(None, map(_NUMBERED.fullmatch, skipped)):
         found.insert(min(int(match[1]) - 1, len(found)), (_label(match[2]), None))
     return found
