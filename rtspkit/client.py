@@ -230,6 +230,10 @@ class Camera:
         """What it gets wrong in SDP and RTSP and is put up with: id -> one sentence."""
         return self._connection.quirks
 
+    def track_quirks(self, index: int) -> tuple[str, ...]:
+        """What it gets wrong in the media of the track with that index: ids of `rtspkit.quirks.SENTENCES`."""
+        return self._monitor.quirks(self._receiver, index)
+
     def cut_at(self, pts: int) -> None:
         """Where the next fragment should end: a pts of the leading track (video, where there is any).
 

@@ -219,6 +219,10 @@ class HealthMonitor:
         if abs(reports.clock_offset) > _WALL_CLOCK_SLACK:
             self._note(track.index, "sender-report-clock-wrong")
 
+    def quirks(self, receiver: Receiver, index: int) -> tuple[str, ...]:
+        """What the camera gets wrong on the track with that index: ids of `rtspkit.quirks.SENTENCES`."""
+        return tuple(sorted({*receiver.quirks(index), *self._quirks.get(index, ())}))
+
     def health(
         self,
         now: int,
@@ -314,7 +318,7 @@ class HealthMonitor:
             last_sync_age=(now - stats.sync_arrival) / _SECOND if stats.sync_samples else None,
             last_packet_age=(now - stats.arrival) / _SECOND if stats.received else None,
             parameter_changes=stats.parameter_changes,
-            quirks=tuple(sorted({*receiver.quirks(track.index), *self._quirks.get(track.index, ())})),
+            quirks=self.quirks(receiver, track.index),
         )
 
     def _check_rates(self, before: _Look, look: _Look, tracks: Sequence[Track]) -> None:

@@ -666,6 +666,7 @@ async def test_health_says_how_the_camera_is(camera: ScriptedCamera, monkeypatch
     assert timings.connect >= 0
     assert timings.first_sync < 3
     video, sound = health.tracks
+    assert [session.track_quirks(0), session.track_quirks(1)] == [video.quirks, sound.quirks]
     assert video.lost == sound.lost == video.damaged_units == 0
     assert (video.gop_units, video.gop_duration) == (25, 1.0)
     assert video.sync_samples in {3, 4}

@@ -175,6 +175,8 @@ def test_age_and_wall_clock() -> None:
     assert video.quirks == ()
     watched.report(5, 0, wall=5.0)  # 1970
     assert watched.video(6).quirks == ("sender-report-clock-wrong",)
+    assert watched.monitor.quirks(watched.camera.receiver, 0) == ("sender-report-clock-wrong",)
+    assert not watched.monitor.quirks(watched.camera.receiver, 1)
 
 
 def drift_of(

@@ -106,6 +106,9 @@ class FakeCamera:
         track = TrackHealth(**{**fields, "codec": "h264", "quirks": self.quirks})  # type: ignore[arg-type]
         return CameraHealth("udp", 0, "", Timings(), 0, None, 0, 0, (), (track,))
 
+    def track_quirks(self, index: int) -> tuple[str, ...]:
+        return () if index else self.quirks
+
     async def stream(self, take: Callable[[Fragment], None]) -> None:
         self._take = take
         try:

@@ -226,8 +226,8 @@ class Source:
         if self.camera is None:
             return
         camera = self.camera
-        for track, health in zip(camera.tracks, camera.health().tracks, strict=False):
-            for quirk in _CLOCK_QUIRKS.intersection(health.quirks):
+        for track in camera.tracks:
+            for quirk in _CLOCK_QUIRKS.intersection(camera.track_quirks(track.index)):
                 self._warn_once("%s", f"{named(track, camera.tracks, camera.skipped)}: {SENTENCES[quirk]}")
         lost = self.camera.stats().packets_lost
         if lost > self._lost_reported:
