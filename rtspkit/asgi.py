@@ -30,12 +30,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import parse_qsl, quote
 
+from rtspkit.asgitypes import Header, Receive, Scope, Send
 from rtspkit.errors import RtspkitError
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 from rtspkit.muxer import Muxer
@@ -43,12 +44,6 @@ from rtspkit.responses import Response, error_response
 from rtspkit.waiting import REPLY, Bell, Outcome, Reply, Wanted, client_leaves, watch_client
 
 __all__ = ["HLSApp", "MuxerProvider", "NotReady", "PathNotFound"]
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-RawHeaders = list[tuple[bytes, bytes]]
 
 #: A request is held no longer than this (s).
 HOLD = 8.0
@@ -363,7 +358,7 @@ class HLSApp:
 
     def _ready(
         self, response: Response, body: tuple[bytes, ...], headers: Mapping[bytes, bytes]
-    ) -> tuple[RawHeaders, tuple[bytes, ...]]:
+    ) -> tuple[list[Header], tuple[bytes, ...]]:
         """Headers and buffers of a whole body. They are put together once."""
         gzipped = response.gzipped if response.is_text and _takes_gzip(headers.get(b"accept-encoding")) else None
         key = (id(self), gzipped is not None)
@@ -382,7 +377,7 @@ class HLSApp:
                 response.sent[key] = ready
         return ready
 
-    def _cors(self, origin: bytes | None) -> RawHeaders:
+    def _cors(self, origin: bytes | None) -> list[Header]:
         if "*" in self._origins:
             allowed = b"*"
         elif origin is not None and origin.decode("latin-1") in self._origins:

@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
+from rtspkit.asgitypes import Header
 from rtspkit.store import Body
 
 __all__ = ["Response", "error_response", "media_response", "playlist_response"]
@@ -51,13 +52,13 @@ class Response:
         return gzip.compress(b"".join(self.body), _GZIP_LEVEL, mtime=0)
 
     @cached_property
-    def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+    def raw_headers(self) -> tuple[Header, ...]:
         """The headers as ASGI sends them; a type is what it says, whatever a browser might guess."""
         named = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers)
         return (*named, (b"x-content-type-options", b"nosniff"))
 
     @cached_property
-    def sent(self) -> dict[object, tuple[list[tuple[bytes, bytes]], tuple[bytes, ...]]]:
+    def sent(self) -> dict[object, tuple[list[Header], tuple[bytes, ...]]]:
         """Headers and buffers as they were sent, to be sent again: kept here by whoever sends it."""
         return {}
 

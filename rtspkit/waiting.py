@@ -15,10 +15,11 @@ Spec: ASGI 3.0 (extensions); draft-pantos-hls-rfc8216bis 6.2.5.2 (blocking playl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
+from rtspkit.asgitypes import Header, Receive, Scope
 from rtspkit.muxer import Muxer
 from rtspkit.responses import Response
 
@@ -36,16 +37,13 @@ __all__ = [
     "watch_client",
 ]
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-
 #: The name of the extension: `scope["extensions"][LEAVING](future)`.
 LEAVING = "rtspkit.leaving"
 #: Likewise: a `Reply`.
 REPLY = "rtspkit.reply"
 
 #: Sends a whole reply: status, headers and body; False where it cannot do that at once, and nothing is sent.
-Reply: TypeAlias = Callable[[int, Sequence[tuple[bytes, bytes]], Sequence[bytes]], bool]
+Reply: TypeAlias = Callable[[int, Sequence[Header], Sequence[bytes]], bool]
 #: Gives somebody who waits the answer; False where that takes the usual way.
 Deliver: TypeAlias = Callable[[Response], bool]
 

@@ -70,6 +70,7 @@ VIEWER_SIDE = {
     "collector",
     "responses",
     "muxer",
+    "asgitypes",
     "waiting",
     "asgi",
 }

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -26,15 +26,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from rtspkit._version import __version__
+from rtspkit.asgitypes import App, Header, Receive, Scope, Send
 from rtspkit.quirks import SENTENCES
 from rtspkit.server.http import peer_address, split_address
 from rtspkit.server.manager import PathManager
 from rtspkit.server.paths import Path
 from rtspkit.server.tracks import announced, properties
 from rtspkit.server.values import camel
-
-if TYPE_CHECKING:
-    from rtspkit.server.replies import App, Receive, Scope, Send
 
 __all__ = ["create_api", "health_item", "path_item"]
 
@@ -170,7 +168,7 @@ class _Guard:
             headers.setdefault(bytes(key), []).append(bytes(value))
         origin = b"".join(headers.get(b"origin", [])).decode("latin-1")
         refusal = self._refusal(scope, [host.decode("latin-1") for host in headers.get(b"host", [])], origin)
-        extra: list[tuple[bytes, bytes]] = []
+        extra: list[Header] = []
         if origin and refusal is None:
             extra = [(b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"origin")]
             if scope["method"] == "OPTIONS":

@@ -27,15 +27,13 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from rtspkit.asgi import HLSApp
+from rtspkit.asgitypes import App, Header, Message, Receive, Scope, Send
 from rtspkit.server.log import logger
 from rtspkit.server.manager import PathManager
 from rtspkit.server.paths import VIEWER, Path
-from rtspkit.server.replies import Header, OwnReply
+from rtspkit.server.replies import OwnReply
 from rtspkit.server.web import CONTENT_SECURITY_POLICY, asset, index_page
 from rtspkit.waiting import REPLY, Outcome, Reply, Waiter, resolve
-
-if TYPE_CHECKING:
-    from rtspkit.server.replies import App, Message, Receive, Scope, Send
 
 __all__ = ["Front", "Server", "bind", "loop_factory", "peer_address", "split_address"]
 

@@ -10,25 +10,15 @@ Spec: RFC 9112, 4 to 6 (status line, field syntax, message body length).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rtspkit.asgitypes import App, Header, Message, Receive, Scope, Send
 from rtspkit.waiting import LEAVING, REPLY, Outcome, Waiter, resolve
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
-
-    Scope = MutableMapping[str, Any]
-    Message = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[Message]]
-    Send = Callable[[Message], Awaitable[None]]
-    App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-__all__ = ["Header", "OwnReply"]
-
-Header = tuple[bytes, bytes]
+__all__ = ["OwnReply"]
 
 #: Bytes of a body that are copied behind its head rather than handed over beside it.
 _JOINED = 16 * 1024
