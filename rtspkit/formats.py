@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -30,11 +30,11 @@ from rtspkit.media import (
 from rtspkit.quirks import Quirks
 from rtspkit.sdp import Encoding, MediaDescription, SessionDescription, media_url, parse_sdp, read_number
 
-__all__ = ["MediaTrack", "payload_codecs", "select_tracks"]
+__all__ = ["MediaTrack", "payload_codecs", "picture_refusal", "select_tracks"]
 
 #: Names of video that is not received.
 _VIDEO_NAMES = {
-    "jpeg": "M-JPEG",
+    "m-jpeg": "M-JPEG",
     "mp4v-es": "MPEG-4 video",
     "mpv": "MPEG-2 video",
     "h261": "H.261",
@@ -47,6 +47,9 @@ _VIDEO_NAMES = {
 }
 #: What to choose in a camera's settings where its encoding is not received.
 _INSTEAD = {"video": "choose H.264 or H.265", "audio": "choose AAC, Opus or G.711"}
+_ADVICE = f"{_INSTEAD['video']} in its settings, or another of its streams"
+#: The names of what is left out (see `select_tracks`): what it is called there, and why it is left out.
+_LEFT_OUT = re.compile(r"track \d+ \(([^,]*?)(?:, (.*))?\)", re.DOTALL)
 #: Ticks a second; nothing in use goes beyond MPEG's system clock with 27 MHz.
 _FASTEST_CLOCK = 100_000_000
 #: Sound that no player of HLS knows: taken where there is no other.
@@ -120,23 +123,45 @@ def select_tracks(
         reason = f"another {found.track.kind} track" if isinstance(found, MediaTrack) else found
         skipped.append(f"track {media.index + 1} ({', '.join(filter(None, (_label(media), reason)))})")
     if not tracks:
-        raise UnsupportedError(_refusal(description, skipped))
+        raise UnsupportedError(_refusal(skipped))
     return tuple(tracks), tuple(skipped)
 
 
-def _refusal(description: SessionDescription, skipped: list[str]) -> str:
+def picture_refusal(skipped: Iterable[str]) -> str:
+    """Why nothing is shown of a camera of which no video is received, and what to set instead; "" where it has none.
+
+    Args:
+        skipped: the names of what is left out.
+    """
+    offered = [name for name in skipped if _is_picture(name)]
+    if not offered:
+        return ""
+    return _sent(offered) or f"the camera offers no picture that can be used: {', '.join(offered)}; {_ADVICE}"
+
+
+def _is_picture(skipped: str) -> bool:
+    match = _LEFT_OUT.fullmatch(skipped)
+    return match is not None and (
+        match[1].lower() in {*_VIDEO_NAMES, "h264", "h265", "hevc"} or match[2] == _INSTEAD["video"]
+    )
+
+
+def _refusal(skipped: Sequence[str]) -> str:
     """Why nothing can be used; of video that many cameras offer, what to set instead comes first."""
-    advice = "choose H.264 or H.265 in its settings, or another of its streams"
-    names = [name for media in description.medias if (name := _VIDEO_NAMES.get(media.encoding_name or ""))]
-    if names:
-        return f"the camera sends {' and '.join(dict.fromkeys(names))}; {advice}"
     offer = ", ".join(skipped) or "no media at all"
-    return f"the camera offers nothing that can be used: {offer}; {advice}"
+    return _sent(skipped) or f"the camera offers nothing that can be used: {offer}; {_ADVICE}"
+
+
+def _sent(skipped: Iterable[str]) -> str:
+    """The video that is left out by the names people know, and what to set instead; "" where it has no such name."""
+    matches = filter(None, map(_LEFT_OUT.fullmatch, skipped))
+    names = [name for match in matches if (name := _VIDEO_NAMES.get(match[1].lower()))]
+    return f"the camera sends {' and '.join(dict.fromkeys(names))}; {_ADVICE}" if names else ""
 
 
 def _label(media: MediaDescription) -> str:
     if media.encoding_name == "jpeg":
-        return _VIDEO_NAMES["jpeg"]  # what people know by another name
+        return _VIDEO_NAMES["m-jpeg"]  # what people know by another name
     if media.encoding_name:
         return _shown(media.encoding_name.upper())
     if media.payload_type is not None:

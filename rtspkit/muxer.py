@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rtspkit import playlist
@@ -177,6 +177,7 @@ class Muxer:
         self._units = Collector(tracks, self._segmenter.leader, part_duration=part_duration, now=now, wall=wall)
         self._init_tracks = self._segmenter.tracks
         self._multivariant: Response | None = None
+        self._session_data: dict[str, str] = {}
         self._playlists: dict[tuple[bool, bool], Response] = {}  # asked for since they have changed
         self._parts: dict[str, Response] = {}  # asked for last; all of them are in the store
         self._subscribers: list[Callable[[], None]] = []
@@ -195,6 +196,17 @@ class Muxer:
     def skipped(self) -> tuple[str, ...]:
         """Names of the tracks that HLS cannot carry: "track 2 (G722)" ..., counted from 1."""
         return self._carriage.skipped
+
+    @property
+    def session_data(self) -> Mapping[str, str]:
+        """What the multivariant playlist says besides (EXT-X-SESSION-DATA): DATA-ID -> VALUE. It may be set."""
+        return self._session_data
+
+    @session_data.setter
+    def session_data(self, data: Mapping[str, str]) -> None:
+        if data != self._session_data:
+            self._session_data = dict(data)
+            self._multivariant = None
 
     @property
     def target_duration(self) -> int | None:
@@ -453,6 +465,7 @@ class Muxer:
                 bandwidth=rates.bandwidth,
                 average_bandwidth=rates.average,
                 measured_frame_rate=rates.frame_rate,
+                session_data=self._session_data,
             )
         except RtspkitError:
             return None  # the parameter sets have not come, or not in a form that can be read

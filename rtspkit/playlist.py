@@ -3,13 +3,16 @@
 Strategy: pure functions from values to text, called once something changes, never once a viewer. All URIs
 are relative, so that the text is the same wherever the muxer is mounted and behind whatever proxy.
 
-Spec: draft-pantos-hls-rfc8216bis 4.4.1-4.4.5 (media playlist), 4.4.6.2 (multivariant), 6.2.1, 6.2.2, 8 (versions).
+Spec: draft-pantos-hls-rfc8216bis 4.4.1-4.4.5 (media playlist), 4.4.6.2 and 4.4.6.4 (multivariant), 6.2.1, 6.2.2,
+8 (versions).
 """
 
 from __future__ import annotations
 
+import re
 from calendar import isleap, monthrange
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rtspkit.codecs import Picture, codec_string, picture
@@ -32,6 +35,7 @@ __all__ = [
 _VERSION, _VERSION_SKIP = 7, 9
 #: Part targets that players stay behind the edge.
 _PART_HOLD_BACK = 3
+_UNQUOTABLE = re.compile(r'["\x00-\x1f\x7f]')
 
 
 class ServerControl(NamedTuple):
@@ -136,7 +140,12 @@ def _seconds(microseconds: int) -> str:
 
 
 def multivariant_playlist(
-    tracks: Sequence[Track], *, bandwidth: int, average_bandwidth: int | None, measured_frame_rate: float | None
+    tracks: Sequence[Track],
+    *,
+    bandwidth: int,
+    average_bandwidth: int | None,
+    measured_frame_rate: float | None,
+    session_data: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """The multivariant playlist: one variant with all tracks muxed.
 
@@ -146,6 +155,7 @@ def multivariant_playlist(
         average_bandwidth: mean of the segments, bits a second; None while unknown.
         measured_frame_rate: pictures a second, used where there is video whose parameter sets
             do not say; None while unknown.
+        session_data: what it says besides: DATA-ID -> VALUE.
 
     Raises:
         RtspkitError: a track's parameters are missing or cannot be read.
@@ -164,11 +174,20 @@ def multivariant_playlist(
         (
             "#EXTM3U",
             f"#EXT-X-VERSION:{_VERSION}",
+            *(
+                f"#EXT-X-SESSION-DATA:DATA-ID={_quoted(name)},VALUE={_quoted(text)}"
+                for name, text in session_data.items()
+            ),
             f"#EXT-X-STREAM-INF:{','.join(attributes)}",
             "stream.m3u8",
             "",
         )
     )
+
+
+def _quoted(text: str) -> str:
+    """A quoted-string (4.2), which has no form for a quotation mark."""
+    return f'"{_UNQUOTABLE.sub("_", text)}"'
 
 
 def codecs(tracks: Sequence[Track]) -> str:

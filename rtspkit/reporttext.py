@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from rtspkit.formats import picture_refusal
 from rtspkit.report import Advice, Authentication, ClockReport, ProbeReport, Settings, Timings, TrackReport
 
 __all__ = ["Mood", "Row", "lines", "plain", "rows"]
@@ -96,7 +97,7 @@ def _verdict(report: ProbeReport) -> Iterator[Row]:
 def _lacks_picture(report: ProbeReport) -> bool:
     """Whether the camera offers video and none of it can be received."""
     has_video = any(track.kind == "video" for track in report.tracks)
-    return bool(report.tracks) and not has_video and any("choose H.264" in name for name in report.skipped)
+    return bool(report.tracks) and not has_video and bool(picture_refusal(report.skipped))
 
 
 def _in_browsers(report: ProbeReport) -> str:

@@ -188,6 +188,21 @@ def test_what_is_not_known_is_left_out() -> None:
     assert text.splitlines()[2] == '#EXT-X-STREAM-INF:BANDWIDTH=100000,CODECS="mp4a.40.2"'
 
 
+def test_what_it_says_besides_stays_on_its_line() -> None:
+    text = multivariant_playlist(
+        (AUDIO_ALONE,),
+        bandwidth=1,
+        average_bandwidth=None,
+        measured_frame_rate=None,
+        session_data={"rtspkit.one": "the camera sends M-JPEG; \u00e4", "rtspkit.two": 'a"b\r\nc\x7f'},
+    )
+    assert text.splitlines()[2:4] == [
+        '#EXT-X-SESSION-DATA:DATA-ID="rtspkit.one",VALUE="the camera sends M-JPEG; \u00e4"',
+        '#EXT-X-SESSION-DATA:DATA-ID="rtspkit.two",VALUE="a_b__c_"',
+    ]
+    assert [variant.uri for variant in read_multivariant(text)] == ["stream.m3u8"]
+
+
 def test_the_measured_frame_rate_stands_in_for_one_that_is_not_said() -> None:
     assert parse_sps(SPS_SMALL).frame_rate is None
     text = multivariant_playlist((VIDEO_SMALL,), bandwidth=1, average_bandwidth=None, measured_frame_rate=12.5)

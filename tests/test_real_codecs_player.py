@@ -19,7 +19,13 @@ TOLD = {
     "mjpeg": "The camera sends nothing that can be played\nThe camera sends M-JPEG; choose H.264 or"
     " H.265 in its settings, or another of its streams",
 }
-CAMERAS = (*AUDIBLE, *TOLD)
+#: Heard, and what stands where the picture would be.
+HEARD_ONLY = {
+    "mjpeg-pcma": "The camera's picture cannot be shown\nThe camera sends M-JPEG; choose H.264 or H.265 in its"
+    " settings, or another of its streams",
+    "pcma": "Sound only\nThe camera sends no picture.",
+}
+CAMERAS = (*AUDIBLE, *TOLD, *HEARD_ONLY)
 HEARD = "document.querySelector('video').webkitAudioDecodedByteCount"
 
 
@@ -51,6 +57,21 @@ def test_it_is_seen_and_heard(gateway_of_codecs, player, name):
     assert not player.message
     assert not player.events("error"), player.story()
     assert not [text for text in player.errors if "503" not in text], player.errors
+
+
+@pytest.mark.parametrize("name", HEARD_ONLY)
+def test_it_is_heard_and_the_viewer_is_told_why_it_is_not_seen(gateway_of_codecs, player, tmp_path, name):
+    player.open(f"{gateway_of_codecs.base}/{name}/")
+    player.plays(timeout=40)
+    player.until(lambda: player.page.evaluate("rtspkitPlayer.note") == HEARD_ONLY[name], 10, "what is told")
+    heard = player.page.evaluate(HEARD)
+    player.wait(4)
+    assert player.page.evaluate(HEARD) > heard > 0
+    assert player.page.evaluate("rtspkitPlayer.note") == HEARD_ONLY[name]
+    assert not player.message
+    assert player.page.locator("#unmute").is_visible()
+    assert not player.events("error"), player.story()
+    assert player.screenshot(tmp_path / "page.png").stat().st_size > 2000
 
 
 @pytest.mark.parametrize("name", TOLD)

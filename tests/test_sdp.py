@@ -3,7 +3,7 @@ import base64
 import pytest
 
 from rtspkit.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
-from rtspkit.formats import MediaTrack, select_tracks
+from rtspkit.formats import MediaTrack, picture_refusal, select_tracks
 from rtspkit.limits import Limits
 from rtspkit.media import (
     AACParameters,
@@ -264,6 +264,34 @@ def test_sound_plays_beside_video_that_is_not_received() -> None:
     (track,), skipped = tracks_of("m=video 0 RTP/AVP 26\n" + AUDIO)
     assert track.track.codec == "aac"
     assert skipped == ("track 1 (M-JPEG, choose H.264 or H.265)",)
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ("m=video 0 RTP/AVP 26\n", "the camera sends M-JPEG"),
+        ("m=video 0 RTP/AVP 96\na=rtpmap:96 MP4V-ES/90000\n", "the camera sends MPEG-4 video"),
+        (
+            "m=video 0 RTP/AVP 96\na=rtpmap:96 a(b)/90000\n",
+            "the camera offers no picture that can be used: track 1 (A(B), choose H.264 or H.265)",
+        ),
+        (
+            "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=2\n",
+            "the camera offers no picture that can be used: track 1 (H264, packetization-mode 2)",
+        ),
+        ("m=application 0 RTP/AVP 98\na=rtpmap:98 vnd.onvif.metadata/90000\nm=audio 0 RTP/AVP 4\n", ""),
+    ],
+)
+def test_why_there_is_no_picture_beside_the_sound(text: str, begins: str) -> None:
+    (track,), skipped = tracks_of(text + AUDIO)
+    assert track.track.kind == "audio"
+    advice = "; choose H.264 or H.265 in its settings, or another of its streams"
+    assert picture_refusal(skipped) == (begins and begins + advice)
+
+
+def test_why_a_camera_has_no_picture_that_refuses_to_set_it_up() -> None:
+    assert "track 1 (h264, refused by the camera)" in picture_refusal(["track 1 (h264, refused by the camera)"])
+    assert not picture_refusal(["whatever"])
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 import asyncio
 import re
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_server_paths import VIDEO, fragment, until
+from test_server_paths import AUDIO, VIDEO, fragment, until
 
 from rtspkit.muxer import Continuation, Muxer
 from rtspkit.server.config import PathConfig
@@ -52,6 +53,33 @@ async def test_a_muxer_goes_on_from_the_one_before(made: list[dict[str, Any]]) -
         assert one.close("again")
         assert one.muxer is None
         assert not one.close("twice")
+
+
+async def test_a_playlist_says_why_there_is_no_picture() -> None:
+    """The words are those of now: the camera may have been set to something else while it was away."""
+    one = output()
+
+    def said() -> list[str]:
+        assert one.muxer is not None
+        response = one.muxer.get("index.m3u8")
+        assert response is not None
+        assert isinstance(response.body, tuple)
+        return [line for line in response.body[0].decode().splitlines() if "SESSION-DATA" in line]
+
+    sound = replace(AUDIO, index=0)
+    one.open((sound,), ("track 1 (M-JPEG, choose H.264 or H.265)",))
+    (line,) = said()
+    assert line == (
+        '#EXT-X-SESSION-DATA:DATA-ID="rtspkit.no-picture",VALUE="the camera sends M-JPEG; choose H.264 or H.265'
+        ' in its settings, or another of its streams"'
+    )
+    one.announce("", (sound,), ("track 1 (MP4V-ES, choose H.264 or H.265)",))
+    assert "sends MPEG-4 video;" in said()[0]
+    one.announce("", (sound,), ("track 1 (VND.ONVIF.METADATA)",))
+    assert said() == []
+    one.close("again")
+    one.open((VIDEO, AUDIO), ("track 3 (M-JPEG, choose H.264 or H.265)",))
+    assert said() == []
 
 
 async def test_segments_are_dated_by_the_cameras_clock_where_that_is_wanted() -> None:

@@ -15,6 +15,7 @@ from real.parts import require_chromium, require_ffmpeg
 from rtspkit.server import web
 
 MESSAGE = "rtspkitPlayer.message"
+NOTE = "rtspkitPlayer.note"
 FOLDER = Path(web.__file__).parent
 
 
@@ -96,6 +97,7 @@ class Site:
         self.has_begun = True  # else the media playlist is not there yet, and the multivariant one is
         self.reason = "cam: connecting"
         self.codecs = "avc1.42c00d,mp4a.40.2"
+        self.data = ""  # lines of the multivariant playlist besides
         self.born = time.monotonic()
         self.first = 0
         self.gap: tuple[int, int] | None = None  # the segments without media, from the first to the one after the last
@@ -129,7 +131,8 @@ class Site:
         elif name == "index.m3u8":
             self.queries.append(query)
             kind = "application/vnd.apple.mpegurl"
-            body = f'#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=400000,CODECS="{self.codecs}"\nstream.m3u8\n'.encode()
+            variant = f'#EXT-X-STREAM-INF:BANDWIDTH=400000,CODECS="{self.codecs}"\nstream.m3u8\n'
+            body = f"#EXTM3U\n{self.data}{variant}".encode()
         elif name == "stream.m3u8" and not self.has_begun:
             status, body = 503, self.reason.encode()
         elif name == "stream.m3u8":
@@ -177,13 +180,22 @@ class Site:
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ninety segments of one second, H.264 and AAC."""
+    pictures = "-f lavfi -i testsrc2=s=320x180:r=10:d=90 -c:v libx264 -preset ultrafast -profile:v baseline"
+    return segments(tmp_path_factory.mktemp("media"), *f"{pictures} -pix_fmt yuv420p -g 10 -sc_threshold 0".split())
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with AAC alone."""
+    return segments(tmp_path_factory.mktemp("sound"))
+
+
+def segments(folder: Path, *pictures: str) -> Path:
     require_ffmpeg()
-    folder = tmp_path_factory.mktemp("media")
-    command = "ffmpeg -v error -f lavfi -i testsrc2=s=320x180:r=10:d=90 -f lavfi -i sine=d=90"
-    command += " -c:v libx264 -preset ultrafast -profile:v baseline -pix_fmt yuv420p -g 10 -sc_threshold 0"
-    command += " -c:a aac -ac 1 -b:a 32k -f hls -hls_time 1 -hls_list_size 0 -hls_segment_type fmp4"
-    command += " -hls_fmp4_init_filename init.mp4 -hls_segment_filename seg_%03d.m4s all.m3u8"
-    subprocess.run(command.split(), cwd=folder, check=True, timeout=60)
+    options = "-c:a aac -ac 1 -b:a 32k -f hls -hls_time 1 -hls_list_size 0 -hls_segment_type fmp4"
+    options += " -hls_fmp4_init_filename init.mp4 -hls_segment_filename seg_%03d.m4s all.m3u8"
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=d=90", *pictures, *options.split()]
+    subprocess.run(command, cwd=folder, check=True, timeout=60)
     return folder
 
 
@@ -245,6 +257,7 @@ def test_plays_and_passes_the_query_on(page, site: Site) -> None:  # type: ignor
         "rtspkitPlayer.video.muted && rtspkitPlayer.video.playsInline && !rtspkitPlayer.video.controls"
     )
     assert set(site.queries) == {"token=a%26b"}
+    assert page.evaluate(NOTE) == ""
 
 
 @pytest.mark.real
@@ -330,6 +343,34 @@ def test_tells_that_the_camera_sends_nothing_that_can_be_played(page, site: Site
     assert not page.locator("#spinner").is_visible()
     site.mode = "live"
     runs_on(page)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("why", "note"),
+    [
+        (
+            "the camera sends M-JPEG; choose H.264 or H.265 in its settings",
+            "The camera's picture cannot be shown\nThe camera sends M-JPEG; choose H.264 or H.265 in its settings",
+        ),
+        ("", "Sound only\nThe camera sends no picture."),
+    ],
+)
+def test_says_why_there_is_no_picture(page, site: Site, sound: Path, why: str, note: str) -> None:  # type: ignore[no-untyped-def]
+    """It stands where the picture would be, while the sound plays; and not where something else is said."""
+    site.media, site.codecs = sound, "mp4a.40.2"
+    site.data = f'#EXT-X-SESSION-DATA:DATA-ID="rtspkit.no-picture",VALUE="{why}"\n' if why else ""
+    page.goto(site.url)
+    runs_on(page)
+    becomes(page, NOTE, note)
+    assert page.locator("#unmute").is_visible()
+    page.evaluate("rtspkitPlayer.video.pause()")
+    becomes(page, NOTE, "")
+    page.click("#play")
+    becomes(page, NOTE, note)
+    site.mode = 404
+    becomes(page, f"{MESSAGE}.split('\\n')[0]", "The camera is not available")
+    assert page.evaluate(NOTE) == ""
 
 
 @pytest.mark.real

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from rtspkit.formats import picture_refusal
 from rtspkit.media import Fragment, Track
 from rtspkit.muxer import Muxer
 from rtspkit.server.config import PathConfig
@@ -21,12 +22,15 @@ from rtspkit.server.state import Settings, StateFile
 from rtspkit.server.tracks import describe, labels, not_carried
 from rtspkit.store import DirectoryStore
 
-__all__ = ["Output"]
+__all__ = ["NO_PICTURE", "Output"]
 
 #: The muxer's clock is not looked at more often (s).
 _LEAST_WAIT = 0.005
 
 _NOTHING = (0, 0, 0, None)
+
+#: In the multivariant playlist, for the player page: why a camera's sound alone is served, and what to do.
+NO_PICTURE = "rtspkit.no-picture"
 
 
 class Output:
@@ -62,8 +66,12 @@ class Output:
         """Somebody may be playing what it lists."""
         return self.muxer is not None and self.muxer.has_media
 
-    def open(self, tracks: Sequence[Track]) -> Muxer:
-        """Makes the muxer; `tracks` need their parameters for it to answer anything.
+    def open(self, tracks: Sequence[Track], skipped: Sequence[str] = ()) -> Muxer:
+        """Makes the muxer.
+
+        Args:
+            tracks: they need their parameters for it to answer anything.
+            skipped: see `announce`.
 
         Raises:
             OSError: the directory for segments cannot be written.
@@ -89,17 +97,21 @@ class Output:
             wall=wall,
         )
         self._noted = _NOTHING
+        self._tell_of_picture(tracks, skipped)
         return self.muxer
 
     def announce(self, requester: str, tracks: Sequence[Track], skipped: Sequence[str]) -> None:
-        """Says in the log that there is something to watch now, once a muxer.
+        """Says that there is something to watch now; in the log once a muxer.
 
         Args:
             requester: address and port of the viewer it was made for; "" where it was made unasked.
             tracks: of the camera, those that are received.
             skipped: of the camera, those that are not.
         """
-        if self.muxer is None or self._is_announced:
+        if self.muxer is None:
+            return
+        self._tell_of_picture(tracks, skipped)
+        if self._is_announced:
             return
         self._is_announced = True
         self._log.info(
@@ -108,6 +120,21 @@ class Output:
         for name in not_carried(self.muxer.skipped, tracks, skipped):
             self._log.warning("skipping %s", name)
         self._log.info("is converting into HLS, %s", describe(labels(self.muxer.tracks)))
+
+    def tell(self, name: str, text: str) -> None:
+        """Has the multivariant playlist say something to the player page; "": it says that no more.
+
+        Args:
+            name: `NO_PICTURE`.
+            text: what.
+        """
+        if self.muxer is not None:
+            told = {**self.muxer.session_data, name: text}
+            self.muxer.session_data = {key: value for key, value in told.items() if value}
+
+    def _tell_of_picture(self, tracks: Sequence[Track], skipped: Sequence[str]) -> None:
+        has_video = any(track.kind == "video" for track in tracks)
+        self.tell(NO_PICTURE, "" if has_video else picture_refusal(skipped))
 
     def write(self, fragment: Fragment) -> int | None:
         """Takes media; returns where the next fragment should end, None where it does not matter."""

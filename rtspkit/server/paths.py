@@ -372,12 +372,12 @@ class Path:
         return not self._requests and now - max(self._last_request, self._live_since) > self.viewers.window
 
     def _on_connected(self, camera: Camera) -> None:
-        self._prepare(camera.tracks)
+        self._prepare(camera.tracks, camera.skipped)
 
-    def _prepare(self, tracks: tuple[Track, ...]) -> None:
+    def _prepare(self, tracks: tuple[Track, ...], skipped: tuple[str, ...]) -> None:
         """Makes the muxer before there are media, where it can answer something already."""
         if self.output.muxer is None and tracks and all(track.parameters for track in tracks):
-            self.output.open(tracks)
+            self.output.open(tracks, skipped)
             self._changed.set()  # whoever waits has his multivariant playlist
             self._changed.clear()
 
@@ -398,7 +398,7 @@ class Path:
             self._drop_muxer("the camera's tracks have changed")
         self.tracks = fragment.tracks
         if self.output.muxer is None:
-            self.output.open(tracks)
+            self.output.open(tracks, self.skipped)
         self._fresh = self._no_sync = False
         self._live_since = now
         if self._retry.trouble is not None:
@@ -444,7 +444,7 @@ class Path:
         timeout = self.config.keyframe_timeout
         if now - self._media_since < timeout:
             self._set(self.state, "the camera sends media, but no sync sample yet")
-            self._prepare(fragment.tracks)
+            self._prepare(fragment.tracks, self.skipped)
             return
         self._no_sync = True
         reason = f"the camera has sent media for {timeout:g} s, and no sync sample (IDR picture) among them"

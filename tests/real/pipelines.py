@@ -156,6 +156,10 @@ def _h264(bframes: int = 0, *, slices: int = 0, pyramid: bool = False, aggregate
     )
 
 
+def _mjpeg() -> str:
+    return _pictures((320, 240), RATE) + " ! jpegenc ! rtpjpegpay pt=26"
+
+
 CODECS = {
     "h264-aac48": _row(_h264(), audio(wave="sine"), 48000, 2),
     "h264-latm": _row(_h264(), audio(wave="sine", latm=True), 48000, 2),
@@ -175,5 +179,8 @@ CODECS = {
     "h265": _row(h265()),
     "h265-aac48": _row(h265(), audio(wave="sine"), 48000, 2),
     "h265-pcmu": _row(h265(), _sound(8000, 1, "mulawenc ! rtppcmupay pt=0"), 8000, 1),
-    "mjpeg": _row(_pictures((320, 240), RATE) + " ! jpegenc ! rtpjpegpay pt=26"),
+    "mjpeg": _row(_mjpeg()),
+    "mjpeg-pcma": _row(_mjpeg(), _sound(8000, 1, "alawenc ! rtppcmapay pt=8"), 8000, 1),
+    # its first track is its only one
+    "pcma": _row(_sound(8000, 1, "alawenc ! rtppcmapay pt=8"), None, 8000, 1),
 }

@@ -48,6 +48,7 @@
   let reason = null; // what to say once the picture stops
   let hasAudio = false;
   let announced = []; // the codec strings of the playlist
+  let unshown = ""; // why the camera's sound is served alone, where it has a picture; in the gateway's words
   let recoveries = [];
   let wanted = autoplay; // the viewer wants it to play
   let lastTime = -1;
@@ -60,17 +61,27 @@
     video,
     get hls() { return hls; },
     get state() { return state; },
-    get message() { return element("message").hidden ? "" : element("title").textContent + "\n" + element("detail").textContent; },
+    get message() { return read("message", "title", "detail"); },
+    get note() { return read("note", "note-title", "note-detail"); },
   };
 
   // -- what the viewer reads ----------------------------------------------------
 
+  function read(box, title, detail) {
+    return element(box).hidden ? "" : element(title).textContent + "\n" + element(detail).textContent;
+  }
+
+  // Unchanged text is not written again: a screen reader would read it out every two seconds.
+  function write(name, text) {
+    if (element(name).textContent !== text) element(name).textContent = text;
+  }
+
   function say(title, detail = "", waiting = true) {
-    // unchanged text is not written again: a screen reader would read it out every two seconds
-    if (element("title").textContent !== title) element("title").textContent = title;
-    if (element("detail").textContent !== detail) element("detail").textContent = detail;
+    write("title", title);
+    write("detail", detail);
     element("spinner").hidden = !waiting;
     element("message").hidden = false;
+    element("note").hidden = true;
     element("play").hidden = true;
     video.controls = false; // the browser's own spinner would show through
     document.body.classList.remove("idle");
@@ -80,6 +91,16 @@
     element("message").hidden = true;
     video.controls = controls;
   }
+
+  // What stands where the picture would be, while there is sound only.
+  function note() {
+    write("note-title", unshown ? "The camera's picture cannot be shown" : "Sound only");
+    write("note-detail", unshown ? sentence(unshown) : "The camera sends no picture.");
+    element("note").classList.toggle("quiet", !unshown);
+    element("note").hidden = hasPicture() || !element("message").hidden || !element("play").hidden;
+  }
+
+  const sentence = (words) => words[0].toUpperCase() + words.slice(1);
 
   function reasonIn(body, type) {
     let text = body || "";
@@ -97,7 +118,7 @@
   function explain(status, body, type) {
     const reason = reasonIn(body, type);
     if (status === 404 && /^the camera sends |^the camera offers nothing|can carry nothing/.test(reason)) {
-      return ["The camera sends nothing that can be played", reason[0].toUpperCase() + reason.slice(1), false];
+      return ["The camera sends nothing that can be played", sentence(reason), false];
     }
     if (status === 503) return ["Connecting…", reason];
     if (status === 404) return ["The camera is not available", reason || "There is no such camera, or it cannot be reached."];
@@ -118,11 +139,11 @@
     element("live").hidden = !playing;
     const behind = playing && edge() - video.currentTime > 15;
     element("live").classList.toggle("behind", behind);
-    const word = behind ? "Go to live" : "Live";
-    if (element("live-text").textContent !== word) element("live-text").textContent = word;
+    write("live-text", behind ? "Go to live" : "Live");
     element("unmute").hidden = !(hasAudio && (video.muted || video.volume === 0) && playing);
     const covered = !element("message").hidden;
     element("play").hidden = covered || !video.paused || wanted || video.readyState < 2;
+    note();
   }
 
   function edge() {
@@ -138,6 +159,17 @@
   function codecsIn(playlist) {
     const list = /^#EXT-X-STREAM-INF:.*\bCODECS="([^"]*)"/m.exec(playlist);
     return list ? list[1].split(",") : [];
+  }
+
+  // What the playlist says besides, for this page; "" where it does not.
+  function sessionData(playlist, name) {
+    const line = new RegExp(`^#EXT-X-SESSION-DATA:DATA-ID="rtspkit\\.${name}",VALUE="([^"]*)"`, "m").exec(playlist);
+    return line ? line[1] : "";
+  }
+
+  // Where nothing is known of the codecs there is one, too.
+  function hasPicture() {
+    return !announced.length || announced.some((codec) => /^(avc|hvc|hev)[13]/.test(codec));
   }
 
   // Those of the announced codecs that the browser does not know; where it plays HLS itself, only it can tell.
@@ -168,8 +200,10 @@
     try {
       const reply = await fetch(source, { cache: "no-store", signal: abort.signal });
       const text = await reply.text();
-      if (reply.ok) announced = codecsIn(text);
-      else trouble = explain(reply.status, text, reply.headers.get("Content-Type"));
+      if (reply.ok) {
+        announced = codecsIn(text);
+        unshown = sessionData(text, "no-picture");
+      } else trouble = explain(reply.status, text, reply.headers.get("Content-Type"));
     } catch {
       trouble = unreachable;
     }
@@ -327,7 +361,7 @@
       movedAt = now;
     } else if (state === "live" && now - movedAt > STALLED) {
       state = "stalled";
-      say("No picture from the camera", "It goes on by itself as soon as the camera sends again.");
+      say(`No ${hasPicture() ? "picture" : "sound"} from the camera`, "It goes on by itself as soon as the camera sends again.");
     }
     // after a restart hls.js may have put the new media where the old ones were, and wait for ever; but a camera that
     // was away for long has only just come back when its first media are listed, and hls.js goes on by itself then
