@@ -185,3 +185,30 @@ async def test_a_reader_of_stdout_that_went_away_is_no_trouble(monkeypatch: pyte
     log.setup(destinations=())
     with contextlib.suppress(OSError):
         stream.close()
+
+
+def test_what_goes_wrong_again_and_again_is_said_ever_more_rarely() -> None:
+    """Every five seconds for six hours: at first, after one, two, four ... minutes, and once an hour."""
+    repeats = log.Repeats()
+    said = [(at, line) for at in range(0, 6 * 3600, 5) if (line := repeats.line("connection refused", at))]
+    assert said[:4] == [
+        (0, "connection refused"),
+        (60, "connection refused (12 more times in a minute)"),
+        (180, "connection refused (24 more times in 2 minutes)"),
+        (420, "connection refused (48 more times in 4 minutes)"),
+    ]
+    assert [at for at, _ in said[4:]] == [900, 1860, 3780, 7380, 10980, 14580, 18180]
+    assert said[-1][1] == "connection refused (720 more times in 60 minutes)"
+
+
+def test_what_goes_wrong_otherwise_is_said_at_once() -> None:
+    repeats = log.Repeats()
+    said = [repeats.line("first" if at % 2 else "second", at) for at in range(60)]
+    assert [line for line in said if line] == ["second", "first"]
+    assert repeats.line("first", 600) == "first (30 more times in 10 minutes)"
+    assert repeats.line("first", 3600) == "first (1 more time in 50 minutes)"
+    repeats.forget()
+    assert repeats.line("first", 3601) == "first"
+    for number in range(100):  # a camera may write what it likes
+        assert repeats.line(f"error {number}", 3602) == f"error {number}"
+    assert repeats.line("first", 3603) == "first"

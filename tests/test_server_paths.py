@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -603,6 +604,48 @@ async def test_wrong_credentials_two_tries(lines: list[str]) -> None:
         await until(lambda: network.tries >= 4)
         assert path.state == "failed"
     assert "hunter2" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("error", "options", "told"),
+    [
+        (AuthenticationError("no, you"), {"source_refused_pause": 60.0}, r"no, you; the next try is within [3-6]0 s"),
+        (ConnectionLost("no route"), {"source_on_demand": True}, "no route; the next try is within 30 s"),
+        (ConnectionLost("no route"), {}, "no route"),
+        # as long as nobody sets it to something else
+        (UnsupportedError("the camera sends M-JPEG"), {"source_on_demand": True}, "the camera sends M-JPEG"),
+    ],
+)
+async def test_viewers_are_told_when_the_next_try_is_if_not_soon(
+    error: Exception, options: dict[str, Any], told: str
+) -> None:
+    network = FakeNetwork()
+    network.answer = error
+    async with running(network, timing=Timing(), **options) as (manager, path):
+        with pytest.raises(PathNotFound, match=f"^{told}$"):
+            await manager.muxer("cam")
+        assert re.fullmatch(told, manager.reason("cam"))
+        assert path.reason == str(error)
+
+
+async def test_players_find_in_the_playlist_when_the_next_try_is_if_not_soon() -> None:
+    network = FakeNetwork()
+    async with running(network, source_refused_pause=60.0) as (_, path):
+        camera = await network.camera()
+        camera.send(3)
+        muxer = path.muxer
+        assert muxer is not None
+        network.answer = AuthenticationError("no, you")
+        camera.lose()
+        await until(lambda: bool(muxer.session_data))
+        assert path.state == "gap"
+        next_try = datetime.fromisoformat(muxer.session_data["rtspkit.next-try"])
+        assert path.next_try == pytest.approx(next_try.timestamp(), abs=0.01)
+        network.answer = FakeCamera
+        path._hurried.set()
+        (await network.camera(1)).send()
+        assert path.state == "live"
+        assert not muxer.session_data
 
 
 async def test_nothing_usable_fails_at_once() -> None:

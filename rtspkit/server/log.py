@@ -16,10 +16,11 @@ import logging
 import re
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-__all__ = ["LEVELS", "Logger", "Redactor", "escape", "logger", "setup"]
+__all__ = ["LEVELS", "Logger", "Redactor", "Repeats", "escape", "logger", "setup"]
 
 #: The logger everything of the gateway goes through.
 ROOT = "rtspkit.server"
@@ -36,6 +37,13 @@ _URL_PASSWORD = re.compile(
 
 #: A shorter secret is found in URLs only: replaced everywhere it would eat into ordinary words.
 _LITERAL_SECRET = 6
+
+#: Seconds before the same line is logged again; they double ...
+_FIRST_PAUSE = 60.0
+#: ... up to this.
+_LONGEST_PAUSE = 3600.0
+#: Lines that are known by their text: one camera has few reasons to fail, but may write them itself.
+_DIFFERENT = 8
 
 
 def escape(text: str) -> str:
@@ -133,6 +141,55 @@ class _Prefixed(logging.LoggerAdapter[logging.Logger]):
 def logger(*parts: str) -> Logger:
     """A logger whose lines begin with each of `parts` in brackets."""
     return _Prefixed("".join(f"[{part}] " for part in parts))
+
+
+class Repeats:
+    """What goes wrong the same way again and again: it is said once, and then ever more rarely how often it has been.
+
+    Time is an argument.
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[str, _Told] = {}
+
+    def line(self, text: str, now: float) -> str | None:
+        """What to log of it; None: it has been said.
+
+        Args:
+            text: what has gone wrong.
+            now: monotonic seconds.
+        """
+        told = self._told.get(text)
+        if told is None:
+            if len(self._told) >= _DIFFERENT:
+                del self._told[next(iter(self._told))]
+            self._told[text] = _Told(now)
+            return text
+        told.count += 1
+        pause = now - told.at
+        if pause < told.pause:
+            return None
+        line = f"{text} ({told.count} more time{'s' * (told.count != 1)} in {_minutes(pause)})"
+        self._told[text] = _Told(now, min(2 * told.pause, _LONGEST_PAUSE))
+        return line
+
+    def forget(self) -> None:
+        """It is over: whatever goes wrong next is news."""
+        self._told.clear()
+
+
+@dataclass(slots=True)
+class _Told:
+    """When something was logged, how long it is not logged again, and how often it has been since."""
+
+    at: float
+    pause: float = _FIRST_PAUSE
+    count: int = 0
+
+
+def _minutes(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return "a minute" if minutes <= 1 else f"{minutes} minutes"
 
 
 def setup(

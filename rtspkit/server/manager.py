@@ -79,7 +79,7 @@ class PathManager:
     def reason(self, name: str) -> str:
         """Why a path is in the state it is in (`HLSApp` tells those who have waited in vain)."""
         path = self._paths.get(name)
-        return path.reason if path is not None else ""
+        return path.outlook if path is not None else ""
 
     def start(self) -> None:
         """Starts every path. In the running loop."""

@@ -22,7 +22,7 @@ from rtspkit.server.state import Settings, StateFile
 from rtspkit.server.tracks import describe, labels, not_carried
 from rtspkit.store import DirectoryStore
 
-__all__ = ["NO_PICTURE", "Output"]
+__all__ = ["NEXT_TRY", "NO_PICTURE", "Output"]
 
 #: The muxer's clock is not looked at more often (s).
 _LEAST_WAIT = 0.005
@@ -31,6 +31,8 @@ _NOTHING = (0, 0, 0, None)
 
 #: In the multivariant playlist, for the player page: why a camera's sound alone is served, and what to do.
 NO_PICTURE = "rtspkit.no-picture"
+#: Likewise: when a camera that is lost is tried again.
+NEXT_TRY = "rtspkit.next-try"
 
 
 class Output:
@@ -125,7 +127,7 @@ class Output:
         """Has the multivariant playlist say something to the player page; "": it says that no more.
 
         Args:
-            name: `NO_PICTURE`.
+            name: `NO_PICTURE` or `NEXT_TRY`.
             text: what.
         """
         if self.muxer is not None:

@@ -18,12 +18,14 @@ with the connection. `connect` and every time are arguments, so that the machine
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from rtspkit.asgi import NotReady, PathNotFound
@@ -34,7 +36,7 @@ from rtspkit.media import Fragment, Track
 from rtspkit.muxer import Muxer
 from rtspkit.server.config import PathConfig
 from rtspkit.server.log import logger
-from rtspkit.server.output import Output
+from rtspkit.server.output import NEXT_TRY, Output
 from rtspkit.server.pace import Gate
 from rtspkit.server.retry import Retry, classify
 from rtspkit.server.source import Connect, Source, in_background
@@ -54,6 +56,8 @@ VIEWER: ContextVar[str] = ContextVar("VIEWER", default="")
 
 #: Seconds within which a path that has failed tries again when another one's camera is back.
 HURRY = 2.0
+#: Viewers are told when the camera is tried again only where that is longer than this (s).
+SOON = 5.0
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,18 @@ class Path:
     def muxer(self) -> Muxer | None:
         """What viewers are served from; None where there is nothing to serve."""
         return None if self.state == "failed" else self.output.muxer
+
+    @property
+    def outlook(self) -> str:
+        """`reason` for those who are kept waiting, and when the camera is tried again, if that is not soon."""
+        if self._failed_timer is not None:  # then by whoever asks
+            seconds = self._failed_timer.when() - asyncio.get_running_loop().time()
+        else:
+            seconds = self.next_try - time.time() if self.next_try is not None else 0.0
+        if seconds <= SOON or self._retry.trouble == "unusable":  # as long as nobody sets it to something else
+            return self.reason
+        # seldom another text: who asks every two seconds may read it out each time
+        return f"{self.reason}; the next try is within {math.ceil(seconds / 10) * 10} s"
 
     @property
     def readable(self) -> bool:
@@ -249,12 +265,12 @@ class Path:
                     if self.muxer is not None:
                         return self.muxer
                     if self.state == "failed":
-                        raise PathNotFound(self.reason)
+                        raise PathNotFound(self.outlook)
                     if self.state == "idle" or self._no_sync:
                         raise NotReady(self.reason)
                     await self._changed.wait()
         except TimeoutError:
-            raise NotReady(f"there is nothing to watch yet: {self.reason}") from None
+            raise NotReady(f"there is nothing to watch yet: {self.outlook}") from None
         finally:
             self._waiting -= 1
             self.leave()
@@ -318,12 +334,15 @@ class Path:
         """The pause before the next try."""
         self._hurried.clear()
         self.next_try = time.time() + seconds
+        if seconds > SOON:
+            self.output.tell(NEXT_TRY, datetime.fromtimestamp(self.next_try, UTC).isoformat(timespec="milliseconds"))
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._hurried.wait()
         finally:
             self.next_try = None
+            self.output.tell(NEXT_TRY, "")
 
     def hurry(self) -> None:
         """Another camera is back: this one may be behind the same switch, and is not left waiting for long."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Protocol
@@ -21,7 +22,7 @@ from rtspkit.media import Fragment
 from rtspkit.memory import CameraMemory
 from rtspkit.quirks import SENTENCES
 from rtspkit.server.config import PathConfig
-from rtspkit.server.log import Logger, logger
+from rtspkit.server.log import Logger, Repeats, logger
 from rtspkit.server.pace import Gate
 from rtspkit.server.tracks import named
 from rtspkit.server.values import redact_url
@@ -98,7 +99,7 @@ class Source:
         self._connect = connect
         self._ticker, self._calm_ticker = ticker, calm_ticker
         self._gate = gate
-        self._last_error = ""  # of the log
+        self._errors = Repeats()
         self._told: set[str] = set()  # what is not said again
         self._lost_reported = 0
         self._past_bytes = 0
@@ -207,19 +208,22 @@ class Source:
             self.log.warning(text, detail)
 
     def explain(self, error: Exception) -> str:
-        """One line for the log and the API; a repeated one is not logged again as an error."""
+        """One line for the log and the API; the same one is logged as an error now and then only (`Repeats`)."""
         text = str(error) if isinstance(error, RtspkitError) or str(error) else type(error).__name__
         if isinstance(error, OSError) and not isinstance(error, RtspkitError) and error.strerror:
             text = error.strerror
         text = redact_url(" ".join(text.split()))
-        log = self.log.debug if text == self._last_error else self.log.error
-        self._last_error = self.memory.last_error = text
-        log("%s", text)
+        self.memory.last_error = text
+        line = self._errors.line(text, time.monotonic())
+        if line is not None:
+            self.log.error("%s", line)
+        else:
+            self.log.debug("%s", text)
         return text
 
     def succeeded(self) -> None:
         """It sends: what goes wrong next is news, even if it is the same."""
-        self._last_error = ""
+        self._errors.forget()
 
     def report_trouble(self) -> None:
         """Logs what was lost since the last time, and, once, a clock that cannot be believed."""

@@ -20,6 +20,8 @@
   const STUCK = 20000; // ms without a new picture, though there is new media, before everything is loaded anew
   const UNUSED = 6000; // ms that new media stand in the playlist and hls.js asks for nothing, before the same
   const RELOAD_SLACK = 0.7; // s from asking for a playlist to having the media it names
+  const LOOK = 5000; // ms between two questions when a lost camera is tried again
+  const SOON = 5; // s: a try that is not further away is not worth a word
   const IDLE = 3000; // ms without the pointer moving before the bar fades
   const BACK_BUFFER = 60; // s of played media kept: a page that stays open for days must not grow
 
@@ -53,6 +55,7 @@
   let wanted = autoplay; // the viewer wants it to play
   let lastTime = -1;
   let movedAt = performance.now();
+  let lookedAt = 0; // when it was last asked when the camera is tried again
   let loading = false; // a segment is on its way
   let loadedAt = 0; // when one last was
   let freshAt = 0; // since when there has been new media to play; 0: there is none
@@ -343,6 +346,23 @@
     return Boolean(newest && !newest.gap && (newest.end > video.currentTime + 1 || newest.end < video.currentTime - 5));
   }
 
+  function sayStalled(again = "") {
+    say(`No ${hasPicture() ? "picture" : "sound"} from the camera`, `It goes on by itself as soon as the camera sends again.${again}`);
+  }
+
+  // The gateway says when a camera that is lost is tried again, where that is not soon; by its clock, and caches keep it.
+  async function lookAhead() {
+    let seconds = 0;
+    try {
+      const reply = await fetch(source, { cache: "no-store" });
+      const sent = Date.parse(reply.headers.get("Date")) + 1000 * Number(reply.headers.get("Age"));
+      seconds = (Date.parse(sessionData(await reply.text(), "next-try")) - sent) / 1000;
+    } catch {
+      return; // hls.js asks too, and says what is wrong
+    }
+    if (state === "stalled") sayStalled(seconds > SOON ? ` The next try is within ${10 * Math.ceil(seconds / 10)} s.` : "");
+  }
+
   function watch() {
     const now = performance.now();
     if (video.currentTime !== lastTime) {
@@ -361,7 +381,11 @@
       movedAt = now;
     } else if (state === "live" && now - movedAt > STALLED) {
       state = "stalled";
-      say(`No ${hasPicture() ? "picture" : "sound"} from the camera`, "It goes on by itself as soon as the camera sends again.");
+      sayStalled();
+    }
+    if (state === "stalled" && now - lookedAt > LOOK) {
+      lookedAt = now;
+      lookAhead();
     }
     // after a restart hls.js may have put the new media where the old ones were, and wait for ever; but a camera that
     // was away for long has only just come back when its first media are listed, and hls.js goes on by itself then
