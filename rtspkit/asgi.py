@@ -47,6 +47,9 @@ __all__ = ["HLSApp", "MuxerProvider", "NotReady", "PathNotFound"]
 
 #: A request is held no longer than this (s).
 HOLD = 8.0
+#: Bytes of an answer that is given to the server as a whole: a part may have so many, a segment has more. What is
+#: longer goes buffer by buffer, as its reader takes it.
+_AT_ONCE = 1024 * 1024
 #: A file is read and sent in pieces of this size.
 _READ_SIZE = 256 * 1024
 _MEDIA_NAME = re.compile(r"(?:gap|(?:init|seg|part)_[0-9]{1,20})\.mp4")
@@ -150,13 +153,15 @@ class HLSApp:
         elif method not in {"GET", "HEAD"}:
             response = error_response(405, f"{method} is not possible here", ("allow", _METHODS))
         else:
-            answer = await self._answer(scope, receive, headers)
-            if answer is None:
+            reply = (scope.get("extensions") or {}).get(REPLY) if method == "GET" else None
+            deliver = None if reply is None else _Delivery(self, reply, headers)
+            answer = await self._answer(scope, receive, deliver)
+            if answer is None or (deliver is not None and deliver(answer)):
                 return
             response = answer
         await self._send(response, headers, send, with_body=method != "HEAD")
 
-    async def _answer(self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes]) -> Response | None:
+    async def _answer(self, scope: Scope, receive: Receive, deliver: _Delivery | None) -> Response | None:
         """What to send; None where it has been sent already."""
         path, name = _target(scope)
         if not path:
@@ -179,7 +184,7 @@ class HLSApp:
                     return response
             elif isinstance(self._provider, Mapping):
                 raise PathNotFound(f"there is no stream {path!r}")
-            return await self._wait(path, muxer, wanted, scope, receive, headers=headers)
+            return await self._wait(path, muxer, wanted, scope, receive, deliver=deliver)
         except (PathNotFound, NotReady) as error:
             return _refusal(error)
 
@@ -210,7 +215,7 @@ class HLSApp:
         scope: Scope,
         receive: Receive,
         *,
-        headers: Mapping[bytes, bytes],
+        deliver: _Delivery | None,
     ) -> Response | None:
         """Hold a request until there is an answer; None where it has been sent by then.
 
@@ -229,8 +234,7 @@ class HLSApp:
             bell = self._bells[muxer] = Bell(muxer)
         if bell.count >= self._most_blocked:
             raise NotReady("too many requests wait for this stream")
-        reply = (scope.get("extensions") or {}).get(REPLY) if scope["method"] == "GET" else None
-        future = bell.wait(wanted, deadline, None if reply is None else _Delivery(self, reply, headers))
+        future = bell.wait(wanted, deadline, deliver)
         release: Callable[[], object] = _nothing
         try:
             release = watch_client(scope, receive, future)
@@ -301,7 +305,7 @@ class HLSApp:
         with_body: bool,
     ) -> None:
         """Send buffers, or the file of a descriptor, as the request's conditions want them."""
-        if isinstance(body, tuple) and with_body and not headers.keys() & _CONDITIONS:
+        if isinstance(body, tuple) and with_body and _CONDITIONS.isdisjoint(headers):
             await self._send_whole(response, body, headers, send)
             return
         status = response.status
@@ -389,7 +393,7 @@ class HLSApp:
 
 
 class _Delivery:
-    """Sends one of those who wait his answer at once; False where it is no usual case."""
+    """Sends a viewer his answer at once; False where it is no usual case, or so long that it wants its time."""
 
     __slots__ = ("_app", "_headers", "_reply")  # there may be thousands
 
@@ -399,9 +403,10 @@ class _Delivery:
         self._headers = headers
 
     def __call__(self, response: Response) -> bool:
-        if not isinstance(response.body, tuple) or self._headers.keys() & _CONDITIONS:
+        body = response.body
+        if not isinstance(body, tuple) or not _CONDITIONS.isdisjoint(self._headers) or sum(map(len, body)) > _AT_ONCE:
             return False
-        return self._reply(response.status, *self._app._ready(response, response.body, self._headers))
+        return self._reply(response.status, *self._app._ready(response, body, self._headers))
 
 
 _PAGE = (("content-type", "text/html; charset=utf-8"), ("cache-control", "no-cache"))

@@ -413,8 +413,8 @@ class Muxer:
         if not self.has_media:
             return None
         waited = self._has_parts and msn is not None
+        edge = self._edge
         if msn is not None:
-            edge = self._edge
             refusal = self._refusal(msn, part, edge)
             if refusal is not None:
                 return refusal
@@ -423,7 +423,7 @@ class Muxer:
         key = (waited, skip and self._has_parts)
         response = self._playlists.get(key)
         if response is None:
-            response = self._playlists[key] = self._make_media_playlist(waited=waited, skip=key[1])
+            response = self._playlists[key] = self._make_media_playlist(edge, waited=waited, skip=key[1])
         return response
 
     def _refusal(self, msn: int, part: int | None, edge: Segment | None) -> Response | None:
@@ -440,7 +440,7 @@ class Muxer:
                 return error_response(400, "_HLS_part is too many parts ahead")
         return None
 
-    def _make_media_playlist(self, *, waited: bool, skip: bool) -> Response:
+    def _make_media_playlist(self, edge: Segment | None, *, waited: bool, skip: bool) -> Response:
         target = self.target_duration or 1
         control = None
         if self._has_parts and self.part_target is not None:
@@ -449,7 +449,7 @@ class Muxer:
         skipped = 0
         if skip and control is not None and control.can_skip_until is not None:
             skipped = self._window.skippable(control.can_skip_until)
-        text = self._window.text(target, control, self._edge, self._segmenter.next_part, skipped=skipped)
+        text = self._window.text(target, control, edge, self._segmenter.next_part, skipped=skipped)
         if waited:
             return playlist_response(text, f"public, max-age={_CACHE_BLOCKING * target}")
         fresh = 1 if self._has_parts else max(1, target // 2)

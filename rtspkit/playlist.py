@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from calendar import isleap, monthrange
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -220,6 +221,13 @@ def _date(microseconds: int) -> str:
     """A Unix time as ISO 8601 in UTC, with milliseconds."""
     seconds, milliseconds = divmod(max(0, microseconds + 500) // 1000, 1000)  # a clock that was never set
     days, seconds = divmod(seconds, 86_400)
+    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{milliseconds:03}"
+    return f"{_day(days)}T{clock}Z"
+
+
+@lru_cache(maxsize=16)
+def _day(days: int) -> str:
+    """A day since 1970 as ISO 8601; the dates of all playlists are of one or two."""
     year, month = 1970, 1
     while days >= (length := 366 if isleap(year) else 365):
         days -= length
@@ -227,5 +235,4 @@ def _date(microseconds: int) -> str:
     while days >= (length := monthrange(year, month)[1]):
         days -= length
         month += 1
-    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{milliseconds:03}"
-    return f"{year:04}-{month:02}-{days + 1:02}T{clock}Z"
+    return f"{year:04}-{month:02}-{days + 1:02}"

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
 from rtspkit.asgitypes import Header
 from rtspkit.store import Body
@@ -36,6 +36,7 @@ class Response:
         body: several buffers to send one behind the other, or a file.
         etag: validator of the body, in its quotes; None where there is none.
         is_text: it is worth compressing.
+        sent: headers and buffers as they were sent, to be sent again: kept here by whoever sends it.
     """
 
     status: int
@@ -43,6 +44,9 @@ class Response:
     body: Body
     etag: str | None = None
     is_text: bool = False
+    sent: dict[object, tuple[list[Header], tuple[bytes, ...]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @cached_property
     def gzipped(self) -> bytes | None:
@@ -51,16 +55,16 @@ class Response:
             return None
         return gzip.compress(b"".join(self.body), _GZIP_LEVEL, mtime=0)
 
-    @cached_property
+    @property
     def raw_headers(self) -> tuple[Header, ...]:
         """The headers as ASGI sends them; a type is what it says, whatever a browser might guess."""
-        named = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers)
-        return (*named, (b"x-content-type-options", b"nosniff"))
+        return _raw(self.headers)
 
-    @cached_property
-    def sent(self) -> dict[object, tuple[list[Header], tuple[bytes, ...]]]:
-        """Headers and buffers as they were sent, to be sent again: kept here by whoever sends it."""
-        return {}
+
+@lru_cache(maxsize=64)
+def _raw(headers: Headers) -> tuple[Header, ...]:
+    named = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers)
+    return (*named, (b"x-content-type-options", b"nosniff"))
 
 
 def error_response(status: int, text: str, *headers: tuple[str, str]) -> Response:

@@ -7,7 +7,8 @@ a task a request; a server that knows a cheaper way offers it as an extension of
 takes the future (and None when nobody waits any more).
 
 Thousands may wait for the same. A server that can send a whole reply without waiting offers that as `REPLY`, and then
-they are answered at once, one behind the other, before any of their tasks runs.
+they are answered at once, one behind the other, before any of their tasks runs. Whoever stands between, and changes
+what is sent, has to do so there too, or to take the extension away.
 
 Spec: ASGI 3.0 (extensions); draft-pantos-hls-rfc8216bis 6.2.5.2 (blocking playlist reload).
 """

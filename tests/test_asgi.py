@@ -30,6 +30,7 @@ from rtspkit.asgi import HLSApp, NotReady, PathNotFound
 from rtspkit.media import AccessUnit, H264Parameters, Track
 from rtspkit.muxer import Muxer, Response
 from rtspkit.store import DirectoryStore
+from rtspkit.waiting import REPLY
 
 
 def playing(**options: object) -> Muxer:
@@ -350,6 +351,48 @@ async def test_who_leaves_while_a_file_is_opened_keeps_none_open(tmp_path: Path)
 
 
 # -- waiting ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "size", "headers", "is_whole"),
+    [
+        ("GET", 3000, {}, True),
+        ("GET", 30_000, {}, False),
+        ("HEAD", 3000, {}, False),
+        ("GET", 3000, {b"range": b"bytes=0-6"}, False),
+        ("GET", 3000, {b"if-none-match": b'"x"'}, False),
+    ],
+)
+async def test_what_is_short_is_given_to_the_server_as_a_whole(
+    method: str, size: int, headers: dict[bytes, bytes], is_whole: bool
+) -> None:
+    """What is long goes as its reader takes it."""
+    muxer = make()
+    feed(muxer, Source(gop=2, size=size), 12)
+    given: list[tuple[bytes, ...]] = []
+    messages: list[Any] = []
+
+    def reply(status: int, lines: Any, body: tuple[bytes, ...]) -> bool:
+        assert (status, dict(lines)[b"content-length"]) == (200, b"%d" % sum(map(len, body)))
+        given.append(body)
+        return True
+
+    async def send(message: Any) -> None:
+        messages.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError
+
+    scope = {
+        **{"type": "http", "method": method, "path": media_url(muxer), "headers": list(headers.items())},
+        "extensions": {REPLY: reply},
+    }
+    await HLSApp({"cam": muxer})(scope, receive, send)
+    assert (len(given) == 1, not messages) == (is_whole, is_whole)
+    body = muxer.get(media_url(muxer).removeprefix("/cam/")).body  # type: ignore[union-attr]
+    assert given == [body] * is_whole
+    if size == 30_000:
+        assert b"".join(message.get("body", b"") for message in messages) == b"".join(body)  # type: ignore[arg-type]
 
 
 async def until(condition: Any) -> None:

@@ -473,6 +473,17 @@ async def test_pages_and_their_files() -> None:
         assert path.outbound_bytes > 0
 
 
+async def test_every_page_has_its_policy(parser: str) -> None:
+    """Whatever way the server would have for a short answer."""
+    async with running(FakeNetwork()) as (manager, _):
+        app = HLSApp(manager, player_page=player_page)
+        async with serving(Front(app, manager)) as server, httpx.AsyncClient() as client:
+            for address in ("/", "/cam/"):
+                page = await client.get(f"http://127.0.0.1:{server.port}{address}")
+                assert page.status_code == 200
+                assert "script-src 'self'" in page.headers["content-security-policy"]
+
+
 async def test_playlists_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     network = FakeNetwork()
     async with front(network) as (path, _, client):

@@ -485,6 +485,7 @@ class Front:
         playlist = name.endswith(".m3u8")
         path = self._manager.find(folder[1:]) or self._manager.find(folder.rpartition("/")[0][1:])
         if path is None or not name:
+            scope.get("extensions", {}).pop(REPLY, None)  # what is sent at once would go past what is added here
             await self._app(scope, receive, _dressed(send))
             return
         fresh = False

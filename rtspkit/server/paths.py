@@ -277,8 +277,9 @@ class Path:
 
     def admit(self, address: str, agent: str) -> tuple[bool, bool]:
         """Counts a playlist request: whether it may be answered, and whether it is a new viewer's."""
-        if self.muxer is not None and self.muxer.target_duration:
-            self.viewers.window = max(10.0, 3.0 * self.muxer.target_duration)
+        muxer = self.muxer
+        if muxer is not None and muxer.target_duration:
+            self.viewers.window = max(10.0, 3.0 * muxer.target_duration)
         return self.viewers.admit(address, agent, time.monotonic())
 
     def enter(self) -> None:

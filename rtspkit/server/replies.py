@@ -24,10 +24,19 @@ __all__ = ["OwnReply"]
 _JOINED = 16 * 1024
 #: Statuses whose replies have a body wherever it is not HEAD that asks.
 _WITH_BODY = frozenset(status.value for status in HTTPStatus if status >= 200) - {204, 205, 304}
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 #: Headers that say how the body is sent.
 _FRAMING = frozenset({b"connection", b"transfer-encoding"})
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+
+
+@lru_cache(maxsize=256)
+def _line(name: bytes, value: bytes) -> bytes | None:
+    """A header's line, the same in most replies; None for an odd one, and for one that says how a body is sent."""
+    if not _NAME.fullmatch(name) or name in _FRAMING or not _VALUE.fullmatch(value):
+        return None
+    return b"%b: %b\r\n" % (name, value)
 
 
 @lru_cache(maxsize=64)
@@ -37,13 +46,13 @@ def _head(status: int, headers: tuple[Header, ...]) -> tuple[bytes, int] | None:
     None where that is not for us to say: a body is not always sent, or its length not known, or a header is odd.
     """
     lengths = [value for name, value in headers if name == b"content-length"]
-    is_plain = all(
-        _NAME.fullmatch(name) and name not in _FRAMING and _VALUE.fullmatch(value) for name, value in headers
-    )
-    if status not in _WITH_BODY or len(lengths) != 1 or not lengths[0].isdigit() or not is_plain:
+    lines = [_line(name, value) for name, value in headers]
+    if status not in _WITH_BODY or len(lengths) != 1 or not lengths[0].isdigit():
         return None
-    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, HTTPStatus(status).phrase.encode(), lines), int(lengths[0])
+    plain = [line for line in lines if line is not None]
+    if len(plain) != len(lines):
+        return None
+    return b"".join((b"HTTP/1.1 %d %b\r\n" % (status, _PHRASES[status]), *plain, b"\r\n")), int(lengths[0])
 
 
 class OwnReply:
@@ -82,9 +91,7 @@ class OwnReply:
         is_ready = not (cycle.disconnected or cycle.flow.write_paused or cycle.transport.is_closing())
         if cycle.response_started or not is_ready or not self._begin(status, headers):
             return False
-        pieces = body or (b"",)
-        for number, piece in enumerate(pieces, 1):
-            self._send_body(piece, is_last=number == len(pieces))
+        self._send_body(body, is_last=True)
         return True
 
     async def send(self, message: Message) -> None:
@@ -100,7 +107,7 @@ class OwnReply:
         if cycle.flow.write_paused and not cycle.disconnected:
             await cycle.flow.drain()
         if not cycle.disconnected:
-            self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
+            self._send_body((message.get("body", b""),), is_last=not message.get("more_body", False))
 
     def _begin(self, status: int, headers: Sequence[Header]) -> bool:
         """The head goes out with the body; False where the reply is not as usual."""
@@ -114,16 +121,16 @@ class OwnReply:
         cycle.response_started, cycle.waiting_for_100_continue = True, False
         return True
 
-    def _send_body(self, body: bytes, *, is_last: bool) -> None:
-        cycle, left = self._cycle, self._left or 0
-        if len(body) > left or (is_last and len(body) < left):
+    def _send_body(self, pieces: Sequence[bytes], *, is_last: bool) -> None:
+        cycle, left, size = self._cycle, self._left or 0, sum(map(len, pieces))
+        if size > left or (is_last and size < left):
             raise RuntimeError("a reply's body is not as long as its head says")
-        self._left = left - len(body)
+        self._left = left - size
         head, self._head = self._head, b""
-        if head and len(body) > _JOINED:
-            cycle.transport.writelines((head, body))
+        if size > _JOINED:
+            cycle.transport.writelines((head, *pieces) if head else pieces)
         else:
-            cycle.transport.write(head + body)
+            cycle.transport.write(b"".join((head, *pieces)))
         if is_last:
             cycle.response_complete = True
             cycle.message_event.set()
