@@ -72,8 +72,17 @@ cdef enum:
     MOST_REORDERED = 16         # units; see rtspkit.reordering
     REORDERING_REMEMBERED = 250  # pictures
 
+    RESUMED_UNITS = 3           # of the first fragment after a hole: who doubts a step in time believes so many
+
     DRAIN_ROUNDS = 8            # reads of one socket in one drain: a flood does not starve the others
     QUIET_BYTES = 48 * 1024     # may wait in a socket that is left alone: the first window of TCP has 64 KB
+
+cdef enum LossPolicy:           # what becomes of video that packets are missing of
+    LOSS_KEEP                   # all is handed over, and marked
+    LOSS_DROP                   # but no unit of which something is missing ...
+    LOSS_SKIP                   # ... nor what comes behind it, or behind a lost one, until a whole sync sample
+
+_LOSS_POLICIES = {"keep": LOSS_KEEP, "drop": LOSS_DROP, "skip": LOSS_SKIP}
 
 # codec -> the depacketizer of its tracks
 _CODECS = {
@@ -117,6 +126,7 @@ cdef class Receiver:
         fragment_duration: seconds of media after which a fragment is closed where no sync sample does it.
         low_latency: close it with the unit that fills it, not where the next one begins.
         limits: bounds; see `rtspkit.limits.Limits`.
+        loss_policy: "keep", "drop" or "skip"; see `rtspkit.options.CameraOptions`.
 
     Attributes:
         fd: the socket `Drain` reads; -1 for none.
@@ -130,11 +140,16 @@ cdef class Receiver:
         quiet_until: monotonic ns before which `Drain` leaves the socket alone, for nothing ends a fragment.
         unknown_bytes: bytes on channels nobody set up.
         resyncs: how often garbage was skipped between messages.
+        awaits_sync: units of the leading track are left out until a sync sample comes (`loss_policy` "skip").
+
+    Raises:
+        LocalProtocolError: an argument that is none of these.
     """
 
     cdef public int fd
     cdef readonly object error
     cdef readonly bint eof
+    cdef readonly bint awaits_sync
     cdef readonly int os_error
     cdef readonly uint64_t bytes_received, unknown_bytes, resyncs
     cdef readonly int64_t media_arrival, quiet_until
@@ -153,6 +168,8 @@ cdef class Receiver:
     cdef bint has_cut               # the next fragment ends where ...
     cdef int64_t wanted_cut         # ... the unit due for decoding then, or a later one, would begin
     cdef bint discontinuity
+    cdef LossPolicy loss_policy
+    cdef bint resumes               # before the first unit of the open fragment some were left out
     cdef bint started
     cdef int64_t start_arrival      # of the first RTP packet ...
     cdef int64_t start_time         # ... and its pts, in ns
@@ -170,8 +187,11 @@ cdef class Receiver:
     cdef int limit_nals
     cdef int64_t reorder_time       # ns
 
-    def __init__(self, *, fragment_duration=1.0, low_latency=False, limits=DEFAULT_LIMITS):
+    def __init__(self, *, fragment_duration=1.0, low_latency=False, limits=DEFAULT_LIMITS, loss_policy="keep"):
         cdef int channel
+        if loss_policy not in _LOSS_POLICIES:
+            raise LocalProtocolError(f"loss_policy is {loss_policy!r}: it is keep, drop or skip")
+        self.loss_policy = _LOSS_POLICIES[loss_policy]
         self.fd = -1
         self.error = None
         self.states = []
@@ -264,6 +284,7 @@ cdef class Receiver:
         state.references_lost = True
         state.track = track
         state.is_video = track.kind == "video"
+        state.loss_policy = self.loss_policy if state.is_video else LOSS_KEEP  # sound that is not whole is never used
         state.payload_type = payload_type
         state.clock_rate = track.clock_rate
         state.duration = scale(self.duration, state.clock_rate, SECOND)
@@ -335,13 +356,13 @@ cdef class Receiver:
 
     @property
     def ready(self):
-        """Whether there is anything to take, or the connection has ended."""
+        """Whether there is anything to take, a sync sample is awaited (`awaits_sync`), or the connection has ended."""
         return self.has_news()
 
     cdef inline bint has_news(self) noexcept:
         return (
             len(self.fragments) or len(self.messages) or len(self.rtcp) or self.eof or self.os_error
-            or self.error is not None
+            or self.awaits_sync or self.error is not None
         )
 
     def take_fragments(self):
@@ -368,6 +389,7 @@ cdef class Receiver:
             t.duplicates, t.reordered, t.foreign, <uint64_t>t.drops[0] + t.drops[1], t.bytes,
             t.reports, t.broken_reports, t.first_arrival, t.arrival, t.sync_samples, t.first_sync_arrival,
             t.sync_arrival, t.sync_units, t.sync_distance, t.parameter_changes, t.ticks,
+            t.units_left_out,
         )
 
     def quirks(self, int index):
@@ -649,7 +671,9 @@ cdef class Receiver:
         span = now - first.arrival
         if t is self.leading:
             # Timestamps that stand or go back do not keep it open for ever.
-            if not self.low_latency:
+            if self.resumes and t.table.size >= RESUMED_UNITS * sizeof(Sample):
+                is_full = True  # there were none for long enough: those who wait for them have these soon
+            elif not self.low_latency:
                 is_full = self.is_full(t, pts)
             elif t.disorder:
                 is_full = t.knows_due() and self.is_full(t, t.due())
@@ -712,7 +736,7 @@ cdef class Receiver:
         cdef Sample* last
         runs = []
         wall = None
-        self.has_cut = False
+        self.has_cut = self.resumes = False
         if self.leading is None:
             return 0
         if self.leading.table.size:

@@ -97,18 +97,12 @@ cdef int open_unit(Receiver receiver, TrackState t, uint32_t timestamp, int64_t 
 
 cdef void reopen_unit(Receiver receiver, TrackState t) noexcept nogil:
     """The marker lied (some cameras set it on every slice): the last unit goes on."""
-    cdef Sample* last
-    t.table.size -= sizeof(Sample)
-    last = <Sample*>(t.table.data + t.table.size)
-    t.units -= 1
-    t.damaged_units -= last.flags & SAMPLE_DAMAGED != 0
+    cdef Sample* last = t.take_back()
     t.after_loss = last.flags & SAMPLE_DAMAGED != 0
-    t.unit_open = True
+    t.unit_open = True  # and as damaged as it was
     t.unit_skipped = False
     t.unit_vcl = True
     t.unit_sync = last.flags & SAMPLE_SYNC != 0
-    # What was damaged and not sync may be an IDR picture without all its slices: it stays that.
-    t.unit_damaged = t.after_loss and not t.unit_sync
     t.unit_pts = last.pts
     t.unit_start = t.media.size - last.size
     t.may_go_on = False
@@ -131,6 +125,15 @@ cdef int end_unit(Receiver receiver, TrackState t) except -1:
     # An IDR picture that has lost a slice is nowhere to start.
     if t.unit_sync and not t.unit_damaged:
         flags = SAMPLE_SYNC
+    if t.is_left_out(flags == SAMPLE_SYNC):
+        t.media.size = t.unit_start
+        t.units_left_out += 1
+        if t is receiver.leading and t.loss_policy == LOSS_SKIP and t.sync_samples:
+            receiver.awaits_sync = True
+        return 0
+    if receiver.awaits_sync and t is receiver.leading:
+        receiver.awaits_sync = False
+        receiver.resumes = True
     receiver.add_sample(t, t.unit_pts, t.unit_arrival, size, flags)
     return 1
 

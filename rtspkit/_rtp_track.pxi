@@ -11,6 +11,7 @@ cdef class TrackState:
 
     cdef object track               # rtspkit.media.Track with the parameters in force
     cdef int codec
+    cdef LossPolicy loss_policy
     cdef bint is_video              # units are pictures, which may come in another order than they are shown in
     cdef uint8_t payload_type
     cdef int64_t clock_rate
@@ -26,6 +27,7 @@ cdef class TrackState:
     cdef uint32_t former_ssrc       # before the last change of it ...
     cdef int64_t ssrc_arrival       # ... which came then
     cdef uint64_t received, lost, late, broken, discarded, restarts, units, damaged_units, duplicates, reordered, bytes
+    cdef uint64_t units_left_out    # by the loss policy
     cdef uint64_t reports, broken_reports
     cdef int64_t first_arrival
     cdef int64_t jitter             # RFC 3550, A.8, in sixteenths of a tick
@@ -338,8 +340,13 @@ cdef class TrackState:
         if self.may_go_on and self.marker_lies and self.table.size:
             # with a marker on every slice nothing says that the last unit had all of them
             last = <Sample*>(self.table.data + self.table.size) - 1
-            self.damaged_units += not last.flags & SAMPLE_DAMAGED
-            last.flags = SAMPLE_DAMAGED
+            if self.loss_policy == LOSS_KEEP:
+                self.damaged_units += not last.flags & SAMPLE_DAMAGED
+                last.flags = SAMPLE_DAMAGED
+            else:
+                self.take_back()
+                self.media.size -= last.size
+                self.units_left_out += 1
         if self.fragment_open and not self.is_video:
             self.unit_skipped = self.fragment_size == 0  # in pieces: those to come do not tell what is missing
         self.drop_fragment()
@@ -348,6 +355,27 @@ cdef class TrackState:
         self.may_go_on = False
         if self.unit_open:
             self.unit_damaged = True
+
+    cdef Sample* take_back(self) noexcept nogil:
+        """The record of the last unit, which is none any more; its media stay."""
+        cdef Sample* last
+        self.table.size -= sizeof(Sample)
+        last = <Sample*>(self.table.data + self.table.size)
+        self.units -= 1
+        self.damaged_units -= last.flags & SAMPLE_DAMAGED != 0
+        return last
+
+    cdef inline bint is_left_out(self, bint is_sync) noexcept nogil:
+        """Whether the policy is against the unit that has ended.
+
+        What follows a loss is told by `after_loss`, for only a unit that is handed over ends that. Before the first
+        sync sample nothing can be shown in any case: all that is whole is handed over there, and tells that it comes.
+        """
+        if self.loss_policy == LOSS_KEEP:
+            return False
+        if self.unit_damaged:
+            return True
+        return self.loss_policy == LOSS_SKIP and self.after_loss and not is_sync and self.sync_samples != 0
 
     cdef inline void drop_fragment(self) noexcept nogil:
         if self.fragment_open:

@@ -60,6 +60,9 @@ __all__ = ["Camera", "CameraOptions", "CameraStats", "connect"]
 
 #: Seconds between two looks at the counters, for the rates of `Camera.health`.
 _LOOK_INTERVAL = 5.0
+#: Seconds between two requests for a sync sample while pictures are left out: sync samples are large, and a network
+#: that loses packets loses more of them.
+_SYNC_INTERVAL = 2.0
 #: Seconds a camera has to answer TEARDOWN before the socket is closed all the same.
 _TEARDOWN_TIMEOUT = 0.5
 
@@ -183,7 +186,10 @@ class Camera:
         self._monitor = HealthMonitor(started)
         self._connection = Connection(url, limits=options.limits, memory=memory)
         self._receiver = Receiver(
-            fragment_duration=options.fragment_duration, low_latency=options.low_latency, limits=options.limits
+            fragment_duration=options.fragment_duration,
+            low_latency=options.low_latency,
+            limits=options.limits,
+            loss_policy=options.loss_policy,
         )
         self._ticker = ticker
         self._link: Link | None = None
@@ -192,6 +198,7 @@ class Camera:
         self._on_fragment: Callable[[Fragment], None] | None = None
         self._is_streamed = False  # a ticker reads
         self._paused = False  # the reader is behind, so nothing is read
+        self._sync_asked = -math.inf  # when a sync sample was last asked for because of a loss
         self._ended: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -451,6 +458,9 @@ class Camera:
             self._converse(messages)
         for index, packet in receiver.take_rtcp():
             self._on_rtcp(index, packet)
+        if receiver.awaits_sync and (now := time.monotonic()) - self._sync_asked >= _SYNC_INTERVAL:
+            self._sync_asked = now
+            self.request_sync()
         if receiver.error is not None:
             self._end(receiver.error)
         elif self._link is not None and self._link.lost is not None:

@@ -91,6 +91,7 @@ class TrackHealth:
         clock_offset: how far the camera's wall clock was ahead of this machine's at the last sender report, in
             seconds; None before the first.
         units: access units; `damaged_units` those before or within which packets were lost.
+        units_left_out: pictures that came and were not used, because of lost packets (`CameraOptions.loss_policy`).
         units_per_second: of late; None before there were two looks.
         bitrate: RTP packets' bits a second, of late; None before there were two looks.
         gop_units: access units from one sync sample to the next, the last time; None before that, and for audio.
@@ -124,6 +125,7 @@ class TrackHealth:
     clock_offset: float | None
     units: int
     damaged_units: int
+    units_left_out: int
     units_per_second: float | None
     bitrate: float | None
     gop_units: int | None
@@ -310,6 +312,7 @@ class HealthMonitor:
             clock_offset=reports.clock_offset if reports else None,
             units=stats.units,
             damaged_units=stats.damaged_units,
+            units_left_out=stats.units_left_out,
             units_per_second=units_per_second,
             bitrate=bitrate,
             gop_units=stats.gop_units if has_gop else None,

@@ -9,9 +9,10 @@ from typing import Literal
 from rtspkit.errors import LocalProtocolError
 from rtspkit.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["CameraOptions", "TransportChoice", "normal_fingerprint"]
+__all__ = ["CameraOptions", "LossPolicy", "TransportChoice", "normal_fingerprint"]
 
 TransportChoice = Literal["automatic", "tcp", "udp", "multicast"]
+LossPolicy = Literal["keep", "drop", "skip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,14 @@ class CameraOptions:
         fingerprint: SHA-256 of the camera's certificate in hexadecimal, which is then all that is checked of it
             (rtsps); None: the certificate must be good for the URL's host.
         allow_redirect_hosts: follow redirects to other hosts (without the credentials).
+        loss_policy: what becomes of access units of H.264 and H.265 where packets were lost. "keep": what came of them
+            is handed over. "drop": but for units that are not whole: of which a slice is missing, or a part of one, or
+            may be, for no marker had told that the unit was over. "skip": from the loss of such a packet, or of whole
+            units, nothing is handed over before the next whole sync sample; the camera is asked for one (RTCP PLI),
+            every two seconds at most. Before the first sync sample "skip" does as "drop". Whatever the policy, the
+            first unit that is handed over behind a loss is marked (`AccessUnit.damaged`), and H.265 pictures that refer
+            to some before a sync sample (RASL) are left out where something was lost there. Sound is the same with all
+            three: a unit of it that is not whole is never handed over.
 
     Raises:
         LocalProtocolError: a value that cannot be meant.
@@ -45,6 +54,7 @@ class CameraOptions:
     udp_read_buffer_size: int = 0
     fingerprint: str | None = None
     allow_redirect_hosts: bool = False
+    loss_policy: LossPolicy = "keep"
 
     def __post_init__(self) -> None:
         first, last = self.udp_source_ports

@@ -90,6 +90,8 @@ class TrackStats(NamedTuple):
         gop_units, gop_ticks: access units and ticks from the last but one of them to the last; 0 before.
         parameter_changes: access units that brought parameter sets other than those in force.
         ticks: pts of the last packet.
+        units_left_out: access units of video that came and were not delivered, for packets of them or before them were
+            lost (`rtspkit.options.CameraOptions.loss_policy`).
     """
 
     received: int
@@ -120,6 +122,7 @@ class TrackStats(NamedTuple):
     gop_ticks: int = 0
     parameter_changes: int = 0
     ticks: int = 0
+    units_left_out: int = 0
 
 
 def parse_packet(data: bytes) -> RTPPacket:

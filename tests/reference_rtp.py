@@ -32,6 +32,7 @@ NAL_CODECS: dict[str, H264 | H265] = {"h264": H264(), "h265": H265()}
 MAX_DROPOUT, MAX_MISORDER = 3000, 100
 WINDOW = 64
 LEAST_PIECE = 900  # bytes
+RESUMED_UNITS = 3
 
 
 def scale(value: int, multiplier: int, divisor: int) -> int:
@@ -123,6 +124,7 @@ class Sample:
     nals: list[bytes]
     data: bytes
     count: int
+    is_whole: bool = True
 
     @property
     def size(self) -> int:
@@ -148,7 +150,8 @@ class TrackState:
             ("received", "lost", "late", "broken", "discarded", "restarts", "units", "damaged_units"), 0
         )
         self.duplicates = self.reordered = self.bytes = self.reports = self.broken_reports = 0
-        self.first_arrival = self.parameter_changes = 0
+        self.first_arrival = self.parameter_changes = self.units_left_out = 0
+        self.loss_policy = "keep"
         self.syncs: list[tuple[int, int, int]] = []  # of each sync sample: unit, pts, arrival
         self.quirks: set[str] = set()
         self.has_marker = self.has_own_sps = False
@@ -253,8 +256,12 @@ class TrackState:
 
     def lose(self, count: int = 1) -> None:
         if self.may_go_on and self.marker_lies and self.samples:
-            self.counters["damaged_units"] += not self.samples[-1].flags & DAMAGED
-            self.samples[-1].flags = DAMAGED
+            if self.loss_policy == "keep":
+                self.counters["damaged_units"] += not self.samples[-1].flags & DAMAGED
+                self.samples[-1].flags = DAMAGED
+            else:
+                self.take_back()
+                self.units_left_out += 1
         if self.unit is not None and self.unit.partial is not None and not self.unit.whole_size:
             self.rest = self.unit.timestamp
         self.drop_partial()
@@ -263,6 +270,12 @@ class TrackState:
         self.may_go_on = False
         if self.unit is not None:
             self.unit.damaged = True
+
+    def take_back(self) -> Sample:
+        last = self.samples.pop()
+        self.counters["units"] -= 1
+        self.counters["damaged_units"] -= bool(last.flags & DAMAGED)
+        return last
 
     def drop_partial(self) -> None:
         if self.unit is None or self.unit.partial is None:
@@ -283,9 +296,16 @@ class TrackState:
 
 class Receiver:
     def __init__(
-        self, *, fragment_duration: float = 1.0, low_latency: bool = False, limits: Limits = DEFAULT_LIMITS
+        self,
+        *,
+        fragment_duration: float = 1.0,
+        low_latency: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+        loss_policy: str = "keep",
     ) -> None:
         self.limits = limits
+        self.loss_policy = loss_policy
+        self.awaits_sync = self.resumes = False
         self.set_latency(fragment_duration, low_latency)
         self.error: LimitExceeded | None = None
         self.bytes_received = self.unknown_bytes = self.resyncs = self.media_arrival = 0
@@ -318,6 +338,7 @@ class Receiver:
     ) -> None:
         t = TrackState(track, payload_type, origin, (size_length, index_length, index_delta_length, unit_ticks))
         t.block_size = block_size
+        t.loss_policy = self.loss_policy if t.is_video else "keep"
         if stream_mux is not None or read_mux is not None:
             t.latm = LATM(stream_mux, read_mux is not None, read_mux)
         if stream_mux is not None:
@@ -359,7 +380,7 @@ class Receiver:
             *(t.ssrc, t.first, highest, t.jitter >> 4, t.duplicates, t.reordered, 0, 0),
             *(t.bytes, t.reports, t.broken_reports, t.first_arrival, t.arrival),
             *(len(t.syncs), first[2], last[2], last[0] - before[0], last[1] - before[1]),
-            *(t.parameter_changes, t.ticks),
+            *(t.parameter_changes, t.ticks, t.units_left_out),
         )
 
     def quirks(self, index: int) -> tuple[str, ...]:
@@ -684,7 +705,9 @@ class Receiver:
         first = t.samples[0]
         waited = now - first.arrival
         if t is self.leading:
-            if not self.low_latency:
+            if self.resumes and len(t.samples) >= RESUMED_UNITS:
+                full = True
+            elif not self.low_latency:
                 full = self.is_full(t, pts)
             elif t.order.left:
                 full = t.order.is_known and self.is_full(t, t.order.due)
@@ -715,6 +738,7 @@ class Receiver:
 
     def cut(self, next_pts: int | None) -> None:
         self.wanted_cut = None
+        self.resumes = False
         if self.leading is None:
             return
         if self.leading.samples:
@@ -812,14 +836,11 @@ class Receiver:
             t.quirks.add("marker-on-sei")
 
     def reopen_unit(self, t: TrackState) -> None:
-        last = t.samples.pop()
-        damaged = bool(last.flags & DAMAGED)
-        t.counters["units"] -= 1
-        t.counters["damaged_units"] -= damaged
-        t.after_loss = damaged
+        last = t.take_back()
+        t.after_loss = bool(last.flags & DAMAGED)
         t.unit = Unit(t.last_timestamp, last.pts, nals=last.nals, count=last.count, vcl=True)
         t.unit.sync = bool(last.flags & SYNC)
-        t.unit.damaged = damaged and not t.unit.sync
+        t.unit.damaged = not last.is_whole
 
     def end_unit(self, t: TrackState) -> bool:
         t.drop_partial()
@@ -831,8 +852,17 @@ class Receiver:
         if unit.skipped or not unit.vcl or not unit.nals:
             return False
         flags = SYNC if unit.sync and not unit.damaged else 0
+        has_sync = bool(t.syncs)
+        if t.loss_policy != "keep":
+            awaits_sync = t.loss_policy == "skip" and t.after_loss and not flags and has_sync
+            if unit.damaged or awaits_sync:
+                t.units_left_out += 1
+                self.awaits_sync |= t is self.leading and t.loss_policy == "skip" and has_sync
+                return False
+        if t is self.leading and self.awaits_sync:
+            self.awaits_sync, self.resumes = False, True
         data = b"".join(len(nal).to_bytes(4, "big") + nal for nal in unit.nals)
-        self.add_sample(t, Sample(unit.pts, unit.arrival, flags, unit.nals, data, unit.count))
+        self.add_sample(t, Sample(unit.pts, unit.arrival, flags, unit.nals, data, unit.count, not unit.damaged))
         return True
 
     def aggregation(self, t: TrackState, unit: Unit, rest: bytes) -> None:
@@ -1126,4 +1156,5 @@ def plain(receiver: Any) -> dict[str, Any]:
         "rtcp": receiver.take_rtcp(),
         "error": (type(receiver.error), str(receiver.error)),
         "counters": (receiver.bytes_received, receiver.unknown_bytes, receiver.resyncs, receiver.media_arrival),
+        "awaits sync": receiver.awaits_sync,
     }

@@ -285,13 +285,19 @@ class Input:
     steps: list[tuple[bytes, int, str]]  # bytes, monotonic ns, a call made after them
     fragment_duration: float
     low_latency: bool = False
+    loss_policy: str = "keep"
 
     @property
     def data(self) -> bytes:
         return b"".join(data for data, _, _ in self.steps)
 
     def receiver(self, factory: Any = Receiver) -> Any:
-        receiver = factory(fragment_duration=self.fragment_duration, low_latency=self.low_latency, limits=SMALL)
+        receiver = factory(
+            fragment_duration=self.fragment_duration,
+            low_latency=self.low_latency,
+            limits=SMALL,
+            loss_policy=self.loss_policy,
+        )
         for i, setup in enumerate(self.setups):
             receiver.add_track(
                 Track(
@@ -410,7 +416,8 @@ def inputs(draw: st.DrawFn) -> Input:
     for piece in pieces:
         now += draw(clock)
         steps.append((piece, now, draw(calls)))
-    return Input(tracks, steps, draw(st.sampled_from([0.0, 0.04, 1.0, 1.0, 3600.0])), draw(st.booleans()))
+    duration = draw(st.sampled_from([0.0, 0.04, 1.0, 1.0, 3600.0]))
+    return Input(tracks, steps, duration, draw(st.booleans()), draw(st.sampled_from(["keep", "drop", "skip"])))
 
 
 def visible(receiver: Any, tracks: int) -> list[Any]:

@@ -1,7 +1,8 @@
 """Properties of the receiving half under senders with habits, and networks that lose, delay and double packets.
 
-What is whole is what was sent; what is not is marked as damaged; a sync sample has all its slices. Senders put their
-marker where they like, aggregate or not, fill packets up, send empty fragments, or whole Annex B access units.
+What is whole is what was sent; what is not is marked as damaged, or left out where that is wanted; a sync sample has
+all its slices. Senders put their marker where they like, aggregate or not, fill packets up, send empty fragments, or
+whole Annex B access units.
 """
 
 from __future__ import annotations
@@ -164,10 +165,10 @@ bad_networks = networks(st.frozensets(st.integers(0, 60) | st.integers(0, 300), 
 
 
 def through(
-    network: Network, track: Track, packets: list[bytes], **packing: Any
+    network: Network, track: Track, packets: list[bytes], *, loss_policy: str = "keep", **packing: Any
 ) -> tuple[list[AccessUnit], TrackStats, int]:
     """What comes out of a receiver, its counters, and the number of the last packet that came."""
-    receiver = Receiver(fragment_duration=3600)
+    receiver = Receiver(fragment_duration=3600, loss_policy=loss_policy)
     channels = None if network.over_udp else (0, 1)
     receiver.add_track(track, payload_type=96, channels=channels, origin=0, **packing)
     arrivals = network.arrivals(len(packets))
@@ -274,6 +275,55 @@ def test_what_is_lost_shows(
         behind = [unit for unit in units if unit.pts // 3600 in (number, number + 1)]
         if sender.marker != "each" and len(behind) == 2:
             assert any(unit.damaged for unit in behind)
+
+
+@settings(quick, max_examples=600)
+@given(videos, senders, bad_networks, starts, st.sampled_from(["drop", "skip"]))
+def test_what_is_lost_is_left_out(
+    stream: tuple[Video, list[list[bytes]]], sender: Sender, network: Network, first: int, policy: str
+) -> None:
+    """No picture that lacks anything comes out, nor, with "skip", what refers to it; all else does."""
+    video, sent = stream
+    packets, owners = on_the_wire([sender.payloads(video, nals) for nals in sent], first, 3600)
+    track = Track(0, "video", video.codec, 90000)
+    units, counted, last = through(network, track, packets, loss_policy=policy)
+    begun = min((number for number in range(len(packets)) if number not in network.lost), default=len(packets))
+    missing = {number for number in network.lost if begun < number < last}
+    harmed = {owners[number] for number in missing}
+    unknown = {owners[number] for number in network.lost if number < begun or last < number < len(packets)}
+    # what its marker does not tell to be over may lack what is missing behind it
+    ends = {owner: number for number, owner in enumerate(owners)}
+    doubted = {owner for owner, end in ends.items() if end + 1 in missing and sender.marker != "last"}
+    came = {unit.pts // 3600: unit for unit in units}
+    assert (counted.units, counted.damaged_units) == (len(units), sum(unit.damaged for unit in units))
+
+    learned = False  # that markers lie: the first time nobody can know
+    for number, unit in came.items():
+        got, whole = (list(filter(video.is_slice, nals)) for nals in (nal_units(unit.data), sent[number]))
+        is_surprise = sender.marker == "each" and number in harmed and not learned
+        is_split = not (sender.annex_b or sender.aggregate) and len(whole) > 1
+        learned = learned or (is_split and number not in harmed)
+        if number not in unknown and not is_surprise:
+            assert got == whole, number
+            assert unit.is_sync is video.is_sync(sent[number])
+    if sender.marker == "each":
+        return
+    assert len(came) == len(units)
+    before, is_waiting, has_sync = -1, False, False
+    for number in range(len(sent)):
+        is_sync = video.is_sync(sent[number])
+        if number in came:
+            unit = came[number]
+            is_behind = any(before < hole <= number for hole in harmed)
+            assert unit.damaged or before < 0 or not is_behind
+            # what is lost of a picture may be no part of it: parameter sets, SEI
+            assert is_sync or not (is_waiting or (policy == "skip" and has_sync and number in harmed))
+            before, is_waiting, has_sync = number, False, has_sync or unit.is_sync
+        elif number in harmed:
+            is_waiting = has_sync and policy == "skip"
+        elif number not in unknown | doubted:
+            assert is_waiting, number
+            assert not is_sync
 
 
 # -- sound ------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from real.gateway import HLS_BLOCK, PATHS_BLOCK
 
+from rtspkit.limits import DEFAULT_LIMITS
 from rtspkit.server.config import (
     Config,
     ConfigError,
@@ -18,6 +19,7 @@ from rtspkit.server.config import (
 )
 from rtspkit.server.mtxkeys import DEPRECATED_GLOBAL, DEPRECATED_PATH, INERT_GLOBAL, INERT_PATH
 from rtspkit.server.retry import RetryPolicy
+from rtspkit.server.source import camera_options
 
 SEED = f"{PATHS_BLOCK}\n{HLS_BLOCK}".encode()
 
@@ -176,6 +178,16 @@ def test_deprecated_keys_that_work() -> None:
     assert config.paths["cam"].rtsp_transport == "tcp"
     assert len(config.warnings) == 3
     assert all("is deprecated: use" in warning for warning in config.warnings)
+
+
+def test_loss_policy() -> None:
+    paths = "paths:\n  a:\n  b: {lossPolicy: keep}\n"
+    assert {path.loss_policy for path in read(paths).paths.values()} == {"keep"}
+    for text in ("lossPolicy: skip\n", "pathDefaults: {lossPolicy: skip}\n"):
+        found = read(text + paths).paths
+        assert (found["a"].loss_policy, found["b"].loss_policy) == ("skip", "keep")
+        assert camera_options(found["a"], DEFAULT_LIMITS).loss_policy == "skip"
+    assert refused(f"lossPolicy: drpo\n{paths}") == "config.yml:1: lossPolicy: expected keep, drop or skip, got 'drpo'"
 
 
 def test_transports() -> None:

@@ -16,6 +16,7 @@ KEYS += [
     "hlsPartDuration",
     "stateDirectory",
     "keyframeTimeout",
+    "lossPolicy",
     *list(INERT_GLOBAL)[:5],
     *list(INERT_PATH)[:5],
     "rtmp",

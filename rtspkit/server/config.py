@@ -23,7 +23,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from rtspkit.errors import LocalProtocolError
-from rtspkit.options import TransportChoice, normal_fingerprint
+from rtspkit.options import LossPolicy, TransportChoice, normal_fingerprint
 from rtspkit.server.mtxkeys import (
     DEPRECATED_GLOBAL,
     DEPRECATED_PATH,
@@ -135,6 +135,8 @@ class SharedOptions(_Model):
     source_retry_pause_max: Annotated[float, duration(0.1)] = RetryPolicy.pause_max
     source_retry_pause_gap: Annotated[float, duration(0.1)] = RetryPolicy.pause_gap
     source_refused_pause: Annotated[float, duration(1.0)] = RetryPolicy.refused_pause
+    #: what becomes of pictures where packets were lost; see `CameraOptions`
+    loss_policy: Annotated[LossPolicy, one_of("keep", "drop", "skip")] = "keep"
     #: of a UDP socket at least; 0: as much as suits
     udp_read_buffer_size: Annotated[int, size(0, 64 << 20)] = 0
 

@@ -59,6 +59,7 @@ def camera_options(config: PathConfig, limits: Limits) -> CameraOptions:
         udp_source_ports=config.rtsp_udp_source_port_range,
         udp_read_buffer_size=config.udp_read_buffer_size,
         fingerprint=config.source_fingerprint,
+        loss_policy=config.loss_policy,
     )
 
 
