@@ -75,8 +75,10 @@ class TrackTime:
         Returns:
             whether that is another duration than before.
         """
+        if not self._varies:
+            return False
         samples = memoryview(run.samples).cast("B")
-        if not self._varies or not samples:
+        if not samples:
             return False
         size = SAMPLE.unpack_from(samples, len(samples) - SAMPLE_SIZE)[2]
         before, data = self.unit, memoryview(run.data).cast("B")
@@ -147,10 +149,10 @@ class Companion:
             left = self._counted(run, video)
             if left is None:
                 return None
-            run = left
+            run, times = left, restamp.survey(left)
         else:
             self._is_counted = False
-        row = self._audio_row(run, video, has_video=has_video, is_starting=is_starting)
+        row = self._audio_row(run, times, video, has_video=has_video, is_starting=is_starting)
         if row is not None:
             self._is_silent = self._was_late = False
         elif has_video and self._is_silent and not self._was_late:
@@ -198,9 +200,10 @@ class Companion:
             self._stats.dropped_units += restamp.survey(self._held).units
             self._held = None
 
-    def _audio_row(self, run: Run, video: int, *, has_video: bool, is_starting: bool) -> FragmentRun | None:
+    def _audio_row(
+        self, run: Run, times: Survey, video: int, *, has_video: bool, is_starting: bool
+    ) -> FragmentRun | None:
         time = self.time
-        times = restamp.survey(run)
         if not times.units:
             return None
         step = round(STEP * time.rate)

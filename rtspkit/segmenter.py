@@ -501,9 +501,12 @@ class Segmenter:
         elif is_first:
             self._note_pace(pacer, leading, times)
         cutter = self._cutter
-        if cutter.has_parts is pacer.is_suspended and (pacer.is_suspended or fragment.is_sync):
+        has_parts = cutter.has_parts
+        if has_parts is pacer.is_suspended and (has_parts or fragment.is_sync):
             cutter.close()
-        has_parts = not pacer.is_suspended if cutter.has_parts is None else cutter.has_parts
+            has_parts = None
+        if has_parts is None:
+            has_parts = not pacer.is_suspended
         cutter.cut_before(
             fragment.is_sync, begin, min(end, begin + pacer.longest) if has_parts and pacer.target else end, size
         )

@@ -376,7 +376,7 @@ class Path:
             cut = self.output.write(fragment)
             if cut is not None:
                 self.source.cut_at(cut)
-            if self.config.part_duration is not None and not self._is_calm and self._is_unwatched(now):
+            if self.source.options.low_latency and not self._is_calm and self._is_unwatched(now):
                 self._is_calm = True
                 self.source.set_calm(True)
         except Exception as error:  # the loop behind this callback serves every camera
