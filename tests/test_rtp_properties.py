@@ -6,6 +6,7 @@ of the same bytes, and with what `rtspkit.packetizer`, which shares no code with
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -208,7 +209,40 @@ unit = st.builds(
     st.integers(1, 3),
     st.sampled_from(["last", "last", "last", "none", "all"]),
     st.sampled_from([3600, 3600, 3600, 3600, 90000, 0]),
-    st.sampled_from([""] * 6 + ["lost", "doubled", "swapped", "cut off"]),
+    st.sampled_from([""] * 6 + ["lost", "doubled", "swapped", "cut off", "no start", "no end", "mixed"]),
+    st.integers(0, 20),
+)
+
+#: Bits that differ in an FU header.
+FRAGMENT_HARMS = {"no start": 0x80, "no end": 0x40, "mixed": 0x04}
+small_body = st.binary(min_size=1, max_size=40).map(lambda data: data.replace(b"\0", b"\2") + b"\x80")
+
+
+def small_pictures(kinds: list[int], header: Callable[[int], bytes], sei: bytes) -> st.SearchStrategy[list[bytes]]:
+    """Pictures that fit `SMALL`: a slice or some, all of one kind, now and then with SEI before them."""
+    return st.builds(
+        lambda kind, before, bodies: [
+            *before,
+            *(header(kind) + (b"\x08" if number else b"\x88") + body for number, body in enumerate(bodies)),
+        ],
+        st.sampled_from(kinds),
+        st.sampled_from([[], [], [sei]]),
+        st.lists(small_body, min_size=1, max_size=3),
+    )
+
+
+#: Of pictures that are right, of every few one loses something.
+lossy_unit = st.builds(
+    Unit,
+    st.integers(0, 1),
+    small_pictures([1, 1, 5], lambda kind: bytes((0x60 | kind,)), b"\x06\x05\xff\xffsei\x80"),
+    small_pictures([1, 1, 9, 19, 21], h265_payloads.header, h265_payloads.header(39) + b"sei\x80"),
+    st.lists(st.binary(min_size=1, max_size=60), min_size=1, max_size=2),
+    st.sampled_from([5, 20, 20, 60]),
+    st.integers(1, 2),
+    st.sampled_from(["last", "last", "last", "none", "all"]),
+    st.sampled_from([3600, 3600, 3600, 0]),
+    st.sampled_from([""] * 6 + ["lost", "lost", *FRAGMENT_HARMS]),
     st.integers(0, 20),
 )
 
@@ -355,6 +389,13 @@ def good_packets(setup: Setup, item: Unit, sequence: int, ticks: int) -> list[by
     ]
 
 
+def other_fragment(packet: bytes, codec: str, bits: int) -> bytes:
+    """The packet with those bits of its FU header turned over, if it has one."""
+    is_fragment = {"h264": packet[12] & 0x1F == 28, "h265": packet[12] >> 1 & 0x3F == 49}.get(codec, False)
+    place = 13 if codec == "h264" else 14
+    return packet[:place] + bytes((packet[place] ^ bits,)) + packet[place + 1 :] if is_fragment else packet
+
+
 def wire(setups: list[Setup], events: list[Any]) -> list[bytes]:
     sequences, ticks = [65530] * 3, [2**32 - 7200] * 3
     pieces = []
@@ -375,6 +416,8 @@ def wire(setups: list[Setup], events: list[Any]) -> list[bytes]:
                 packets[at - 1], packets[at] = packets[at], packets[at - 1]
             elif item.harm == "cut off":
                 packets[at] = packets[at][: 12 + item.at]
+            elif item.harm in FRAGMENT_HARMS:
+                packets[at] = other_fragment(packets[at], setups[i].codec, FRAGMENT_HARMS[item.harm])
             pieces += [interleaved_frame(2 * i, packet) for packet in packets]
         elif isinstance(item, Sent):
             i = item.track % len(setups)
@@ -420,6 +463,16 @@ def inputs(draw: st.DrawFn) -> Input:
     return Input(tracks, steps, duration, draw(st.booleans()), draw(st.sampled_from(["keep", "drop", "skip"])))
 
 
+@st.composite
+def lossy_inputs(draw: st.DrawFn) -> Input:
+    """Much is right, so that it matters what is lost."""
+    tracks = [Setup(draw(st.sampled_from(["h264", "h265"]))), Setup("pcma", 8000, 97)][: draw(st.integers(1, 2))]
+    pieces = wire(tracks, draw(st.lists(lossy_unit, min_size=4, max_size=30)))
+    steps = [(piece, 10**9 + 15_000_000 * number, draw(calls)) for number, piece in enumerate(pieces)]
+    duration = draw(st.sampled_from([0.04, 0.2, 1.0, 3600.0]))
+    return Input(tracks, steps, duration, draw(st.booleans()), draw(st.sampled_from(["keep", "drop", "skip", "skip"])))
+
+
 def visible(receiver: Any, tracks: int) -> list[Any]:
     counters = [(receiver.stats(i), sorted(receiver.quirks(i))) for i in range(tracks)]
     return [reference_rtp.plain(receiver), *counters]
@@ -442,8 +495,8 @@ def call(receiver: Any, name: str) -> None:
 # -- properties -------------------------------------------------------------------------------------------------------
 
 
-@settings(quick, max_examples=600)
-@given(inputs())
+@settings(quick, max_examples=1000)
+@given(inputs() | lossy_inputs())
 def test_same_as_reference(given_: Input) -> None:
     receiver, model = given_.receiver(), given_.receiver(reference_rtp.Receiver)
     for data, now, name in given_.steps:

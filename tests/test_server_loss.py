@@ -75,7 +75,9 @@ async def test_what_is_left_out_and_what_goes_on() -> None:
             assert set(viewer.statuses) == {200}, name
             assert viewer.audit.violations == [], name
             assert "gap" not in re.sub(r"^(gap )+", "", " ".join(viewer.media)), name
-            assert "#EXT-X-DISCONTINUITY\n" not in viewer.text, name
+            # with parts time may begin anew behind a hole of more than a second
+            is_even = name != "quick-skip"
+            assert not is_even or "#EXT-X-DISCONTINUITY\n" not in viewer.text, name
 
             pictures, sound = await samples(one, viewer, 1), await samples(one, viewer, 2)
             order = {data: number for number, data in enumerate(pictures_in_order(camera))}
@@ -87,7 +89,8 @@ async def test_what_is_left_out_and_what_goes_on() -> None:
                 assert all((b - a) % len(order) == 2 for a, b in jumps), name
             if policy == "skip":
                 assert all(b % GOP == 0 for _, b in jumps), name
-            assert all(after.dts == before.dts + before.duration for before, after in pairwise(sound)), name
+            holes = [after.dts for before, after in pairwise(sound) if after.dts != before.dts + before.duration]
+            assert not is_even or not holes, name
             video, audio = (
                 (run[-1].dts + run[-1].duration) / rate for run, rate in ((pictures, 90000), (sound, 16000))
             )
