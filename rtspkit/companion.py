@@ -144,7 +144,7 @@ class Companion:
         if self._is_even:
             self._clock.take(run, times, self.time.unit)
         if has_video and times.units:
-            self._beside.take(times.first, video, edge, times.units * self.time.unit)
+            self._beside.take(times.first, video, edge, times.units * self.time.unit, times.arrival)
         if not is_timed or self._clock.is_used or self._beside.is_used:
             left = self._counted(run, video)
             if left is None:

@@ -10,7 +10,8 @@ Sound needs no arrival: its units last what they last. Where over two seconds of
 and not because some are missing, the units are counted (`UnitClock`). Where units are not sent while nothing is said
 (Opus), and where the samples go wrong as the timestamps do, only the pictures beside it can tell: sound that twice in a
 row gets half a second further from them, or back, is of another clock (`BesideClock`); where its samples do, too, it is
-thinned out, or spread.
+thinned out, or spread. Where its timestamps go as it arrives it is the pictures that come late, from an encoder that
+has too much to do: both are right, and stay as they are for as long as the one can wait for the other.
 
 Which cameras: some stamp every unit alike after their clock was set, or count in milliseconds what they announce
 as 90 kHz; some count Opus in the ticks of the rate that was recorded; some send 16,000 samples of G.711 a second.
@@ -43,6 +44,8 @@ _BAD, _GOOD = 2, 4
 _SOUND_SPAN, _SOUND_OFF = 2, 0.03
 #: So far (s) from the pictures do the timestamps of sound get before it counts: packets come in bursts.
 _BESIDE_OFF = 0.5
+#: So far (s) behind sound that comes in time may the pictures get, and catch up again.
+_BESIDE_LATE = 5
 #: Longer (s) without any sound, nobody knows how its clock went on.
 _BESIDE_PAUSE = 0.25
 
@@ -185,32 +188,47 @@ class BesideClock:
 
     def forget(self) -> None:
         """Time starts anew; whether units are counted stays."""
-        self._start: tuple[int, int] | None = None  # a timestamp, and the time of the pictures beside it
+        self._start: tuple[int, int, int] | None = None  # a timestamp, the time of the pictures beside it, the arrival
         self._streak = 0  # spans in a row that went wrong; below 0: the sound fell behind
         self._edge = self._lasted = 0
+        self._late = 0  # so far behind have the pictures come
 
-    def take(self, first: int, video: int, edge: int, lasts: int) -> None:
+    def take(self, first: int, video: int, edge: int, lasts: int, arrival: int = 0) -> None:
         """Look at the sound of a fragment.
 
         Args:
-            first: its first timestamp, or one of its own time that goes on with it; ticks, as all.
+            first: its first timestamp, or one of its own time that goes on with it; ticks, as all but `arrival`.
             video, edge: where its pictures begin and end on the output's timeline.
             lasts: what its units last.
+            arrival: monotonic ns at which the first of them came; 0: nobody knows.
         """
         if self._start is None or video - self._edge > _BESIDE_PAUSE * self._rate:
-            self._start, self._streak, self._edge, self._lasted = (first, video), 0, edge, lasts
+            self._start, self._streak, self._edge, self._lasted = (first, video, arrival), 0, edge, lasts
+            self._late = 0
             return
         self._edge = edge
         lasted, self._lasted = self._lasted, self._lasted + lasts
-        passed = video - self._start[1]
-        off = first - self._start[0] - passed
+        sounded, passed = first - self._start[0], video - self._start[1]
+        off = sounded - passed
         if abs(off) > max(_BESIDE_OFF * self._rate, _SOUND_OFF * passed):
-            self._streak = max(1, self._streak + 1) if off > 0 else min(-1, self._streak - 1)
+            if self._is_as_it_arrives(sounded, off, arrival):
+                self._late += off
+            else:
+                self._streak = max(1, self._streak + 1) if off > 0 else min(-1, self._streak - 1)
             if abs(self._streak) >= _BAD:
                 is_other = abs(lasted - passed) > max(_BESIDE_OFF * self._rate, _SOUND_OFF * passed) and passed > 0
                 self.is_used, self.pace = True, max(0.1, min(lasted / passed, 10.0)) if is_other else 1.0
+                self._late = 0
         elif _SOUND_OFF * passed > _BESIDE_OFF * self._rate:
             self.is_used, self.pace, self._streak = False, 1.0, 0
         else:
             return
-        self._start, self._lasted = (first, video), lasts
+        self._start, self._lasted = (first, video, arrival), lasts
+
+    def _is_as_it_arrives(self, sounded: int, off: int, arrival: int) -> bool:
+        """Whether it is not the sound that has come `off`, in what it says were `sounded` ticks."""
+        assert self._start is not None
+        if self.is_used or not (arrival and self._start[2]) or abs(self._late + off) > _BESIDE_LATE * self._rate:
+            return False
+        waited = (arrival - self._start[2]) * self._rate // _NANOSECONDS
+        return 2 * abs(sounded - waited) < abs(off)

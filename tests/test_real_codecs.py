@@ -146,7 +146,7 @@ class Scene:
         gateway = self._quick if name.endswith(LOW) else self.gateway
         keeper = Keeper(f"{gateway.base}/{name.removesuffix(LOW)}/index.m3u8", self.folder / "kept" / name)
         keeper.probe.wants_sync = not re.search("intra-refresh|open-gop|minutes", name)
-        keeper.probe.sound_slack = 1.5  # fifty cameras begin at once
+        keeper.probe.sound_slack = 1.5  # fifty encoders begin at once: pictures may be later than the sound beside them
         keeper.follow(WATCHED)
         return keeper
 

@@ -571,6 +571,29 @@ def test_sound_that_comes_at_another_rate_stays_beside_the_pictures(pace: float)
         assert abs(sound.end / 48_000 - video.end / 90_000) <= 0.15
 
 
+@pytest.mark.parametrize("audio", [AUDIO, OPUS])
+@pytest.mark.parametrize(("slope", "most"), [(0.1, 2.0), (0.3, 1.2), (0.6, 1.8), (0.9, 4.0), (5.0, 0.9)])
+def test_sound_stays_where_it_is_while_pictures_come_late(audio: Track, slope: float, most: float) -> None:
+    """An encoder of pictures that has too much to do gets behind, and catches up: the times of both are right."""
+    segmenter = make((VIDEO, audio))
+    unit = 960 if audio is OPUS else 1024
+    outputs, sent = [], 0
+    for number in range(90):
+        behind = max(0.0, min(slope * (number - 4), most, slope * (80 - number)))
+        times = range(sent * unit, round((number + 1 + behind) * 48_000), unit)
+        sent += len(times)
+        run = opus_run(times) if audio is OPUS else make_run(1, times, all_sync=True)
+        records = [
+            (pts, round((1000 + pts / 48_000) * 1e9), *rest) for pts, _, *rest in SAMPLE.iter_unpack(run.samples)
+        ]
+        run = run._replace(samples=b"".join(SAMPLE.pack(*record) for record in records))
+        fragment = second(number, [], audio)
+        outputs += write(segmenter, fragment._replace(runs=(*fragment.runs, *([run] if times else ()))))
+    outputs += segmenter.interrupt()
+    assert [sample.pts for run in runs(outputs, 2) for sample in run.samples] == [unit * n for n in range(sent)]
+    assert (segmenter.stats.dropped_units, segmenter.stats.silent_units) == (0, 0)
+
+
 def test_opus_alone_leads() -> None:
     alone = replace(OPUS, index=0)
     segmenter = make((alone,))

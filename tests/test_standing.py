@@ -188,3 +188,30 @@ def test_sound_of_another_rate_has_another_pace(pace: float, length: float) -> N
         clock.take(begin, begin, end, end - begin)
     assert not clock.is_used
     assert clock.pace == 1.0
+
+
+def of_late_pictures(length: float, slope: float, seconds: float, *, caught_up: float = 0.0) -> BesideClock:
+    """Of sound that comes in time, beside pictures that get behind it by `slope`, and catch up in the end."""
+    clock = BesideClock(48_000)
+    behind = arrived = 0.0
+    for n in range(round(seconds / length)):
+        behind = behind + slope * length if n * length < seconds - caught_up else max(0.0, behind - slope * length)
+        clock.take(
+            round(arrived * 48_000),
+            round(n * length * 48_000),
+            round((n + 1) * length * 48_000),
+            round(length * 48_000),
+            round((1000 + arrived) * 1e9),
+        )
+        arrived = (n + 1) * length + behind
+    return clock
+
+
+@pytest.mark.parametrize("length", [0.2, 1.0])
+@pytest.mark.parametrize("slope", [0.1, 0.5, 1.5])
+def test_pictures_that_come_late_are_no_fault_of_the_sound(slope: float, length: float) -> None:
+    seconds = 4.5 / slope
+    assert not of_late_pictures(length, slope, seconds).is_used
+    assert not of_late_pictures(length, slope, 2 * seconds + 20, caught_up=seconds + 20).is_used
+    # for ever nobody can wait for them
+    assert of_late_pictures(length, slope, 3 * seconds + 4).is_used

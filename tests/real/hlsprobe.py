@@ -43,7 +43,8 @@ class HlsProbe:
             (a camera on a busy machine leaves pictures out); to be cleared while the camera has none to give.
         wants_sound: each segment has samples of each track; to be cleared while sound comes and goes.
         time_slack: seconds by which one PROGRAM-DATE-TIME may miss the sum of the one before and its EXTINF.
-        sound_slack: seconds that a segment's audio may start before its video, or after it.
+        sound_slack: seconds that a segment's audio may start before its video, or after it. It is what has come beside
+            the video: of a camera whose encoder is late the pictures come behind their sound.
     """
 
     def __init__(
