@@ -1,8 +1,9 @@
 """Media that nobody should send (faults R28 to R49), through the gateway; two healthy cameras run beside each.
 
 What is asserted of the healthy ones, and of the log, is in `hlsscene`. Many cameras share a scene, each with its fault.
-R33 is in `test_server_faults`; R47, which takes days, is in `test_clocks`. The same as players meet it, and with
-pictures that x264 made, is in `test_real_faults`. R29, R30, R31 and R37 are fuzzed, too: see `test_rtp_properties` and
+R29 with each `lossPolicy` is in `test_server_loss`, R33 in `test_server_faults`; R47, which takes days, is in
+`test_clocks`. The same as players meet it, and with pictures that x264 made, is in `test_real_faults` and
+`test_real_loss`. R29, R30, R31 and R37 are fuzzed, too: see `test_rtp_properties`, `test_rtp_senders_properties` and
 `test_h264_properties`.
 """
 
