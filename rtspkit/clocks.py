@@ -151,7 +151,11 @@ class TrackClocks:
         for number, (pair, sender) in enumerate(zip(self._pairs, self._senders, strict=True)):
             if sender is leader or index not in {number, self._leader} or sender.start is None or leader.start is None:
                 continue
+            # two new ones: what one wrong report says is not to be confirmed by itself (GStreamer's first one may be)
+            if sender.time <= pair.compared[0] or leader.time <= pair.compared[1]:
+                continue
             if time - min(sender.time, leader.time) <= _REPORT_AGE and abs(sender.offset - leader.offset) <= _PLAUSIBLE:
+                pair.compared = sender.time, leader.time
                 pair.by_report.add(time, sender.start - leader.start)
 
 
@@ -198,6 +202,7 @@ class _Pair:
         is_exact: RTP-Info said where it began, and the leader.
         delay: how much longer it takes to arrive than the leader; None: nobody has said.
         by_arrival, by_report: where its 0 ticks are on the leader's timeline.
+        compared: when the last reports came, of it and of the leader, that `by_report` knows of.
         is_moving: what is missing is being made up for.
     """
 
@@ -208,6 +213,7 @@ class _Pair:
         self.delay: float | None = None
         self.by_arrival = _Line()
         self.by_report = _Line()
+        self.compared = -1.0, -1.0
 
     def wanted(self, time: float) -> float | None:
         """What its time has to be moved by at present; None: nobody knows."""
@@ -258,9 +264,9 @@ class _Line:
             expected = self._first
         if expected is not None and abs(value - expected) > _FAR:
             self._far += 1
-            if self._far < _AGREEING:
+            if self._far < _AGREEING and self.count > 1:
                 return
-            self.clear()
+            self.clear()  # a first point that nothing confirms is no better than the one that contradicts it
         self._far = 0
         if not self.count:
             self._began, self._time, self._first = time, time, value

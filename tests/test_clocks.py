@@ -210,6 +210,21 @@ def test_four_hours_of_clocks_that_are_off(video: float, audio: float, reports: 
     World(1_000_000, video=video, audio=audio, reports=reports, has_origin=has_origin, camera=50).play().is_together()
 
 
+@pytest.mark.parametrize("reports", [2.5, 5.0])
+@pytest.mark.parametrize("off", [0.2, 0.3, 0.6, 0.9, 2.0])
+@pytest.mark.parametrize("wrong", [0, 6])
+def test_one_wrong_sender_report_moves_nothing(reports: float, off: float, wrong: int) -> None:
+    """GStreamer's first one of the sound, on a busy machine."""
+
+    class Once(World):
+        """Its report with the number `wrong` is off."""
+
+    asked = iter(range(10_000))
+    # it is asked once a report, of either track
+    Once.report_off = property(lambda _: off if next(asked) == 2 * wrong + 1 else 0.0, lambda *_: None)  # type: ignore[assignment]
+    Once(6000, reports=reports).play().is_together()
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("reports", [5.0, None])
