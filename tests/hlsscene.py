@@ -251,14 +251,20 @@ class Scene(Generic[C]):
         self._check_secrets(reply.text)
         return dict(reply.json())
 
+    async def segments(self, viewer: Viewer) -> list[bytes]:
+        """All segments that are listed."""
+        names = re.findall(r"(?m)^(\w+/seg_\d+\.mp4)$", viewer.text)
+        return [(await self.client.get(f"/{viewer.name}/{name}")).content for name in names]
+
+    async def samples(self, viewer: Viewer, track: int) -> list[boxes.Sample]:
+        """Those of a track, counted from 1, in all segments that are listed."""
+        fragments = [fragment for data in await self.segments(viewer) for fragment in boxes.fragments(data)]
+        runs = (run for fragment in fragments for run in fragment.runs)
+        return [sample for run in runs if run.track_id == track for sample in run.samples]
+
     async def pictures(self, viewer: Viewer) -> list[bytes]:
-        """The samples of the video in all segments that are listed."""
-        found = []
-        for name in re.findall(r"(?m)^(\w+/seg_\d+\.mp4)$", viewer.text):
-            data = (await self.client.get(f"/{viewer.name}/{name}")).content
-            runs = (run for fragment in boxes.fragments(data) for run in fragment.runs)
-            found += [sample.data for run in runs if run.track_id == 1 for sample in run.samples]
-        return found
+        """The data of the video's samples in all segments that are listed."""
+        return [sample.data for sample in await self.samples(viewer, 1)]
 
     def check_neighbours(self) -> None:
         for viewer in self.neighbours:

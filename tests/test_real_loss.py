@@ -45,8 +45,7 @@ async def stored(one: Scene[Any], viewer: Viewer) -> bytes:
     in midst of a GOP: where that is the oldest that is left, nobody starts with it.
     """
     init = re.findall(r'(?m)^#EXT-X-MAP:URI="(.+)"$', viewer.text)[0]
-    names = re.findall(r"(?m)^(\w+/seg_\d+\.mp4)$", viewer.text)
-    segments = [(await one.client.get(f"/{viewer.name}/{name}")).content for name in names]
+    segments = await one.segments(viewer)
     begins = [boxes.fragments(data)[0].runs[0].samples[0].is_sync for data in segments]
     return b"".join([(await one.client.get(f"/{viewer.name}/{init}")).content, *segments[begins.index(True) :]])
 

@@ -5,11 +5,9 @@ import re
 import time
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
-import boxes
 import pytest
-from hlsscene import OWN, TCP, VARIANTS, Scene, Viewer, pictures_in_order, scene
+from hlsscene import OWN, TCP, VARIANTS, pictures_in_order, scene
 from test_server_faults import PLI
 
 from rtspkit.media import H264Parameters
@@ -48,16 +46,6 @@ class Lossy(Fault):
         return [*packets[:-2], *packets[-1:]] if number % 150 in {40, 75, 120, 125} else packets
 
 
-async def samples(one: Scene[Any], viewer: Viewer, track: int) -> list[boxes.Sample]:
-    """Those of all segments that are listed."""
-    found = []
-    for name in re.findall(r"(?m)^(\w+/seg_\d+\.mp4)$", viewer.text):
-        data = (await one.client.get(f"/{viewer.name}/{name}")).content
-        runs = (run for fragment in boxes.fragments(data) for run in fragment.runs)
-        found += [sample for run in runs if run.track_id == track for sample in run.samples]
-    return found
-
-
 async def test_what_is_left_out_and_what_goes_on() -> None:
     """The playlist has no gap for it, whatever the policy; what "skip" leaves out ends with a sync sample."""
     began, media = time.monotonic(), sliced_clip()
@@ -79,7 +67,7 @@ async def test_what_is_left_out_and_what_goes_on() -> None:
             is_even = name != "quick-skip"
             assert not is_even or "#EXT-X-DISCONTINUITY\n" not in viewer.text, name
 
-            pictures, sound = await samples(one, viewer, 1), await samples(one, viewer, 2)
+            pictures, sound = await one.samples(viewer, 1), await one.samples(viewer, 2)
             order = {data: number for number, data in enumerate(pictures_in_order(camera))}
             numbers = [order.get(sample.data, -1) for sample in pictures]
             jumps = [(a, b) for a, b in pairwise(numbers) if b != (a + 1) % len(order)]
