@@ -146,7 +146,7 @@ class Companion:
         if has_video and times.units:
             self._beside.take(times.first, video, edge, times.units * self.time.unit, times.arrival)
         if not is_timed or self._clock.is_used or self._beside.is_used:
-            left = self._counted(run, video)
+            left = self._counted(run, times.units, video)
             if left is None:
                 return None
             run, times = left, restamp.survey(left)
@@ -161,10 +161,9 @@ class Companion:
             return self._silent_row(edge, least=_SILENCE_AFTER)
         return row
 
-    def _counted(self, run: Run, video: int) -> Run | None:
+    def _counted(self, run: Run, count: int, video: int) -> Run | None:
         """Units one after the other from where audio stands, or from where video is, where that is far from it."""
         time, pace = self.time, self._beside.pace
-        count = restamp.survey(run).units
         self._stats.restamped_units += count
         if pace > 1.0:
             places = [(self._phase + number) % pace < 1.0 for number in range(count)]
